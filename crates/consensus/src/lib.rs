@@ -1,0 +1,2 @@
+//! The consensus seam and its engines.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The executor, the runtime seam and the native runtime.
+#![forbid(unsafe_code)]

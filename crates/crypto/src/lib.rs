@@ -1,0 +1,2 @@
+//! Digests, Merkle trees, keys, signatures and signers.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Transactions, blocks, outcomes, checkpoints, proofs, the light client and the seams.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! A node composed of the parts: host, chain, builder.
+#![forbid(unsafe_code)]

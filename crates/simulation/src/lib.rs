@@ -1,0 +1,2 @@
+//! A seeded world for real node cores.
+#![forbid(unsafe_code)]

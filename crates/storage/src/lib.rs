@@ -1,0 +1,2 @@
+//! Disks, the log, engines, versioned state and its commitment.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! EPCIS 2.0 events, the traceability contract and proven traces.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! ledgerkit: reusable libraries for ledgers.
+#![forbid(unsafe_code)]
