@@ -1,0 +1,85 @@
+//! Decompressed public keys, bounded.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use curve25519_dalek::edwards::EdwardsPoint;
+
+use super::PublicKey;
+
+/// Locks, so that threads seldom wait for each other.
+const SHARDS: usize = 16;
+
+/// A map from keys to their points that forgets the least recently used ones, approximately.
+///
+/// Holds nothing but a pure function's values, so what it remembers or forgets never changes a verdict.
+#[derive(Debug)]
+pub(super) struct KeyCache {
+    shards: [Mutex<Generations>; SHARDS],
+    /// Keys of one generation of one shard.
+    generation: usize,
+}
+
+/// When the young generation is full, it becomes the old one and the old one is forgotten; a hit in the old one moves
+/// the key to the young. So what was used since the last turn stays, at O(1) for all operations.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<PublicKey, EdwardsPoint>,
+    old: HashMap<PublicKey, EdwardsPoint>,
+}
+
+impl KeyCache {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { shards: Default::default(), generation: capacity.div_ceil(2 * SHARDS) }
+    }
+
+    pub(super) fn get(&self, key: &PublicKey) -> Option<EdwardsPoint> {
+        if self.generation == 0 {
+            return None;
+        }
+        let mut shard = self.shard(key);
+        if let Some(point) = shard.young.get(key) {
+            return Some(*point);
+        }
+        let point = shard.old.remove(key)?;
+        shard.insert(key, point, self.generation);
+        Some(point)
+    }
+
+    pub(super) fn insert(&self, key: &PublicKey, point: EdwardsPoint) {
+        if self.generation != 0 {
+            self.shard(key).insert(key, point, self.generation);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(lock).map(|shard| shard.young.len() + shard.old.len()).sum()
+    }
+
+    fn shard(&self, key: &PublicKey) -> MutexGuard<'_, Generations> {
+        let [first, ..] = *key.as_bytes();
+        let [shard, ..] = self.shards.each_ref();
+        lock(self.shards.get(usize::from(first) % SHARDS).unwrap_or(shard))
+    }
+}
+
+/// A panic elsewhere can't leave a map half-changed that only ever gains and loses whole entries.
+fn lock(shard: &Mutex<Generations>) -> MutexGuard<'_, Generations> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Generations {
+    fn insert(&mut self, key: &PublicKey, point: EdwardsPoint, generation: usize) {
+        if self.young.len() >= generation {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(*key, point);
+    }
+}
+
+impl std::fmt::Debug for Generations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Generations({} young, {} old)", self.young.len(), self.old.len())
+    }
+}
