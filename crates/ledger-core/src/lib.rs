@@ -1,2 +1,76 @@
-//! Transactions, blocks, outcomes, checkpoints, proofs, the light client and the seams.
+//! What a ledger's bytes mean: transactions, blocks, outcomes, checkpoints, proofs and their verification, and the
+//! seams between the crates that make a node.
+//!
+//! ```text
+//!   SignedTransaction ──▶ Block{Header} ──▶ Executor ──▶ Outcome, receipts, events
+//!                             │    ▲                         │
+//!                       Finality   └──── HistoryHead ◀── history tree (header digest ‖ outcome digest)
+//!                             ▼
+//!                        Checkpoint ──▶ Proof::verify ──▶ Proven
+//! ```
+//!
+//! # Contract
+//! - Every format has one encoding ([`codec`]); `docs/format.md` specifies the bytes, golden files pin them.
+//! - Everything that verifies is here and in `ledger-crypto`, and builds for `wasm32-unknown-unknown`: no threads,
+//!   files, sockets or clocks. [`verify`] takes bytes and trusts nothing but the trust root.
+//! - Decoders are bounded and never panic; errors name the thing, the place and the limit.
+//!
+//! # Example
+//! ```
+//! use ledger_core::{Checkpoint, Genesis, LightClient, Timestamp, TrustRoot, codec};
+//! use ledger_crypto::{MemorySigner, Signer};
+//!
+//! let owner = MemorySigner::from_seed([1; 32]);
+//! let genesis = Genesis::solo("coffee", owner.public_key(), Timestamp(1_700_000_000_000));
+//! let client = LightClient::new(TrustRoot::new(genesis.clone()))?;
+//! assert_eq!(client.latest().header(), &genesis.header());
+//!
+//! // Anything else at height 0 is refused.
+//! let mut forged = genesis.header();
+//! forged.timestamp = Timestamp(0);
+//! let forged = Checkpoint { header: forged, certificate: Default::default() };
+//! assert!(TrustRoot::new(genesis).verify(forged).is_err());
+//! # Ok::<(), ledger_core::TrustError>(())
+//! ```
+//!
+//! # Failure
+//! Nothing here does I/O or keeps state but [`LightClient`], which stays where it is when an advance fails.
+//!
+//! # Features
+//! None.
 #![forbid(unsafe_code)]
+
+pub mod block;
+pub mod builder;
+pub mod checkpoint;
+pub mod codec;
+pub mod domains;
+pub mod executor;
+pub mod finality;
+pub mod genesis;
+pub mod history;
+pub mod id;
+pub mod outcome;
+pub mod proof;
+pub mod state;
+pub mod transaction;
+pub mod units;
+
+pub use block::{Block, BlockError, HEADER_VERSION, Header};
+pub use builder::TransactionBuilder;
+pub use checkpoint::{Checkpoint, Consistency, LightClient, TrustError, TrustRoot, VerifiedCheckpoint};
+pub use executor::{Call, Context, Execution, ExecutionError, Executor, Simulation};
+pub use finality::{CertificateError, Finality, SoloFinality};
+pub use genesis::{Deployers, Engine, Genesis, GenesisError, Prices, Rules, StateScheme};
+pub use history::HistoryHead;
+pub use id::{AccountId, ChainId, ContractId, TransactionId};
+pub use outcome::{Event, Failure, Outcome, Receipt, Rejection, Status, TransactionResult, ValidatorUpdate};
+pub use proof::{
+    BlockProof, EventProof, Place, Proof, ProofError, Proven, ReceiptProof, StateProof, TransactionProof, verify,
+};
+pub use state::{Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};
+pub use transaction::{
+    Action, Body, DeployBody, Endorsement, Order, ReadWriteSet, SignedTransaction, Transaction, TransactionError,
+    TransactionLeaf, Witness,
+};
+pub use units::{Epoch, Fuel, Height, Timestamp, Weight};

@@ -1,0 +1,120 @@
+//! Building transactions without holding the format in one's head.
+
+use crate::codec::{self, Bytes, List, Text};
+use crate::id::{AccountId, ChainId, ContractId};
+use crate::transaction::{Action, Body, DeployBody, Order, SignedTransaction, TRANSACTION_VERSION, Transaction};
+use crate::units::{Fuel, Timestamp};
+use ledger_crypto::{Signer, SignerError};
+
+/// Fuel that a transaction may use where its builder isn't told otherwise.
+pub const DEFAULT_FUEL_LIMIT: Fuel = Fuel(10_000_000);
+
+/// Builds one signed transaction.
+///
+/// ```
+/// use ledger_core::{ChainId, ContractId, TransactionBuilder};
+/// use ledger_crypto::{Digest, MemorySigner, Signer};
+///
+/// let signer = MemorySigner::from_seed([7; 32]);
+/// let chain = ChainId(Digest::ZERO);
+/// let contract = ContractId(Digest::ZERO);
+/// let transaction = TransactionBuilder::call(chain, contract, "greet", b"world".to_vec())
+///     .sequence(0, 3)
+///     .salt([1; 16])
+///     .sign(&signer)?;
+/// assert!(transaction.witness.verify(&transaction.id()).is_ok());
+/// # Ok::<(), ledger_crypto::SignerError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TransactionBuilder {
+    chain: ChainId,
+    order: Order,
+    expires_at: Option<Timestamp>,
+    fuel_limit: Fuel,
+    action: Action,
+    body: Body,
+}
+
+impl TransactionBuilder {
+    /// A call of `method` of `contract`.
+    pub fn call(chain: ChainId, contract: ContractId, method: &str, arguments: Vec<u8>) -> Self {
+        Self::new(chain, Action::Call { contract, method: Text::from(method) }, arguments)
+    }
+
+    /// The deployment of `code` to `runtime`, and the arguments of its constructor.
+    pub fn deploy(chain: ChainId, runtime: &str, code: Vec<u8>, arguments: Vec<u8>) -> Self {
+        let body = DeployBody { code: Bytes::from(code), arguments: Bytes::from(arguments) };
+        Self::new(chain, Action::Deploy { runtime: Text::from(runtime) }, codec::encode(&body))
+    }
+
+    /// The commit of an encoded [`ReadWriteSet`](crate::ReadWriteSet).
+    pub fn commit(chain: ChainId, set: &crate::ReadWriteSet) -> Self {
+        Self::new(chain, Action::Commit { endorsements: List::new() }, codec::encode(set))
+    }
+
+    fn new(chain: ChainId, action: Action, content: Vec<u8>) -> Self {
+        TransactionBuilder {
+            chain,
+            order: Order::Sequence { lane: 0, number: 0 },
+            expires_at: None,
+            fuel_limit: DEFAULT_FUEL_LIMIT,
+            action,
+            body: Body { salt: [0; 16], content: Bytes::from(content) },
+        }
+    }
+
+    /// Its place in one of the account's streams; without this call, the first of lane 0.
+    #[must_use]
+    pub fn sequence(mut self, lane: u64, number: u64) -> Self {
+        self.order = Order::Sequence { lane, number };
+        self
+    }
+
+    /// Not ordered among the account's others.
+    #[must_use]
+    pub fn unordered(mut self) -> Self {
+        self.order = Order::Unordered;
+        self
+    }
+
+    /// The latest block time at which it may be ordered.
+    #[must_use]
+    pub fn expires_at(mut self, time: Timestamp) -> Self {
+        self.expires_at = Some(time);
+        self
+    }
+
+    /// The most fuel it may use; [`DEFAULT_FUEL_LIMIT`] without this call.
+    #[must_use]
+    pub fn fuel_limit(mut self, limit: Fuel) -> Self {
+        self.fuel_limit = limit;
+        self
+    }
+
+    /// The body's salt. It must be unpredictable where the body may one day be redacted; all zero without this call,
+    /// which keeps nothing secret.
+    #[must_use]
+    pub fn salt(mut self, salt: [u8; 16]) -> Self {
+        self.body.salt = salt;
+        self
+    }
+
+    /// Signs with the key of the account that sends it.
+    ///
+    /// # Errors
+    /// [`SignerError`] when the signer can't sign.
+    pub fn sign(self, signer: &dyn Signer) -> Result<SignedTransaction, SignerError> {
+        let transaction = Transaction {
+            version: TRANSACTION_VERSION,
+            chain: self.chain,
+            account: AccountId::of_ed25519(&signer.public_key()),
+            order: self.order,
+            expires_at: self.expires_at,
+            fuel_limit: self.fuel_limit,
+            fee: 0,
+            action: self.action,
+            body: self.body.digest(),
+        };
+        transaction.sign(signer, self.body)
+    }
+}

@@ -1,0 +1,34 @@
+//! The domains of every digest and signature that the formats know. Each is used for one thing only, so bytes that
+//! mean one thing can never be taken for another.
+
+use ledger_crypto::Domain;
+
+/// Digest of a [`Genesis`](crate::Genesis): the chain's id.
+pub const GENESIS: Domain = Domain::new("ledgerkit.0.genesis");
+/// Digest of a [`Transaction`](crate::Transaction): its id.
+pub const TRANSACTION: Domain = Domain::new("ledgerkit.0.transaction");
+/// Digest of a salted [`Body`](crate::Body).
+pub const BODY: Domain = Domain::new("ledgerkit.0.body");
+/// Digest of the key that an account was opened with: the account's id.
+pub const ACCOUNT: Domain = Domain::new("ledgerkit.0.account");
+/// Digest of the transaction that deployed a contract: the contract's id.
+pub const CONTRACT: Domain = Domain::new("ledgerkit.0.contract");
+/// Digest of a [`Header`](crate::Header).
+pub const HEADER: Domain = Domain::new("ledgerkit.0.header");
+/// Digest of an [`Outcome`](crate::Outcome).
+pub const OUTCOME: Domain = Domain::new("ledgerkit.0.outcome");
+/// Digest of a state key, which is its place in the state tree.
+pub const STATE_KEY: Domain = Domain::new("ledgerkit.0.state-key");
+/// Digest of a state value.
+pub const STATE_VALUE: Domain = Domain::new("ledgerkit.0.state-value");
+/// Digest of what a state leaf says of its key: value, version, predecessor.
+pub const STATE_CONTENT: Domain = Domain::new("ledgerkit.0.state-content");
+/// Digest of a leaf of the state tree.
+pub const STATE_LEAF: Domain = Domain::new("ledgerkit.0.state-leaf");
+/// Digest of an inner node of the state tree.
+pub const STATE_NODE: Domain = Domain::new("ledgerkit.0.state-node");
+
+/// Signature of a transaction's account over the transaction's id.
+pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.0.sign.transaction");
+/// Signature of a one-owner chain's owner over a header's digest.
+pub const SIGN_SOLO: Domain = Domain::new("ledgerkit.0.sign.solo");

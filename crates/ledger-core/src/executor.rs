@@ -1,0 +1,117 @@
+//! The seam between order and effect: what an executor sees, and what it gives back.
+
+use crate::block::Block;
+use crate::codec::{Bytes, List};
+use crate::genesis::Rules;
+use crate::id::{AccountId, ChainId, ContractId};
+use crate::outcome::{Event, Rejection, Status, TransactionResult, ValidatorUpdate};
+use crate::state::{Key, KeyRange, StateError, StateView, Version, Writes};
+use crate::transaction::SignedTransaction;
+use crate::units::{Fuel, Height, Timestamp};
+
+/// What execution may know besides the transactions and the state.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The chain.
+    pub chain: ChainId,
+    /// The block's height. For a simulation: the height whose state is read.
+    pub height: Height,
+    /// The block's time.
+    pub timestamp: Timestamp,
+    /// The chain's rules.
+    pub rules: &'a Rules,
+}
+
+/// What executing a block gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// The new values.
+    pub writes: Writes,
+    /// A receipt and its events for every transaction of the block, in order.
+    pub results: Vec<TransactionResult>,
+    /// Fuel that the transactions used together.
+    pub fuel_used: Fuel,
+    /// Changes of the validators.
+    pub validators: List<ValidatorUpdate>,
+}
+
+/// A call that changes nothing: a query, or a trial of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Who asks. Not authenticated: a simulation proves nothing to anybody.
+    pub account: AccountId,
+    /// Whom to call.
+    pub contract: ContractId,
+    /// What to call.
+    pub method: String,
+    /// The arguments.
+    pub arguments: Bytes,
+    /// The most fuel to use.
+    pub fuel_limit: Fuel,
+}
+
+/// What a call would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulation {
+    /// What would become of it.
+    pub status: Status,
+    /// What the contract returned.
+    pub output: Bytes,
+    /// Events it emitted.
+    pub events: Vec<Event>,
+    /// Fuel it used, a transaction's base price included.
+    pub fuel_used: Fuel,
+    /// Keys it read, with the version seen, sorted by key.
+    pub reads: Vec<(Key, Option<Version>)>,
+    /// Ranges it read.
+    pub ranges: Vec<KeyRange>,
+    /// What it would write.
+    pub writes: Writes,
+}
+
+/// Why a block or call can't be executed at all. A transaction that fails is no error: its receipt says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutionError {
+    /// The state can't be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// What the state holds isn't what this executor writes.
+    #[error("state at {key:?} isn't what this executor writes: {reason}")]
+    Corrupt {
+        /// Where.
+        key: Key,
+        /// What was met there.
+        reason: String,
+    },
+}
+
+/// Turns an ordered block into an outcome. **Deterministic**: the same block, context and state give the same
+/// [`Execution`] on every machine. It assumes that signatures were checked, and nothing else.
+pub trait Executor: Send + Sync {
+    /// Executes a block on the state before it.
+    ///
+    /// # Errors
+    /// [`ExecutionError`]: the node must stop, not go on with a guess.
+    fn execute(&self, block: &Block, context: &Context<'_>, state: &dyn StateView)
+    -> Result<Execution, ExecutionError>;
+
+    /// Runs a call on a state without changing it.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the state can't be read.
+    fn simulate(&self, call: &Call, context: &Context<'_>, state: &dyn StateView)
+    -> Result<Simulation, ExecutionError>;
+
+    /// Whether the state lets `transaction` into a block now, apart from its place in the sequence: the key speaks for
+    /// the account, the action is supported. `Ok(Ok(n))` says that `n` comes next in its lane.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the state can't be read; the inner [`Rejection`] is the answer to the sender.
+    fn admit(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Result<u64, Rejection>, ExecutionError>;
+}

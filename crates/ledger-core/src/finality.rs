@@ -1,0 +1,119 @@
+//! How everyone knows that a header is final.
+
+use crate::block::Header;
+use crate::domains;
+use crate::genesis::{Genesis, GenesisError};
+use crate::units::Height;
+use ledger_crypto::{Check, Digest, PublicKey, Signature, SignatureError};
+
+/// The name of the engine with one owner.
+pub const SOLO: &str = "solo";
+
+/// Is this header final?
+pub trait Finality: Send + Sync {
+    /// Verifies that `certificate` makes `header` final.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when it doesn't.
+    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError>;
+}
+
+/// Why a certificate doesn't make a header final.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// Not the engine's format.
+    #[error("the certificate of block {height} has {found} bytes; {expected} were expected")]
+    Length {
+        /// The header's height.
+        height: Height,
+        /// The certificate's length in bytes.
+        found: usize,
+        /// What the engine's certificates have.
+        expected: usize,
+    },
+    /// A signature that isn't one.
+    #[error("the certificate of block {height} is not signed by {key}: {reason}")]
+    Signature {
+        /// The header's height.
+        height: Height,
+        /// Who should have signed.
+        key: PublicKey,
+        /// What is wrong with the signature.
+        reason: SignatureError,
+    },
+    /// A header that is no genesis where a certificate is missing.
+    #[error("header {header} at height 0 is not the chain's genesis {genesis}")]
+    NotGenesis {
+        /// The header's digest.
+        header: Digest,
+        /// The genesis header's digest.
+        genesis: Digest,
+    },
+    /// A header with a seal, where the engine uses none.
+    #[error("block {height} has a seal of {found} bytes; this engine uses none")]
+    Seal {
+        /// The header's height.
+        height: Height,
+        /// The seal's length in bytes.
+        found: usize,
+    },
+}
+
+/// Finality of a ledger with one owner: its signature over the header's digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoloFinality {
+    owner: PublicKey,
+}
+
+impl SoloFinality {
+    /// The finality of the ledger that `owner` signs.
+    pub fn new(owner: PublicKey) -> Self {
+        SoloFinality { owner }
+    }
+
+    /// The owner's key.
+    pub fn owner(&self) -> &PublicKey {
+        &self.owner
+    }
+}
+
+impl Finality for SoloFinality {
+    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError> {
+        let height = header.height;
+        if !header.seal.is_empty() {
+            return Err(CertificateError::Seal { height, found: header.seal.len() });
+        }
+        let bytes: &[u8; 64] = certificate.try_into().map_err(|_| CertificateError::Length {
+            height,
+            found: certificate.len(),
+            expected: 64,
+        })?;
+        let signature = Signature::new(*bytes);
+        let digest = header.digest();
+        let check =
+            Check { key: &self.owner, domain: domains::SIGN_SOLO, message: digest.as_bytes(), signature: &signature };
+        ledger_crypto::verify(&check).map_err(|reason| CertificateError::Signature { height, key: self.owner, reason })
+    }
+}
+
+/// The finality that a genesis chooses.
+///
+/// # Errors
+/// [`GenesisError`] when the engine isn't known here or its parameters make no sense.
+pub fn of(genesis: &Genesis) -> Result<Box<dyn Finality>, GenesisError> {
+    let engine = &genesis.engine;
+    match engine.name.as_str() {
+        SOLO => {
+            let bytes: &[u8; 32] =
+                engine.parameters.as_ref().try_into().map_err(|_| GenesisError::EngineParameters {
+                    name: engine.name.clone(),
+                    reason: format!("the owner's key has 32 bytes, not {}", engine.parameters.len()),
+                })?;
+            let owner = PublicKey::new(*bytes);
+            owner.check_strong().map_err(|error| GenesisError::Key { key: owner, error })?;
+            Ok(Box::new(SoloFinality::new(owner)))
+        }
+        _ => Err(GenesisError::UnknownEngine { name: engine.name.clone() }),
+    }
+}

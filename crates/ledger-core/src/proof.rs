@@ -1,0 +1,381 @@
+//! Proofs: values that verify against a checkpoint, and nothing else.
+//!
+//! ```text
+//! event ─▶ receipt ─▶ outcome ─┐
+//!          transaction ─▶ header ┴▶ history leaf ─▶ history root ─▶ header of the checkpoint ─▶ its certificate
+//!              state key ─▶ outcome of leaf size − 1 ─┘
+//! ```
+
+use crate::block::Header;
+use crate::checkpoint::{Consistency, TrustError, VerifiedCheckpoint};
+use crate::codec::{self, CodecError, Decode, Encode, Format, List};
+use crate::history::{self, HistoryHasher};
+use crate::id::{ChainId, TransactionId};
+use crate::outcome::{Event, Outcome, Receipt};
+use crate::state::tree::{StatePath, StateProofError};
+use crate::state::{Key, Versioned};
+use crate::transaction::{Body, TransactionError, TransactionLeaf};
+use crate::units::{Height, Timestamp};
+use ledger_crypto::Digest;
+use ledger_crypto::merkle::{self, MerkleError, TreeHasher};
+
+/// Why a proof proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The bytes are no proof.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The checkpoint isn't trusted.
+    #[error("the checkpoint is not trusted: {0}")]
+    Trust(#[from] TrustError),
+    /// Another chain's proof.
+    #[error("the proof is of chain {found}, the checkpoint is of chain {expected}")]
+    WrongChain {
+        /// The proof's chain.
+        found: ChainId,
+        /// The checkpoint's chain.
+        expected: ChainId,
+    },
+    /// The block isn't in the checkpoint's history.
+    #[error("block {height} is not in the checkpoint's history: {error}")]
+    NotInHistory {
+        /// The block's height.
+        height: Height,
+        /// What is wrong with the path.
+        error: MerkleError,
+    },
+    /// Header and outcome aren't of one block.
+    #[error("the outcome is of block {outcome} at height {height}, the header's digest is {header}")]
+    OutcomeMismatch {
+        /// The height in the outcome.
+        height: Height,
+        /// The header digest in the outcome.
+        outcome: Digest,
+        /// The digest of the header.
+        header: Digest,
+    },
+    /// The transaction, receipt or event isn't where the proof says.
+    #[error("the {what} at index {index} is not under the root it should be under: {error}")]
+    NotUnderRoot {
+        /// What is to be proven.
+        what: &'static str,
+        /// Its place.
+        index: u64,
+        /// What is wrong with the path.
+        error: MerkleError,
+    },
+    /// The transaction is there, but its signature isn't valid.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The receipt says another index than the path.
+    #[error("the receipt says index {receipt}, the path is for index {path}")]
+    IndexMismatch {
+        /// The index in the receipt.
+        receipt: u32,
+        /// The index of the path.
+        path: u32,
+    },
+    /// The state shown isn't the checkpoint's.
+    #[error("the state proof is for block {found}; the checkpoint's state is that of block {expected}")]
+    NotCurrent {
+        /// The block it is for.
+        found: Height,
+        /// The last block that the checkpoint commits to.
+        expected: Height,
+    },
+    /// The checkpoint commits to no state yet.
+    #[error("the checkpoint commits to no outcome yet")]
+    NothingExecuted,
+    /// The path doesn't lead to the state root.
+    #[error("state key {key:?}: {error}")]
+    State {
+        /// The key.
+        key: Key,
+        /// What is wrong with the path.
+        error: StateProofError,
+    },
+    /// The history isn't continued.
+    #[error("the older history of {size} leaves is not continued: {error}")]
+    Inconsistent {
+        /// The older size.
+        size: u64,
+        /// What is wrong with the path.
+        error: MerkleError,
+    },
+}
+
+/// Shows a block's header and outcome to be leaf `header.height` of the checkpoint's history.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BlockProof {
+    /// The block's header.
+    pub header: Header,
+    /// What executing it gave.
+    pub outcome: Outcome,
+    /// From the leaf up to the checkpoint's history root (RFC 9162).
+    pub path: history::Path,
+}
+
+impl BlockProof {
+    /// Verifies that the checkpoint's history holds this block with this outcome.
+    ///
+    /// # Errors
+    /// [`ProofError`] when it doesn't.
+    pub fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<(), ProofError> {
+        let (found, expected) = (self.header.chain, checkpoint.header().chain);
+        if found != expected {
+            return Err(ProofError::WrongChain { found, expected });
+        }
+        let (header, height) = (self.header.digest(), self.header.height);
+        if self.outcome.block != header || self.outcome.height != height {
+            return Err(ProofError::OutcomeMismatch {
+                height: self.outcome.height,
+                outcome: self.outcome.block,
+                header,
+            });
+        }
+        let head = checkpoint.history();
+        let leaf = history::leaf(&header, &self.outcome.digest());
+        merkle::verify_inclusion::<HistoryHasher>(&head.root, head.size, height.0, &leaf, &self.path)
+            .map_err(|error| ProofError::NotInHistory { height, error })
+    }
+}
+
+/// Shows that a block holds a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TransactionProof {
+    /// The block.
+    pub block: BlockProof,
+    /// Envelope and witness.
+    pub leaf: TransactionLeaf,
+    /// The body, where it is to be shown.
+    pub body: Option<Body>,
+    /// Its place in the block.
+    pub index: u32,
+    /// How many transactions the block has.
+    pub count: u32,
+    /// From the leaf up to the header's `transactions_root`.
+    pub path: List<Digest>,
+}
+
+/// Shows what became of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ReceiptProof {
+    /// The block.
+    pub block: BlockProof,
+    /// The receipt.
+    pub receipt: Receipt,
+    /// How many receipts the block has.
+    pub count: u32,
+    /// From the receipt up to the outcome's `receipts_root`.
+    pub path: List<Digest>,
+}
+
+/// Shows an event that a transaction emitted.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EventProof {
+    /// The receipt that commits to it.
+    pub receipt: ReceiptProof,
+    /// The event.
+    pub event: Event,
+    /// Its place among the transaction's events.
+    pub index: u32,
+    /// From the event up to the receipt's `events_root`.
+    pub path: List<Digest>,
+}
+
+/// Shows a key's value, or its absence, in the state that the checkpoint commits to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct StateProof {
+    /// The last block that the checkpoint commits to, whose outcome holds the state root.
+    pub block: BlockProof,
+    /// The key.
+    pub key: Key,
+    /// Its value or absence.
+    pub path: StatePath,
+}
+
+/// Any proof.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Proof {
+    /// A block holds a transaction.
+    Transaction(TransactionProof),
+    /// What became of a transaction.
+    Receipt(ReceiptProof),
+    /// A transaction emitted an event.
+    Event(EventProof),
+    /// A key's value or absence now.
+    State(StateProof),
+    /// The checkpoint continues an older history.
+    History(Consistency),
+}
+
+impl Format for Proof {
+    const NAME: &'static str = "proof";
+    const LIMIT: usize = 33 << 20;
+}
+
+/// Where and when something proven happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The block.
+    pub height: Height,
+    /// The block's time.
+    pub timestamp: Timestamp,
+    /// The transaction's place in the block.
+    pub index: u32,
+}
+
+/// What a proof has proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Proven {
+    /// The transaction is in the block, signed as it should be.
+    Transaction {
+        /// Its id.
+        id: TransactionId,
+        /// Envelope and witness.
+        leaf: TransactionLeaf,
+        /// The body, where it was shown: the one the envelope binds.
+        body: Option<Body>,
+        /// Where it is.
+        place: Place,
+    },
+    /// The transaction became this.
+    Receipt {
+        /// The receipt.
+        receipt: Receipt,
+        /// Where it is.
+        place: Place,
+    },
+    /// The event was emitted.
+    Event {
+        /// The event.
+        event: Event,
+        /// The transaction that emitted it.
+        transaction: TransactionId,
+        /// Where it is.
+        place: Place,
+    },
+    /// The key has this value in the checkpoint's state, or none.
+    State {
+        /// The key.
+        key: Key,
+        /// Its value; `None` is absence, which is as proven as presence.
+        value: Option<Versioned>,
+        /// The block after which it holds.
+        at: Height,
+    },
+    /// The older history is a prefix of the checkpoint's.
+    History(Consistency),
+}
+
+impl Proof {
+    /// Verifies the proof against a checkpoint and gives what it proves.
+    ///
+    /// # Errors
+    /// [`ProofError`] when it proves nothing.
+    pub fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        match self {
+            Proof::Transaction(proof) => proof.verify(checkpoint),
+            Proof::Receipt(proof) => proof.verify(checkpoint),
+            Proof::Event(proof) => proof.verify(checkpoint),
+            Proof::State(proof) => proof.verify(checkpoint),
+            Proof::History(proof) => {
+                let size = proof.from.size;
+                proof
+                    .verify(&checkpoint.history())
+                    .map_err(|error| ProofError::Inconsistent { size, error })
+                    .map(|()| Proven::History(proof.clone()))
+            }
+        }
+    }
+}
+
+impl TransactionProof {
+    fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        self.block.verify(checkpoint)?;
+        let leaf = merkle::Blake3::leaf(&codec::encode(&self.leaf));
+        let root = &self.block.header.transactions_root;
+        under(root, "transaction", self.count, self.index, &leaf, &self.path)?;
+        // The root proves that the block holds it; that its sender meant it, only the signature does.
+        let id = self.leaf.transaction.id();
+        self.leaf.witness.verify(&id)?;
+        if let Some(body) = &self.body {
+            let (found, expected) = (body.digest(), self.leaf.transaction.body);
+            if found != expected {
+                return Err(TransactionError::WrongBody { found, expected }.into());
+            }
+        }
+        let place = self.block.place(self.index);
+        Ok(Proven::Transaction { id, leaf: self.leaf.clone(), body: self.body.clone(), place })
+    }
+}
+
+impl ReceiptProof {
+    fn check(&self, checkpoint: &VerifiedCheckpoint) -> Result<Place, ProofError> {
+        self.block.verify(checkpoint)?;
+        let index = self.receipt.index;
+        under(&self.block.outcome.receipts_root, "receipt", self.count, index, &self.receipt.leaf(), &self.path)?;
+        Ok(self.block.place(index))
+    }
+
+    fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        let place = self.check(checkpoint)?;
+        Ok(Proven::Receipt { receipt: self.receipt.clone(), place })
+    }
+}
+
+impl EventProof {
+    fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        let place = self.receipt.check(checkpoint)?;
+        let receipt = &self.receipt.receipt;
+        under(&receipt.events_root, "event", receipt.event_count, self.index, &self.event.leaf(), &self.path)?;
+        Ok(Proven::Event { event: self.event.clone(), transaction: receipt.transaction, place })
+    }
+}
+
+impl StateProof {
+    fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        let expected = checkpoint.executed().ok_or(ProofError::NothingExecuted)?;
+        let found = self.block.header.height;
+        if found != expected {
+            return Err(ProofError::NotCurrent { found, expected });
+        }
+        self.block.verify(checkpoint)?;
+        let value = self
+            .path
+            .verify(&self.block.outcome.state_root, &self.key)
+            .map_err(|error| ProofError::State { key: self.key.clone(), error })?;
+        Ok(Proven::State { key: self.key.clone(), value: value.cloned(), at: found })
+    }
+}
+
+impl BlockProof {
+    fn place(&self, index: u32) -> Place {
+        Place { height: self.header.height, timestamp: self.header.timestamp, index }
+    }
+}
+
+fn under(
+    root: &Digest,
+    what: &'static str,
+    count: u32,
+    index: u32,
+    leaf: &Digest,
+    path: &[Digest],
+) -> Result<(), ProofError> {
+    merkle::verify_inclusion::<merkle::Blake3>(root, count.into(), index.into(), leaf, path)
+        .map_err(|error| ProofError::NotUnderRoot { what, index: index.into(), error })
+}
+
+/// Verifies proof bytes against checkpoint bytes and trust root bytes: the one entry that a client in another language
+/// or a browser needs.
+///
+/// # Errors
+/// [`ProofError`] names what doesn't hold.
+pub fn verify(proof: &[u8], checkpoint: &[u8], trust_root: &[u8]) -> Result<Proven, ProofError> {
+    let root: crate::TrustRoot = codec::decode(trust_root)?;
+    let checkpoint = crate::checkpoint::verify_bytes(&root, checkpoint)?;
+    codec::decode::<Proof>(proof)?.verify(&checkpoint)
+}
