@@ -27,8 +27,7 @@ pub(crate) fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-pub(crate) fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
-    let text = text.as_bytes();
+pub(crate) fn parse_hex<const N: usize>(text: &[u8]) -> Result<[u8; N], HexError> {
     if text.len() != 2 * N {
         return Err(HexError::Length { expected: 2 * N, found: text.len() });
     }
@@ -115,7 +114,7 @@ macro_rules! byte_value {
             type Err = crate::HexError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                crate::bytes::parse_hex(text).map(Self)
+                crate::bytes::parse_hex(text.as_bytes()).map(Self)
             }
         }
 

@@ -148,6 +148,7 @@ pub fn consistency_proof<H: TreeHasher, R: NodeReader>(
 }
 
 /// Root over `count` leaves from `start`, which is aligned to the smallest power of two not below `count`.
+#[expect(clippy::cast_possible_truncation, reason = "a level is below 64")]
 fn range_root<H: TreeHasher, R: NodeReader>(nodes: &R, start: u64, count: u64) -> Result<Digest, ReadError<R::Error>> {
     let mut peaks = Vec::with_capacity(count.count_ones() as usize);
     let mut rest = count;

@@ -110,7 +110,8 @@ pub fn prove_inclusion<H: TreeHasher>(leaves: &[Digest], index: usize) -> Option
     }
     let (mut rest, mut index, mut path) = (leaves, index, Vec::new());
     while rest.len() > 1 {
-        let (left, right) = rest.split_at_checked(split_point(rest.len() as u64) as usize)?;
+        let left = usize::try_from(split_point(rest.len() as u64)).ok()?;
+        let (left, right) = rest.split_at_checked(left)?;
         if index < left.len() {
             path.push(root::<H>(right));
             rest = left;
