@@ -1,0 +1,195 @@
+//! The seam: what a consensus engine is told, and what it asks for.
+
+use ledger_core::{ChainId, Genesis, GenesisError, Header, Height, HistoryHead, Timestamp};
+use ledger_crypto::{Digest, VoteError, VotePosition, VoteSigner};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+/// Pairs an answer with what was asked. Numbers are the engine's own and never repeat within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What an engine is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// The first input, once: where the chain stands after recovery.
+    Start {
+        /// The last finalized header (the genesis header on a new chain).
+        tip: Header,
+    },
+    /// The answer to [`Output::Propose`]: a block that extends the parent named there.
+    Proposed {
+        /// What it answers.
+        request: RequestId,
+        /// The block's header.
+        header: Header,
+        /// The encoded block; its header digest names it.
+        payload: Arc<[u8]>,
+    },
+    /// Block `height` was executed; `history` is the head that the next proposals commit to.
+    Applied {
+        /// The block.
+        height: Height,
+        /// The history including it.
+        history: HistoryHead,
+    },
+}
+
+/// What an engine asks for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Append to the log. All `Persist`s of one step are durable, together, before any later effect of that step.
+    Persist(Record),
+    /// A vote was signed at this position: once the step's records are durable, and before anything of the step leaves,
+    /// the signer's guard moves there.
+    Voted(VotePosition),
+    /// Make a block on `parent`. The driver answers when there is something to order, which may be never.
+    Propose {
+        /// To be repeated in the answer.
+        request: RequestId,
+        /// What the block extends.
+        parent: Header,
+    },
+    /// The block is final. Heights come in order, without gaps.
+    Finalize {
+        /// The block's header.
+        header: Header,
+        /// The encoded block.
+        payload: Arc<[u8]>,
+        /// What proves it to everyone: see [`ledger_core::Finality`].
+        certificate: Vec<u8>,
+    },
+    /// The engine can't go on: its signer refuses, or it was told something impossible. Nothing follows.
+    Halt(Halt),
+}
+
+/// What an engine has written to the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Record {
+    /// An encoded block.
+    Payload {
+        /// The block's height.
+        height: Height,
+        /// The encoded block.
+        bytes: Arc<[u8]>,
+    },
+    /// The certificate of the last payload recorded at this height.
+    Certificate {
+        /// The block's height.
+        height: Height,
+        /// The certificate.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Why an engine stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Halt {
+    /// The vote signer refused.
+    #[error("block {height} can't be signed: {reason}")]
+    Signer {
+        /// The block.
+        height: Height,
+        /// What the signer said.
+        reason: String,
+    },
+    /// A proposal that doesn't extend what was asked to be extended.
+    #[error("the proposal {found} at height {height} doesn't extend {expected}")]
+    WrongProposal {
+        /// Its height.
+        height: Height,
+        /// The parent it names.
+        found: Digest,
+        /// The parent it should have.
+        expected: Digest,
+    },
+}
+
+/// A consensus protocol as a pure state machine: the same inputs give the same outputs. See the [crate](crate) for the
+/// contract between an engine and its driver.
+pub trait Consensus: Send {
+    /// Takes one input and appends what follows from it to `out`. `now` never runs backwards.
+    fn step(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>);
+}
+
+/// A vote signer that an engine signs with and its driver advances.
+pub type SharedSigner = Arc<Mutex<VoteSigner>>;
+
+/// What an engine is made from.
+pub struct Setup<'a> {
+    /// The chain's genesis.
+    pub genesis: &'a Genesis,
+    /// The chain's id.
+    pub chain: ChainId,
+    /// What the log knows of this chain's votes.
+    pub log: ledger_crypto::LogFacts,
+    /// A guard on the node's own disk, for engines that weren't given another.
+    pub guard: Box<dyn ledger_crypto::Guard>,
+}
+
+/// An engine and the signer whose guard the driver has to move.
+pub struct Started {
+    /// The protocol.
+    pub engine: Box<dyn Consensus>,
+    /// Its signer; `None` for an engine that signs nothing.
+    pub signer: Option<SharedSigner>,
+}
+
+/// Why an engine can't be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The genesis is for another engine, or makes no sense.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The genesis asks for another engine than the one given.
+    #[error("the genesis asks for engine `{expected}`, this is `{given}`")]
+    WrongEngine {
+        /// What the genesis says.
+        expected: String,
+        /// What was given.
+        given: &'static str,
+    },
+    /// The signer's key has no part in this chain.
+    #[error("the key {found} is not the chain's {role} {expected}")]
+    WrongKey {
+        /// What the key would have to be.
+        role: &'static str,
+        /// The signer's key.
+        found: ledger_crypto::PublicKey,
+        /// The key in the genesis.
+        expected: ledger_crypto::PublicKey,
+    },
+    /// Signer, guard and log don't belong together, or the guard can't be used.
+    #[error(transparent)]
+    Vote(#[from] VoteError),
+}
+
+/// Chooses an engine for a chain: one line of the node's builder.
+pub trait EngineFactory: Send {
+    /// Makes the engine.
+    ///
+    /// # Errors
+    /// [`StartError`] says why it can't run this chain.
+    fn start(self: Box<Self>, setup: Setup<'_>) -> Result<Started, StartError>;
+
+    /// Where the engine's votes stand in the log: the position of the vote that a certificate at `height` holds, if
+    /// the engine signs certificates itself.
+    fn vote_position(&self, height: Height) -> Option<VotePosition>;
+}
+
+impl fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("chain", &self.chain).field("log", &self.log).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started").field("signs", &self.signer.is_some()).finish_non_exhaustive()
+    }
+}
