@@ -21,6 +21,8 @@ pub use real::RealDisk;
 pub use simulated::SimulatedDisk;
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// The longest file name that a [`Disk`] takes, in bytes.
 pub const MAX_NAME: usize = 128;
@@ -78,16 +80,15 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Cuts the file, or extends it with zeros, to `length` bytes.
     fn set_len(&self, length: u64) -> Result<(), DiskError>;
 
-    /// The error that `operation` failing with `kind` on this file is reported as.
-    #[doc(hidden)]
-    fn failure(&self, operation: Operation, kind: std::io::ErrorKind) -> DiskError;
+    /// The file's path (its name, on a disk without paths) as errors state it.
+    fn path(&self) -> &Path;
 
     /// Writes all of `bytes` at `offset`, going on after short writes.
     fn write_all_at(&self, mut offset: u64, mut bytes: &[u8]) -> Result<(), DiskError> {
         while !bytes.is_empty() {
             let written = self.write_at(offset, bytes)?;
             if written == 0 {
-                return Err(self.failure(Operation::Write, std::io::ErrorKind::WriteZero));
+                return Err(DiskError::from_io(Operation::Write, self.path(), ErrorKind::WriteZero.into()));
             }
             bytes = bytes.get(written..).unwrap_or_default();
             offset += written as u64;
@@ -98,13 +99,13 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Fills all of `buffer` from `offset`, going on after short reads.
     ///
     /// # Errors
-    /// [`DiskError::Io`] with [`std::io::ErrorKind::UnexpectedEof`] when the file ends first.
+    /// [`DiskError::Io`] with [`ErrorKind::UnexpectedEof`] when the file ends first.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let read = self.read_at(offset + done as u64, rest)?;
             if read == 0 {
-                return Err(self.failure(Operation::Read, std::io::ErrorKind::UnexpectedEof));
+                return Err(DiskError::from_io(Operation::Read, self.path(), ErrorKind::UnexpectedEof.into()));
             }
             done += read;
         }

@@ -194,8 +194,8 @@ impl File for RealFile {
         self.file.set_len(length).map_err(self.failed(Operation::Resize))
     }
 
-    fn failure(&self, operation: Operation, kind: io::ErrorKind) -> DiskError {
-        DiskError::from_io(operation, &self.path, kind.into())
+    fn path(&self) -> &Path {
+        &self.path
     }
 }
 

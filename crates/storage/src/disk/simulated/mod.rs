@@ -16,7 +16,7 @@ mod random;
 mod survivor;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskError, File, Operation, check_name};
@@ -216,8 +216,8 @@ impl File for SimulatedFile {
         self.disk.world().set_len(&self.name, self.inode, length)
     }
 
-    fn failure(&self, operation: Operation, kind: std::io::ErrorKind) -> DiskError {
-        failure(operation, &self.name, kind)
+    fn path(&self) -> &Path {
+        Path::new(&self.name)
     }
 }
 

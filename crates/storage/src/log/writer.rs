@@ -1,0 +1,347 @@
+//! The log's one writer: groups, segments, and stopping at the first error.
+
+use std::sync::Arc;
+
+use super::format::{Cursor, GROUP, GroupBuilder, HEADER, SegmentHeader, file_name, frame_length};
+use super::queue::{Queue, Submission};
+use super::recovery::{self, CREATE_SYNCS, Opened, create_segment};
+use super::segments::{Segment, Shared};
+use super::{LogConfig, LogEnd, LogError, LogId, LogPosition, LogReader, Record, Recovery, Ticket};
+use crate::disk::{Disk, File};
+
+/// What the log has done since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogCounters {
+    /// Syncs of files and of the folder.
+    pub syncs: u64,
+    /// Groups made durable, those without records included.
+    pub groups: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Bytes of groups made durable; zeros written ahead are not counted.
+    pub bytes: u64,
+    /// Segments begun.
+    pub segments: u64,
+}
+
+/// What one [`Log::flush`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Flushed {
+    /// Tickets completed.
+    pub tickets: u64,
+    /// Records made durable.
+    pub records: u64,
+    /// Bytes of the group, headers included.
+    pub bytes: u64,
+}
+
+/// The log of a host, driven by its owner: [`submit`](Self::submit) queues, [`flush`](Self::flush) makes durable.
+#[derive(Debug)]
+pub struct Log {
+    pub(super) queue: Queue,
+    pub(super) writer: Writer,
+    recovery: Recovery,
+}
+
+impl Log {
+    /// Whether the disk holds a log.
+    ///
+    /// # Errors
+    /// When the disk can't be listed.
+    pub fn exists(disk: &dyn Disk) -> Result<bool, LogError> {
+        recovery::exists(disk)
+    }
+
+    /// Makes a new log, durable before this returns.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] when there is one; [`LogError::BadConfig`].
+    pub fn create(disk: Arc<dyn Disk>, id: LogId, config: LogConfig) -> Result<Self, LogError> {
+        config.check()?;
+        let opened = recovery::create(disk, id)?;
+        Ok(Self::new(opened, config))
+    }
+
+    /// Opens a log and recovers it: checks every segment's header and every group of the last segment, cuts off a group
+    /// that was never acknowledged, and makes sure that the rest is durable. Interrupted at any point and repeated, it
+    /// comes to the same end.
+    ///
+    /// # Errors
+    /// [`LogError::Missing`] when there is none. Whenever what was acknowledged can't be shown to be there
+    /// ([`LogError::Damaged`], [`LogError::MissingSegment`], [`LogError::Shorter`], [`LogError::Foreign`],
+    /// [`LogError::UnknownVersion`]), nothing has been changed.
+    pub fn open(disk: Arc<dyn Disk>, config: LogConfig) -> Result<Self, LogError> {
+        config.check()?;
+        let opened = recovery::open(disk, &config)?;
+        Ok(Self::new(opened, config))
+    }
+
+    /// Opens the log, or makes one with `id` when the folder has none.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open) and [`create`](Self::create); also [`LogError::Missing`] when there is no log though
+    /// the configuration says that records of one were acknowledged.
+    pub fn open_or_create(disk: Arc<dyn Disk>, id: LogId, config: LogConfig) -> Result<Self, LogError> {
+        if Self::exists(&*disk)? {
+            Self::open(disk, config)
+        } else if config.acknowledged > 0 {
+            Err(LogError::Missing)
+        } else {
+            Self::create(disk, id, config)
+        }
+    }
+
+    fn new(opened: Opened, config: LogConfig) -> Self {
+        let Opened { shared, file, length, sealed, recovery } = opened;
+        let cursor = shared.state().end;
+        let queue = Queue::new(config.queue_bytes);
+        let builder = GroupBuilder::default();
+        let writer = Writer { shared, config, file, length, cursor, sealed, builder, stopped: None };
+        Self { queue, writer, recovery }
+    }
+
+    /// What opening the log found.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// A handle for reading what is durable.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader { shared: Arc::clone(&self.writer.shared) }
+    }
+
+    /// The log's identifier.
+    #[must_use]
+    pub fn id(&self) -> LogId {
+        self.writer.shared.id
+    }
+
+    /// The end of what is durable.
+    #[must_use]
+    pub fn end(&self) -> LogEnd {
+        self.writer.cursor.end()
+    }
+
+    /// What the log has done since it was opened.
+    #[must_use]
+    pub fn counters(&self) -> LogCounters {
+        self.writer.shared.state().counters
+    }
+
+    /// Queues records that become durable together or not at all, and after everything submitted before.
+    ///
+    /// # Errors
+    /// [`LogError::Busy`] and [`LogError::TooLarge`] at the queue's bound; [`LogError::Stopped`] after a failure.
+    pub fn submit(&mut self, records: Vec<Record>) -> Result<Ticket, LogError> {
+        self.writer.check()?;
+        self.queue.push(records)
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Writes all that waits as one group, syncs it once, and completes its tickets. Does nothing when nothing waits.
+    ///
+    /// # Errors
+    /// The first one stops the log: what waited and all that comes later fails with [`LogError::Stopped`].
+    pub fn flush(&mut self) -> Result<Flushed, LogError> {
+        if self.queue.is_empty() {
+            self.writer.check()?;
+            return Ok(Flushed::default());
+        }
+        self.writer.write(self.queue.take())
+    }
+
+    /// Follows the last group with one that has no records. Its presence proves that the one before it was durable, so
+    /// that damage to it can't be taken for a torn tail. Does nothing when the last group is such a one.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn seal(&mut self) -> Result<(), LogError> {
+        self.writer.seal()
+    }
+
+    /// Flushes, seals and closes the log.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn close(mut self) -> Result<LogEnd, LogError> {
+        self.flush()?;
+        self.seal()?;
+        Ok(self.end())
+    }
+
+    /// Removes the segments that lie wholly before `position`'s and returns how many there were. The last one stays.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn remove_before(&mut self, position: LogPosition) -> Result<u64, LogError> {
+        self.writer.remove_before(position)
+    }
+}
+
+/// Everything of a log but its queue.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    config: LogConfig,
+    file: Box<dyn File>,
+    /// The file's length in bytes, of which those beyond the cursor are zeros.
+    length: u64,
+    cursor: Cursor,
+    sealed: bool,
+    builder: GroupBuilder,
+    stopped: Option<LogError>,
+}
+
+impl Writer {
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        self.stopped.clone().map_or(Ok(()), Err)
+    }
+
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Notes the first error, and gives it the name under which all who wait learn of it.
+    fn stop(&mut self, error: LogError) -> LogError {
+        self.stopped.get_or_insert_with(|| LogError::Stopped { first: Arc::new(error) }).clone()
+    }
+
+    fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, LogError>) -> Result<T, LogError> {
+        self.check()?;
+        act(self).map_err(|error| self.stop(error))
+    }
+
+    pub(super) fn write(&mut self, submissions: Vec<Submission>) -> Result<Flushed, LogError> {
+        match self.guarded(|writer| writer.append(&submissions)) {
+            Ok((positions, bytes)) => {
+                let mut rest = positions.as_slice();
+                let flushed = Flushed { tickets: submissions.len() as u64, records: rest.len() as u64, bytes };
+                for submission in submissions {
+                    let (own, others) = rest.split_at_checked(submission.records.len()).unwrap_or_default();
+                    rest = others;
+                    submission.promise.complete(Ok(Arc::from(own)));
+                }
+                Ok(flushed)
+            }
+            Err(error) => {
+                for submission in submissions {
+                    submission.promise.complete(Err(error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn seal(&mut self) -> Result<(), LogError> {
+        self.check()?;
+        if self.sealed {
+            return Ok(());
+        }
+        self.guarded(|writer| writer.append(&[])).map(drop)
+    }
+
+    /// Makes one durable group of all records. Nobody sees anything of it before the sync has succeeded.
+    fn append(&mut self, submissions: &[Submission]) -> Result<(Vec<LogPosition>, u64), LogError> {
+        let records = || submissions.iter().flat_map(|submission| &submission.records);
+        let length = GROUP as u64 + records().map(frame_length).sum::<u64>();
+        if self.cursor.offset > HEADER as u64 && self.cursor.offset + length > self.config.segment_bytes {
+            self.roll()?;
+        }
+        self.builder.begin();
+        let mut positions = Vec::with_capacity(records().count());
+        for record in records() {
+            positions.push(self.builder.push(&self.shared.key, &self.cursor, record));
+        }
+        let (bytes, next) = self.builder.finish(&self.shared.key, &self.cursor);
+        self.file.write_all_at(self.cursor.offset, bytes)?;
+        if next.offset > self.length {
+            self.length = fill_ahead(&*self.file, &self.config, next.offset)?;
+        }
+        self.file.sync_data()?;
+        self.builder.shrink();
+        self.cursor = next;
+        self.sealed = positions.is_empty();
+        let mut state = self.shared.state();
+        state.end = next;
+        state.counters.syncs += 1;
+        state.counters.groups += 1;
+        state.counters.records += positions.len() as u64;
+        state.counters.bytes += length;
+        Ok((positions, length))
+    }
+
+    /// Ends the segment and begins the next. All its groups are durable already; cutting off the zeros only saves space,
+    /// so that no sync has to wait for it.
+    fn roll(&mut self) -> Result<(), LogError> {
+        if self.length > self.cursor.offset {
+            self.file.set_len(self.cursor.offset)?;
+        }
+        let header = SegmentHeader {
+            id: self.shared.id,
+            segment: self.cursor.segment + 1,
+            records: self.cursor.records,
+            previous_end: self.cursor.offset,
+            chain: self.cursor.chain,
+        };
+        self.file = create_segment(&*self.shared.disk, &self.shared.key, &header)?;
+        self.length = HEADER as u64;
+        let mut state = self.shared.state();
+        if let Some(last) = state.segments.back_mut() {
+            last.end = Some(self.cursor.offset);
+        }
+        self.cursor = header.start();
+        state.end = self.cursor;
+        state.segments.push_back(Segment { start: self.cursor, end: None });
+        state.counters.syncs += CREATE_SYNCS;
+        state.counters.segments += 1;
+        Ok(())
+    }
+
+    pub(super) fn remove_before(&mut self, position: LogPosition) -> Result<u64, LogError> {
+        self.guarded(|writer| {
+            let mut removed = 0;
+            loop {
+                let number = {
+                    let mut state = writer.shared.state();
+                    let first = state.first();
+                    if first >= position.segment || state.segments.len() < 2 {
+                        break;
+                    }
+                    state.segments.pop_front();
+                    first
+                };
+                writer.shared.disk.remove(&file_name(number))?;
+                // One after another, or a crash could keep an older segment and lose a younger one.
+                writer.shared.disk.sync_folder()?;
+                writer.shared.state().counters.syncs += 1;
+                writer.shared.forget_files_below(number + 1);
+                removed += 1;
+            }
+            Ok(removed)
+        })
+    }
+}
+
+const ZEROS: &[u8] = &[0; 64 << 10];
+
+/// Writes zeros from `end`, the end of a group not yet synced, for the groups to come, and returns the file's length.
+fn fill_ahead(file: &dyn File, config: &LogConfig, end: u64) -> Result<u64, LogError> {
+    let target = end.saturating_add(config.fill_bytes).min(config.segment_bytes).max(end);
+    let mut offset = end;
+    while offset < target {
+        let count = usize::try_from(target - offset).unwrap_or(usize::MAX).min(ZEROS.len());
+        let zeros = ZEROS.get(..count).unwrap_or_default();
+        file.write_all_at(offset, zeros)?;
+        offset += count as u64;
+    }
+    Ok(target)
+}
