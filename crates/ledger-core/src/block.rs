@@ -4,9 +4,10 @@ use crate::codec::{self, Bytes, Decode, Encode, Format, List, MAX_INPUT_BYTES};
 use crate::domains;
 use crate::history::HistoryHead;
 use crate::id::ChainId;
+use crate::list_root;
 use crate::transaction::SignedTransaction;
 use crate::units::{Epoch, Height, Timestamp};
-use ledger_crypto::{Digest, hash, merkle};
+use ledger_crypto::{Digest, hash};
 
 /// The version of the header format that this crate writes and reads.
 pub const HEADER_VERSION: u8 = 0;
@@ -25,7 +26,7 @@ pub struct Header {
     pub parent: Digest,
     /// When the proposer made it; never before the parent's.
     pub timestamp: Timestamp,
-    /// Merkle root (BLAKE3) of the transactions' [leaves](crate::TransactionLeaf).
+    /// [List root](crate::list_root) of the transactions' [leaves](crate::TransactionLeaf).
     pub transactions_root: Digest,
     /// The head of the history that the proposer has executed: `parent.history.size ≤ history.size ≤ height`.
     pub history: HistoryHead,
@@ -169,15 +170,14 @@ impl Block {
         self.header.digest()
     }
 
-    /// The Merkle root of `transactions`, as a header commits to it.
+    /// The [list root](list_root) of `transactions`, as a header commits to it.
     pub fn transactions_root(transactions: &[SignedTransaction]) -> Digest {
-        merkle::root::<merkle::Blake3>(&Self::transaction_leaves(transactions))
+        list_root::commit(domains::TRANSACTIONS, &Self::transaction_leaves(transactions))
     }
 
     /// The leaf hashes under [`Block::transactions_root`], in order.
     pub fn transaction_leaves(transactions: &[SignedTransaction]) -> Vec<Digest> {
-        use merkle::TreeHasher;
-        transactions.iter().map(|transaction| merkle::Blake3::leaf(&codec::encode(&transaction.leaf()))).collect()
+        transactions.iter().map(|transaction| transaction.leaf().hash()).collect()
     }
 
     /// Checks what the block's bytes and its parent's header decide: chain, height, parent, time order, history size,
@@ -217,7 +217,7 @@ impl Block {
 }
 
 impl Header {
-    /// Checks what this header and its parent decide: version, chain, height, parent, time order, history size.
+    /// Checks what this header and its parent decide: version, length, chain, height, parent, time order, history size.
     ///
     /// # Errors
     /// [`BlockError`] names what is wrong.
@@ -225,6 +225,10 @@ impl Header {
         let height = self.height;
         if self.version != HEADER_VERSION {
             return Err(BlockError::Version { found: self.version });
+        }
+        let (found, limit) = (codec::encoded_length(self), Self::LIMIT);
+        if found > limit {
+            return Err(BlockError::TooLarge { height, what: "bytes of header", found, limit });
         }
         if self.chain != parent.chain {
             return Err(BlockError::WrongChain { height, found: self.chain, expected: parent.chain });

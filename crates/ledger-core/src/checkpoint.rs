@@ -2,7 +2,7 @@
 
 use crate::block::{HEADER_VERSION, Header};
 use crate::codec::{Bytes, CodecError, Decode, Encode, Format, List};
-use crate::finality::{self, CertificateError};
+use crate::finality::CertificateError;
 use crate::genesis::{Genesis, GenesisError};
 use crate::history::{HistoryHasher, HistoryHead};
 use crate::id::ChainId;
@@ -82,6 +82,24 @@ pub enum TrustError {
         /// The size seen before.
         seen: u64,
     },
+    /// A header below the one seen before: it is final, but it is no step forward.
+    #[error("the checkpoint is at height {found}, but height {seen} was seen before")]
+    Older {
+        /// The header's height.
+        found: Height,
+        /// The height seen before.
+        seen: Height,
+    },
+    /// Two final headers at one height: whoever certifies has signed two chains.
+    #[error("the checkpoint's header {found} at height {height} is not the header {seen} seen there before")]
+    OtherHeader {
+        /// The height.
+        height: Height,
+        /// The header's digest.
+        found: Digest,
+        /// The digest of the header seen before.
+        seen: Digest,
+    },
     /// Another history of the size seen before: the chain was forked or rewritten.
     #[error("the checkpoint has another history of {size} leaves than the one seen before")]
     OtherHistory {
@@ -145,7 +163,7 @@ impl TrustRoot {
     /// # Errors
     /// [`TrustError`] says why the checkpoint isn't trusted.
     pub fn verify(&self, checkpoint: Checkpoint) -> Result<VerifiedCheckpoint, TrustError> {
-        self.genesis.check()?;
+        let finality = self.genesis.finality()?;
         let header = &checkpoint.header;
         if header.version != HEADER_VERSION {
             return Err(TrustError::Version { found: header.version });
@@ -159,11 +177,16 @@ impl TrustRoot {
             if header != genesis {
                 return Err(CertificateError::NotGenesis { header, genesis }.into());
             }
+            // It is final by being the genesis: whatever stood here would be bytes that nobody vouches for.
+            if !checkpoint.certificate.is_empty() {
+                let found = checkpoint.certificate.len();
+                return Err(CertificateError::Length { height: Height::GENESIS, found, expected: 0 }.into());
+            }
         } else {
             if header.history.size == 0 || header.history.size > header.height.0 {
                 return Err(TrustError::HistorySize { height: header.height, size: header.history.size });
             }
-            finality::of(&self.genesis)?.verify(header, &checkpoint.certificate)?;
+            finality.verify(header, &checkpoint.certificate)?;
         }
         if let Some(pinned) = &self.pinned {
             if header.history.size < pinned.size {
@@ -203,6 +226,9 @@ impl Consistency {
 }
 
 /// Follows a chain from checkpoint to checkpoint, and notices when it is rolled back or rewritten.
+///
+/// What it compares is the history: blocks that were ordered but, at the latest checkpoint, not yet executed are not in
+/// it, and no proof against that checkpoint could have shown any of them.
 #[derive(Clone, Debug)]
 pub struct LightClient {
     root: TrustRoot,
@@ -226,7 +252,7 @@ impl LightClient {
         &self.latest
     }
 
-    /// Goes on to a newer checkpoint. `consistency` must lead from the history seen last (the pinned one, if none was
+    /// Goes on to a newer checkpoint, or stays at the same header. `consistency` must lead from the history seen last (the pinned one, if none was
     /// seen yet); it may be `None` while nothing was seen, or where the size is the same.
     ///
     /// # Errors
@@ -241,6 +267,7 @@ impl LightClient {
         if found.size < seen.size {
             return Err(TrustError::RolledBack { found: found.size, seen: seen.size });
         }
+        self.check_forward(verified.header())?;
         if seen.size > 0 {
             match consistency {
                 Some(consistency) if consistency.from == seen => {
@@ -253,6 +280,19 @@ impl LightClient {
         }
         self.latest = verified;
         Ok(&self.latest)
+    }
+
+    /// Refuses what the history heads alone don't show: a step back, or another header, above the executed blocks.
+    fn check_forward(&self, header: &Header) -> Result<(), TrustError> {
+        let latest = self.latest.header();
+        if header.height < latest.height {
+            return Err(TrustError::Older { found: header.height, seen: latest.height });
+        }
+        let (found, seen) = (header.digest(), latest.digest());
+        if header.height == latest.height && found != seen {
+            return Err(TrustError::OtherHeader { height: header.height, found, seen });
+        }
+        Ok(())
     }
 
     /// The newest history that the client has accepted, or was told to begin from.

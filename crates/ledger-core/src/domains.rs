@@ -17,6 +17,12 @@ pub const CONTRACT: Domain = Domain::new("ledgerkit.0.contract");
 pub const HEADER: Domain = Domain::new("ledgerkit.0.header");
 /// Digest of an [`Outcome`](crate::Outcome).
 pub const OUTCOME: Domain = Domain::new("ledgerkit.0.outcome");
+/// [List root](crate::list_root) of a block's transactions.
+pub const TRANSACTIONS: Domain = Domain::new("ledgerkit.0.transactions");
+/// [List root](crate::list_root) of a block's receipts.
+pub const RECEIPTS: Domain = Domain::new("ledgerkit.0.receipts");
+/// [List root](crate::list_root) of a receipt's events.
+pub const EVENTS: Domain = Domain::new("ledgerkit.0.events");
 /// Digest of a state key, which is its place in the state tree.
 pub const STATE_KEY: Domain = Domain::new("ledgerkit.0.state-key");
 /// Digest of a state value.

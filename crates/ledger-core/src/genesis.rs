@@ -1,15 +1,16 @@
 //! What a chain is made of: its name, its rules, its engine. The digest of it all is the chain's id.
 
-use crate::block::{HEADER_VERSION, Header};
+use crate::block::{Block, HEADER_VERSION, Header};
 use crate::codec::{self, Bytes, Decode, Encode, Format, List, Text};
 use crate::domains;
+use crate::finality::Finality;
 use crate::history::HistoryHead;
 use crate::id::{AccountId, ChainId};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, receipts_root};
 use crate::state;
-use crate::transaction::{SignedTransaction, TransactionError};
+use crate::transaction::{SignedTransaction, TransactionError, TransactionLeaf};
 use crate::units::{Epoch, Fuel, Height, Timestamp};
-use ledger_crypto::{Digest, KeyError, PublicKey, hash, merkle};
+use ledger_crypto::{Digest, KeyError, PublicKey, hash};
 
 /// The version of the genesis format that this crate writes and reads.
 pub const GENESIS_VERSION: u8 = 0;
@@ -231,7 +232,7 @@ impl Genesis {
             height: Height::GENESIS,
             parent: Digest::ZERO,
             timestamp: self.timestamp,
-            transactions_root: merkle::root::<merkle::Blake3>(&[]),
+            transactions_root: Block::transactions_root(&[]),
             history: HistoryHead::EMPTY,
             epoch: Epoch(0),
             seal: Bytes::default(),
@@ -244,7 +245,7 @@ impl Genesis {
             height: Height::GENESIS,
             block: self.header().digest(),
             state_root: state::tree::EMPTY,
-            receipts_root: merkle::root::<merkle::Blake3>(&[]),
+            receipts_root: receipts_root(&[]),
             fuel_used: Fuel(0),
             validators: List::new(),
         }
@@ -255,20 +256,29 @@ impl Genesis {
     /// # Errors
     /// [`GenesisError`] names what is wrong.
     pub fn check(&self) -> Result<(), GenesisError> {
+        self.finality().map(|_| ())
+    }
+
+    /// [Checks](Self::check) the genesis and gives the finality that it chooses.
+    ///
+    /// # Errors
+    /// [`GenesisError`] names what is wrong.
+    pub fn finality(&self) -> Result<Box<dyn Finality>, GenesisError> {
         if self.version != GENESIS_VERSION {
             return Err(GenesisError::Version { found: self.version });
         }
         self.rules.check_ranges()?;
-        crate::finality::of(self).map(|_| ())
+        crate::finality::of(self)
     }
 }
 
 impl Rules {
     fn check_ranges(&self) -> Result<(), GenesisError> {
+        let most_transaction_bytes = (u64::from(self.max_block_bytes) / 2).min(SignedTransaction::LIMIT as u64);
         let ranges: [(&'static str, u64, u64, u64); 10] = [
             ("lag", self.lag, 1, 1 << 20),
             ("max_block_bytes", self.max_block_bytes.into(), 4 << 10, 64 << 20),
-            ("max_transaction_bytes", self.max_transaction_bytes.into(), 1 << 10, u64::from(self.max_block_bytes) / 2),
+            ("max_transaction_bytes", self.max_transaction_bytes.into(), 1 << 10, most_transaction_bytes),
             ("max_block_transactions", self.max_block_transactions.into(), 1, 1 << 20),
             ("max_transaction_fuel", self.max_transaction_fuel.0, 1, self.max_block_fuel.0),
             ("max_key_bytes", self.max_key_bytes.into(), 32, 4 << 10),
@@ -293,6 +303,11 @@ impl Rules {
         let (size, limit) = (codec::encoded_length(transaction), self.max_transaction_bytes as usize);
         if size > limit {
             return Err(TransactionError::TooLong { size, limit });
+        }
+        // Proofs show the envelope without the body, so it has to fit its own format whatever the rules allow.
+        let envelope = codec::encoded_length(&transaction.transaction) + codec::encoded_length(&transaction.witness);
+        if envelope > TransactionLeaf::LIMIT {
+            return Err(TransactionError::TooLong { size: envelope, limit: TransactionLeaf::LIMIT });
         }
         let (found, limit) = (transaction.transaction.fuel_limit, self.max_transaction_fuel);
         if found > limit {

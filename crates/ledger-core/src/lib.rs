@@ -50,6 +50,7 @@ pub mod finality;
 pub mod genesis;
 pub mod history;
 pub mod id;
+pub mod list_root;
 pub mod outcome;
 pub mod proof;
 pub mod state;

@@ -3,6 +3,7 @@
 use crate::codec::{self, Bytes, Decode, Encode, Format, List, Text};
 use crate::domains;
 use crate::id::{ContractId, TransactionId};
+use crate::list_root;
 use crate::units::{Fuel, Height, Timestamp, Weight};
 use ledger_crypto::merkle::{self, TreeHasher};
 use ledger_crypto::{Digest, PublicKey, hash};
@@ -19,7 +20,7 @@ pub struct Outcome {
     pub block: Digest,
     /// The root of the state after the block.
     pub state_root: Digest,
-    /// The Merkle root (BLAKE3) of the block's [receipts](Receipt).
+    /// The [list root](list_root) of the block's [receipts](Receipt).
     pub receipts_root: Digest,
     /// Fuel that the block's transactions used.
     pub fuel_used: Fuel,
@@ -64,7 +65,7 @@ pub struct Receipt {
     pub output: Bytes,
     /// How many events it emitted.
     pub event_count: u32,
-    /// The Merkle root (BLAKE3) of its events.
+    /// The [list root](list_root) of its events.
     pub events_root: Digest,
 }
 
@@ -134,16 +135,16 @@ impl TransactionResult {
     ) -> Self {
         let leaves: Vec<Digest> = events.iter().map(Event::leaf).collect();
         let event_count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let events_root = merkle::root::<merkle::Blake3>(&leaves);
+        let events_root = list_root::commit(domains::EVENTS, &leaves);
         let receipt = Receipt { transaction, index, status, fuel_used, output, event_count, events_root };
         TransactionResult { receipt, events }
     }
 }
 
-/// The Merkle root of a block's receipts.
+/// The [list root](list_root) of a block's receipts.
 pub fn receipts_root(results: &[TransactionResult]) -> Digest {
     let leaves: Vec<Digest> = results.iter().map(|result| result.receipt.leaf()).collect();
-    merkle::root::<merkle::Blake3>(&leaves)
+    list_root::commit(domains::RECEIPTS, &leaves)
 }
 
 /// What became of a transaction.

@@ -6,18 +6,20 @@
 //!              state key ─▶ outcome of leaf size − 1 ─┘
 //! ```
 
-use crate::block::Header;
+use crate::block::{HEADER_VERSION, Header};
 use crate::checkpoint::{Consistency, TrustError, VerifiedCheckpoint};
 use crate::codec::{self, CodecError, Decode, Encode, Format, List};
+use crate::domains;
 use crate::history::{self, HistoryHasher};
 use crate::id::{ChainId, TransactionId};
+use crate::list_root;
 use crate::outcome::{Event, Outcome, Receipt};
 use crate::state::tree::{StatePath, StateProofError};
 use crate::state::{Key, Versioned};
 use crate::transaction::{Body, TransactionError, TransactionLeaf};
 use crate::units::{Height, Timestamp};
-use ledger_crypto::Digest;
-use ledger_crypto::merkle::{self, MerkleError, TreeHasher};
+use ledger_crypto::merkle::{self, MerkleError};
+use ledger_crypto::{Digest, Domain};
 
 /// Why a proof proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,12 @@ pub enum ProofError {
     /// The checkpoint isn't trusted.
     #[error("the checkpoint is not trusted: {0}")]
     Trust(#[from] TrustError),
+    /// A header format this crate doesn't know.
+    #[error("the proof's header has version {found}; this client reads version {HEADER_VERSION}")]
+    Version {
+        /// What the header says.
+        found: u8,
+    },
     /// Another chain's proof.
     #[error("the proof is of chain {found}, the checkpoint is of chain {expected}")]
     WrongChain {
@@ -65,17 +73,9 @@ pub enum ProofError {
         /// What is wrong with the path.
         error: MerkleError,
     },
-    /// The transaction is there, but its signature isn't valid.
+    /// The transaction is there, but it isn't meant for this chain, isn't validly signed, or has another body.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
-    /// The receipt says another index than the path.
-    #[error("the receipt says index {receipt}, the path is for index {path}")]
-    IndexMismatch {
-        /// The index in the receipt.
-        receipt: u32,
-        /// The index of the path.
-        path: u32,
-    },
     /// The state shown isn't the checkpoint's.
     #[error("the state proof is for block {found}; the checkpoint's state is that of block {expected}")]
     NotCurrent {
@@ -91,7 +91,7 @@ pub enum ProofError {
     #[error("state key {key:?}: {error}")]
     State {
         /// The key.
-        key: Key,
+        key: Box<Key>,
         /// What is wrong with the path.
         error: StateProofError,
     },
@@ -122,6 +122,9 @@ impl BlockProof {
     /// # Errors
     /// [`ProofError`] when it doesn't.
     pub fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<(), ProofError> {
+        if self.header.version != HEADER_VERSION {
+            return Err(ProofError::Version { found: self.header.version });
+        }
         let (found, expected) = (self.header.chain, checkpoint.header().chain);
         if found != expected {
             return Err(ProofError::WrongChain { found, expected });
@@ -141,7 +144,10 @@ impl BlockProof {
     }
 }
 
-/// Shows that a block holds a transaction.
+/// Shows that a block holds a transaction, meant for this chain and signed by the key in its witness.
+///
+/// It shows neither that the transaction had an effect nor that the key speaks for the account: both are decided when
+/// the block is executed, and the [receipt](ReceiptProof) says how.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TransactionProof {
     /// The block.
@@ -158,7 +164,7 @@ pub struct TransactionProof {
     pub path: List<Digest>,
 }
 
-/// Shows what became of a transaction.
+/// Shows what became of a transaction. Its place in the block is the receipt's own.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReceiptProof {
     /// The block.
@@ -235,7 +241,7 @@ pub enum Proven {
         /// Its id.
         id: TransactionId,
         /// Envelope and witness.
-        leaf: TransactionLeaf,
+        leaf: Box<TransactionLeaf>,
         /// The body, where it was shown: the one the envelope binds.
         body: Option<Body>,
         /// Where it is.
@@ -295,11 +301,15 @@ impl Proof {
 impl TransactionProof {
     fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
         self.block.verify(checkpoint)?;
-        let leaf = merkle::Blake3::leaf(&codec::encode(&self.leaf));
-        let root = &self.block.header.transactions_root;
-        under(root, "transaction", self.count, self.index, &leaf, &self.path)?;
-        // The root proves that the block holds it; that its sender meant it, only the signature does.
+        let place = self.block.place(self.index);
+        let under =
+            ListPath { what: "transaction", domain: domains::TRANSACTIONS, count: self.count, path: &self.path };
+        under.verify(&self.block.header.transactions_root, self.index, &self.leaf.hash())?;
+        // The root proves that the block holds it; that its sender meant it, and for this chain, only the envelope
+        // and the signature do.
+        self.leaf.transaction.check_meant_for(&self.block.header.chain)?;
         let id = self.leaf.transaction.id();
+        self.leaf.witness.check_key()?;
         self.leaf.witness.verify(&id)?;
         if let Some(body) = &self.body {
             let (found, expected) = (body.digest(), self.leaf.transaction.body);
@@ -307,8 +317,7 @@ impl TransactionProof {
                 return Err(TransactionError::WrongBody { found, expected }.into());
             }
         }
-        let place = self.block.place(self.index);
-        Ok(Proven::Transaction { id, leaf: self.leaf.clone(), body: self.body.clone(), place })
+        Ok(Proven::Transaction { id, leaf: Box::new(self.leaf.clone()), body: self.body.clone(), place })
     }
 }
 
@@ -316,7 +325,8 @@ impl ReceiptProof {
     fn check(&self, checkpoint: &VerifiedCheckpoint) -> Result<Place, ProofError> {
         self.block.verify(checkpoint)?;
         let index = self.receipt.index;
-        under(&self.block.outcome.receipts_root, "receipt", self.count, index, &self.receipt.leaf(), &self.path)?;
+        let under = ListPath { what: "receipt", domain: domains::RECEIPTS, count: self.count, path: &self.path };
+        under.verify(&self.block.outcome.receipts_root, index, &self.receipt.leaf())?;
         Ok(self.block.place(index))
     }
 
@@ -330,7 +340,8 @@ impl EventProof {
     fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
         let place = self.receipt.check(checkpoint)?;
         let receipt = &self.receipt.receipt;
-        under(&receipt.events_root, "event", receipt.event_count, self.index, &self.event.leaf(), &self.path)?;
+        let under = ListPath { what: "event", domain: domains::EVENTS, count: receipt.event_count, path: &self.path };
+        under.verify(&receipt.events_root, self.index, &self.event.leaf())?;
         Ok(Proven::Event { event: self.event.clone(), transaction: receipt.transaction, place })
     }
 }
@@ -346,7 +357,7 @@ impl StateProof {
         let value = self
             .path
             .verify(&self.block.outcome.state_root, &self.key)
-            .map_err(|error| ProofError::State { key: self.key.clone(), error })?;
+            .map_err(|error| ProofError::State { key: Box::new(self.key.clone()), error })?;
         Ok(Proven::State { key: self.key.clone(), value: value.cloned(), at: found })
     }
 }
@@ -357,20 +368,26 @@ impl BlockProof {
     }
 }
 
-fn under(
-    root: &Digest,
+/// The way from an item of a list to the list's root.
+struct ListPath<'a> {
     what: &'static str,
+    domain: Domain,
     count: u32,
-    index: u32,
-    leaf: &Digest,
-    path: &[Digest],
-) -> Result<(), ProofError> {
-    merkle::verify_inclusion::<merkle::Blake3>(root, count.into(), index.into(), leaf, path)
-        .map_err(|error| ProofError::NotUnderRoot { what, index: index.into(), error })
+    path: &'a [Digest],
+}
+
+impl ListPath<'_> {
+    fn verify(&self, root: &Digest, index: u32, leaf: &Digest) -> Result<(), ProofError> {
+        list_root::verify(self.domain, root, self.count.into(), index.into(), leaf, self.path)
+            .map_err(|error| ProofError::NotUnderRoot { what: self.what, index: index.into(), error })
+    }
 }
 
 /// Verifies proof bytes against checkpoint bytes and trust root bytes: the one entry that a client in another language
 /// or a browser needs.
+///
+/// A pinned history head in the trust root refuses checkpoints with less history. That a checkpoint with more
+/// *continues* the pinned one is proven by a [`Proof::History`] whose `from` is the pinned head.
 ///
 /// # Errors
 /// [`ProofError`] names what doesn't hold.

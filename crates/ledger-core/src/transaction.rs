@@ -9,7 +9,8 @@ use crate::domains;
 use crate::id::{AccountId, ChainId, ContractId, TransactionId};
 use crate::state::{Key, KeyRange, Version};
 use crate::units::{Fuel, Timestamp};
-use ledger_crypto::{Check, Digest, Hasher, PublicKey, Signature, SignatureError, Signer, SignerError, hash};
+use ledger_crypto::merkle::{self, TreeHasher};
+use ledger_crypto::{Check, Digest, Hasher, KeyError, PublicKey, Signature, SignatureError, Signer, SignerError, hash};
 
 /// The version of the transaction format that this crate writes and reads.
 pub const TRANSACTION_VERSION: u8 = 0;
@@ -177,6 +178,13 @@ impl Format for TransactionLeaf {
     const LIMIT: usize = 64 << 10;
 }
 
+impl TransactionLeaf {
+    /// The leaf hash under a header's `transactions_root`.
+    pub fn hash(&self) -> Digest {
+        merkle::Blake3::leaf(&codec::encode(self))
+    }
+}
+
 /// Why bytes are no transaction for this chain, whatever the state says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -195,7 +203,7 @@ pub enum TransactionError {
         /// This chain.
         expected: ChainId,
     },
-    /// Longer than the chain's rules allow.
+    /// Longer than the chain's rules allow, or with an envelope longer than the format allows.
     #[error("the transaction takes {size} bytes; the chain's limit is {limit}")]
     TooLong {
         /// Its encoded length in bytes.
@@ -222,6 +230,14 @@ pub enum TransactionError {
         /// What is wrong with it.
         reason: SignatureError,
     },
+    /// A key with which anybody can sign, or whose signatures bind nothing.
+    #[error("the key {key} is refused: {error}")]
+    Key {
+        /// The key named by the witness.
+        key: PublicKey,
+        /// What is wrong with it.
+        error: KeyError,
+    },
     /// A fee, which this version doesn't charge.
     #[error("a fee of {fee} is offered, but the chain charges none; it must be 0")]
     Fee {
@@ -242,6 +258,17 @@ impl Transaction {
     /// The transaction's id.
     pub fn id(&self) -> TransactionId {
         TransactionId(hash(domains::TRANSACTION, &codec::encode(self)))
+    }
+
+    /// Checks version and chain.
+    pub(crate) fn check_meant_for(&self, chain: &ChainId) -> Result<(), TransactionError> {
+        if self.version != TRANSACTION_VERSION {
+            return Err(TransactionError::Version { found: self.version });
+        }
+        if self.chain != *chain {
+            return Err(TransactionError::WrongChain { found: self.chain, expected: *chain });
+        }
+        Ok(())
     }
 
     /// Signs with the account's key and attaches `body`, whose digest the envelope must bind already
@@ -279,12 +306,7 @@ impl SignedTransaction {
     /// [`TransactionError`] names what is wrong.
     pub fn check_form(&self, chain: &ChainId) -> Result<(), TransactionError> {
         let transaction = &self.transaction;
-        if transaction.version != TRANSACTION_VERSION {
-            return Err(TransactionError::Version { found: transaction.version });
-        }
-        if transaction.chain != *chain {
-            return Err(TransactionError::WrongChain { found: transaction.chain, expected: *chain });
-        }
+        transaction.check_meant_for(chain)?;
         if transaction.fee != 0 {
             return Err(TransactionError::Fee { fee: transaction.fee });
         }
@@ -316,7 +338,18 @@ impl Witness {
         Check { key, domain: domains::SIGN_TRANSACTION, message: id.0.as_bytes(), signature }
     }
 
-    /// Verifies the signature over transaction `id`.
+    /// Refuses keys that are no identity: those of small or mixed order, and non-canonical encodings.
+    /// [`Witness::verify`] accepts them, as ZIP-215 demands, so whoever admits a transaction calls this too.
+    ///
+    /// # Errors
+    /// [`TransactionError::Key`].
+    pub fn check_key(&self) -> Result<(), TransactionError> {
+        let key = *self.key();
+        key.check_strong().map_err(|error| TransactionError::Key { key, error })
+    }
+
+    /// Verifies the signature over transaction `id` with the verdict that a batch gives; the key's quality is
+    /// [`Witness::check_key`]'s.
     ///
     /// # Errors
     /// [`TransactionError::WrongSignature`].

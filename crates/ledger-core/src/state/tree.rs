@@ -14,6 +14,8 @@
 //! another key. No digest of a leaf or node is zero but with probability 2⁻²⁵⁶.
 
 use super::{Key, Version, Versioned};
+use crate::codec::wire::de::{BorrowDecode, BorrowDecoder, Decoder};
+use crate::codec::wire::error::DecodeError;
 use crate::codec::{Bytes, Decode, Encode, List};
 use crate::domains;
 use ledger_crypto::{Digest, hash};
@@ -91,12 +93,25 @@ impl Versioned {
 }
 
 /// The way from a place in the tree up to its root.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct StatePath {
     /// What stands where the key's path ends.
     pub end: PathEnd,
-    /// The siblings, from the root's children down; `None` is an empty subtree.
+    /// The siblings, from the root's children down; `None` is an empty subtree. At most [`MAX_DEPTH`].
     pub siblings: List<Option<Digest>>,
+}
+
+// By hand: an empty subtree takes a byte of input and 33 bytes of memory, so the list's length needs its own limit.
+impl<C> Decode<C> for StatePath {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Ok(StatePath { end: PathEnd::decode(decoder)?, siblings: List::decode_at_most(decoder, MAX_DEPTH)? })
+    }
+}
+
+impl<'de, C> BorrowDecode<'de, C> for StatePath {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        <Self as Decode<C>>::decode(decoder)
+    }
 }
 
 /// What stands where a key's path ends.
@@ -119,6 +134,12 @@ pub enum PathEnd {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateProofError {
+    /// An empty subtree that is written out: it has one form, `None`.
+    #[error("the sibling at step {level} is the empty subtree's zero digest, which must be left out")]
+    ZeroSibling {
+        /// The step, counted from the root.
+        level: usize,
+    },
     /// More steps than a digest has bits.
     #[error("the path has {found} steps; a digest has {MAX_DEPTH} bits")]
     TooDeep {
@@ -152,6 +173,9 @@ impl StatePath {
         let depth = self.siblings.len();
         if depth > MAX_DEPTH {
             return Err(StateProofError::TooDeep { found: depth });
+        }
+        if let Some(level) = self.siblings.iter().position(|sibling| *sibling == Some(EMPTY)) {
+            return Err(StateProofError::ZeroSibling { level });
         }
         let place = key_digest(key);
         let (mut found, value) = match &self.end {
