@@ -1,5 +1,5 @@
 //! Every root and proof of every small tree against RFC 9162's recursive definitions, and what must be refused.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! Whatever the bytes: a signature checked alone, in a batch, with a cold or a warm cache, and by an independent
 //! implementation of ZIP-215 has one verdict.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
