@@ -1,2 +1,124 @@
-//! The executor, the runtime seam and the native runtime.
+//! Contracts: the executor that turns ordered transactions into writes and receipts, the seam to virtual machines, and
+//! the native runtime, whose contracts are Rust types.
+//!
+//! ```text
+//!   Block ──▶ LedgerExecutor ── for each transaction: key, order, expiry, fuel ──▶ Rejected: nothing is used
+//!                  │
+//!                  ▼ uses up the transaction's place
+//!              savepoint ──▶ Runtime ──▶ contract ◀──▶ Host ── fuel, limits, namespace
+//!                  │           native, …                │
+//!                  │                                    ▼
+//!                  └────── rollback on failure ──▶ Journal ──▶ StateView (before the block)
+//!                                                       │
+//!                                                       ▼
+//!                                           Execution { writes, receipts, events }
+//! ```
+//!
+//! # Example
+//! A contract of one's own, deployed and called on a state in memory. In a node, the executor is handed to its builder
+//! instead; the contract doesn't see the difference.
+//! ```
+//! use ledger_contracts::testing::TestLedger;
+//! use ledger_contracts::{Contract, Host, LedgerExecutor, NATIVE, NativeRuntime, Trap};
+//! use ledger_core::codec::Text;
+//! use ledger_crypto::MemorySigner;
+//!
+//! /// Remembers one greeting for each account.
+//! struct Greetings;
+//!
+//! impl Contract for Greetings {
+//!     fn name(&self) -> &str {
+//!         "greetings"
+//!     }
+//!
+//!     fn call(&self, host: &mut dyn Host, method: &str, arguments: &[u8]) -> Result<Vec<u8>, Trap> {
+//!         let caller = host.caller();
+//!         match method {
+//!             "greet" if arguments.is_empty() => Err(Trap::refused(1, "a greeting has words")),
+//!             "greet" => {
+//!                 let words = str::from_utf8(arguments).map_err(|_| Trap::bad_arguments("words are UTF-8"))?;
+//!                 host.put_value(caller.0.as_bytes(), &Words(words.into()))?;
+//!                 host.emit("greeted", arguments)?;
+//!                 Ok(Vec::new())
+//!             }
+//!             "greeting" => {
+//!                 let words = host.get_value::<Words>(caller.0.as_bytes())?;
+//!                 Ok(words.map_or_else(Vec::new, |Words(text)| text.as_bytes().to_vec()))
+//!             }
+//!             _ => Err(Trap::UnknownMethod),
+//!         }
+//!     }
+//! }
+//!
+//! #[derive(ledger_core::codec::Encode, ledger_core::codec::Decode)]
+//! #[bincode(crate = "ledger_core::codec::wire")]
+//! struct Words(Text);
+//!
+//! impl ledger_core::codec::Format for Words {
+//!     const NAME: &'static str = "greeting";
+//!     const LIMIT: usize = 1 << 10;
+//! }
+//!
+//! let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Greetings));
+//! let mut ledger = TestLedger::new(executor);
+//! let alice = MemorySigner::from_seed([1; 32]);
+//!
+//! let contract = ledger.deploy(&alice, NATIVE, b"greetings", b"")?;
+//! let result = ledger.call(&alice, contract, "greet", b"hello")?;
+//! assert!(result.receipt.succeeded());
+//! assert_eq!(&*result.events[0].topic, "greeted");
+//! assert_eq!(&*ledger.call(&alice, contract, "greeting", b"")?.receipt.output, b"hello");
+//!
+//! // A refusal has a receipt that says why, and no effect.
+//! let refused = ledger.call(&alice, contract, "greet", b"")?.receipt;
+//! assert!(!refused.succeeded());
+//! # Ok::<(), ledger_contracts::testing::TestError>(())
+//! ```
+//!
+//! # Contract
+//! - **Deterministic**: the same block, context and state give the same [`Execution`](ledger_core::Execution).
+//! - **One journal** ([`journal`]) holds a block's writes. A transaction sees those of the transactions before it.
+//! - **Fuel** is charged by the chain's [`Prices`](ledger_core::Prices), before the work, and never beyond the
+//!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
+//!   lane, its receipt and the signature are in that); a call pays `read` and `read` again with `read_byte` for each
+//!   byte of the contract's code; a deployment `write` and `write_byte` for the contract's record, the same for its
+//!   code, and `read` and `read_byte` for preparing it; what a contract does costs what [`Host`] says; an output costs
+//!   `event_byte` a byte, since receipts carry it like events.
+//! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
+//!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
+//!   What it would write is given, and nothing is changed.
+//!
+//! # Failure
+//! | what happens | status | place in the lane | writes and events | fuel |
+//! |---|---|---|---|---|
+//! | wrong key, order, expiry, no block fuel left, unordered | `Rejected` | kept | none | 0 |
+//! | the contract refuses, panics, breaks down; unknown contract, method, runtime; invalid code or body | `Failed` | used up | all taken back | used so far |
+//! | a limit of the rules, a deployment by somebody who may not, a redacted body, a `Commit` | `Failed` | used up | all taken back | used so far |
+//! | out of fuel | `Failed` | used up | all taken back | the whole limit |
+//! | the state can't be read, or holds what no executor wrote, or a contract that this node can't run | [`ExecutionError`](ledger_core::ExecutionError) | – | – | – |
+//!
+//! An error of the host ends the transaction even if the contract swallows it. A panic of a native contract is caught
+//! (so a node must not be built with `panic = "abort"`), and its words stay out of the receipt. In the last case there
+//! is no receipt: the node has to stop, because others may have been able to go on.
+//!
+//! # Features
+//! None.
 #![forbid(unsafe_code)]
+
+pub mod executor;
+pub mod fuel;
+pub mod host;
+pub mod journal;
+pub mod native;
+pub mod record;
+pub mod runtime;
+pub mod testing;
+pub mod token;
+
+pub use executor::{ExecutorConfig, LedgerExecutor};
+pub use host::{Entry, Environment, Host, HostError, decode_arguments, decode_value};
+pub use journal::{Journal, Savepoint};
+pub use native::{Contract, NATIVE, NativeRuntime};
+pub use record::ContractRecord;
+pub use runtime::{BAD_ARGUMENTS, CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
+pub use token::Token;

@@ -1,0 +1,164 @@
+//! The host of one contract's run: namespace, limits, fuel, over the block's journal.
+
+use crate::fuel::Meter;
+use crate::host::{Entry, Environment, Host, HostError};
+use crate::journal::Journal;
+use ledger_core::codec::{Bytes, Text};
+use ledger_core::{Event, Fuel, Key, KeyRange, Rules};
+
+/// What a contract talks to.
+pub(super) struct TransactionHost<'h, 's> {
+    environment: Environment,
+    rules: &'h Rules,
+    journal: &'h mut Journal<'s>,
+    meter: &'h mut Meter,
+    events: Vec<Event>,
+    fault: Option<HostError>,
+}
+
+impl<'h, 's> TransactionHost<'h, 's> {
+    pub(super) fn new(
+        environment: Environment,
+        rules: &'h Rules,
+        journal: &'h mut Journal<'s>,
+        meter: &'h mut Meter,
+    ) -> Self {
+        TransactionHost { environment, rules, journal, meter, events: Vec::new(), fault: None }
+    }
+
+    /// The events, or the first error that the contract was given.
+    pub(super) fn finish(self) -> Result<Vec<Event>, HostError> {
+        match self.fault {
+            None => Ok(self.events),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    /// Does `work` unless something failed before, and keeps its error.
+    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, HostError>) -> Result<T, HostError> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        work(self).inspect_err(|fault| self.fault = Some(fault.clone()))
+    }
+
+    fn key(&self, name: &[u8]) -> Result<Key, HostError> {
+        within("a key", name.len(), self.rules.max_key_bytes.into())?;
+        Ok(Key::new(self.environment.contract, name))
+    }
+
+    fn writable(&self) -> Result<(), HostError> {
+        if self.environment.read_only { Err(HostError::ReadOnly) } else { Ok(()) }
+    }
+}
+
+/// Checks a size against a limit of the rules.
+pub(super) fn within(what: &'static str, size: usize, limit: u64) -> Result<(), HostError> {
+    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    if size > limit { Err(HostError::Limit { what, size, limit }) } else { Ok(()) }
+}
+
+impl Host for TransactionHost<'_, '_> {
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
+        self.guarded(|host| {
+            let key = host.key(key)?;
+            host.meter.charge(host.rules.prices.read)?;
+            let Some(value) = host.journal.get(&key)? else { return Ok(None) };
+            host.meter.charge_sized(0, host.rules.prices.read_byte, value.len())?;
+            Ok(Some(value.into_vec()))
+        })
+    }
+
+    fn scan(&mut self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, HostError> {
+        self.guarded(|host| {
+            // One byte more than a key, so that a scan can go on right after the longest.
+            let longest = u64::from(host.rules.max_key_bytes) + 1;
+            within("a range's bound", from.len().max(to.map_or(0, <[u8]>::len)), longest)?;
+            let namespace = host.environment.contract;
+            let mut range = KeyRange { namespace, from: Bytes::from(from), to: to.map(Bytes::from) };
+            let prices = &host.rules.prices;
+            let mut entries = Vec::new();
+            let mut seen = Vec::new();
+            let mut steps = host.journal.scan(&range);
+            loop {
+                if entries.len() == limit {
+                    // Only what was read counts as read: up to the last key and that one itself.
+                    range.to = Some(entries.last().map_or_else(|| range.from.clone(), after));
+                    break;
+                }
+                host.meter.charge(prices.read)?;
+                let Some(step) = steps.next().transpose()? else { break };
+                host.meter.charge_sized(0, prices.read_byte, step.key.name.len())?;
+                if let Some(value) = step.value {
+                    host.meter.charge_sized(0, prices.read_byte, value.len())?;
+                    entries.push(Entry { key: step.key.name.to_vec(), value: value.into_vec() });
+                }
+                if step.base.is_some() {
+                    seen.push((step.key, step.base));
+                }
+            }
+            drop(steps);
+            for (key, version) in seen {
+                host.journal.record(&key, version);
+            }
+            host.journal.record_range(range);
+            Ok(entries)
+        })
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), HostError> {
+        self.guarded(|host| {
+            host.writable()?;
+            let prices = &host.rules.prices;
+            host.meter.charge_sized(prices.write, prices.write_byte, key.len().saturating_add(value.len()))?;
+            let key = host.key(key)?;
+            within("a value", value.len(), host.rules.max_value_bytes.into())?;
+            host.journal.put(key, value);
+            Ok(())
+        })
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<(), HostError> {
+        self.guarded(|host| {
+            host.writable()?;
+            let prices = &host.rules.prices;
+            host.meter.charge_sized(prices.write, prices.write_byte, key.len())?;
+            let key = host.key(key)?;
+            host.journal.delete(key);
+            Ok(())
+        })
+    }
+
+    fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError> {
+        self.guarded(|host| {
+            host.writable()?;
+            let prices = &host.rules.prices;
+            let size = topic.len().saturating_add(data.len());
+            host.meter.charge_sized(prices.event, prices.event_byte, size)?;
+            within("the number of events", host.events.len() + 1, host.rules.max_events.into())?;
+            within("an event", size, host.rules.max_event_bytes.into())?;
+            let contract = host.environment.contract;
+            host.events.push(Event { contract, topic: Text::from(topic), data: Bytes::from(data) });
+            Ok(())
+        })
+    }
+
+    fn charge(&mut self, fuel: Fuel) -> Result<(), HostError> {
+        self.guarded(|host| host.meter.charge(fuel.0))
+    }
+
+    fn fuel_left(&self) -> Fuel {
+        self.meter.left()
+    }
+}
+
+/// The first name after an entry's.
+fn after(entry: &Entry) -> Bytes {
+    let mut name = entry.key.clone();
+    name.push(0);
+    Bytes::from(name)
+}

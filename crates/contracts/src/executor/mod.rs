@@ -1,0 +1,244 @@
+//! The executor: turns an ordered block into writes and receipts.
+
+mod attempt;
+mod cache;
+mod host;
+
+use crate::journal::{DEFAULT_CACHE_BYTES, Journal};
+use crate::runtime::Runtime;
+use attempt::{Attempt, Effect, Work};
+use cache::PreparedCache;
+use ledger_core::codec::{List, Text};
+use ledger_core::{
+    Action, Block, Call, Context, Execution, ExecutionError, Executor, Fuel, Key, Order, Rejection, SignedTransaction,
+    Simulation, StateView, Status, TransactionId, TransactionResult,
+};
+use std::collections::BTreeMap;
+
+/// What a [`LedgerExecutor`] may keep in memory. Nothing here changes what it gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorConfig {
+    /// How many prepared codes are kept. By default 256; at least one is.
+    pub prepared_codes: usize,
+    /// How many bytes read from the state are kept while a block executes. By default 64 MiB.
+    pub cache_bytes: usize,
+}
+
+impl Default for ExecutorConfig {
+    fn default() -> Self {
+        ExecutorConfig { prepared_codes: 256, cache_bytes: DEFAULT_CACHE_BYTES }
+    }
+}
+
+/// Executes deployments and calls with the runtimes it was given. Commits, unordered transactions and redacted bodies
+/// are refused: see the [crate's page](crate#failure).
+///
+/// Which runtimes there are, and which contracts a native runtime links, is part of what every node of a chain must
+/// agree on.
+pub struct LedgerExecutor {
+    runtimes: BTreeMap<String, Box<dyn Runtime>>,
+    prepared: PreparedCache,
+    config: ExecutorConfig,
+}
+
+impl Default for LedgerExecutor {
+    fn default() -> Self {
+        Self::new(ExecutorConfig::default())
+    }
+}
+
+impl LedgerExecutor {
+    /// An executor without runtimes.
+    pub fn new(config: ExecutorConfig) -> Self {
+        LedgerExecutor { runtimes: BTreeMap::new(), prepared: PreparedCache::new(config.prepared_codes), config }
+    }
+
+    /// Adds a runtime. Of two with one name, the later counts.
+    #[must_use]
+    pub fn with(mut self, runtime: impl Runtime + 'static) -> Self {
+        self.runtimes.insert(runtime.name().to_owned(), Box::new(runtime));
+        self
+    }
+
+    /// Runs a call that must not write: a write or an event fails it. Everything else is as in
+    /// [`simulate`](Executor::simulate).
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the state can't be read.
+    pub fn query(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
+        self.dry_run(call, context, state, true)
+    }
+
+    fn dry_run(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+        read_only: bool,
+    ) -> Result<Simulation, ExecutionError> {
+        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).recording();
+        let attempt = Attempt {
+            executor: self,
+            context,
+            caller: call.account,
+            transaction: None,
+            fuel_limit: call.fuel_limit,
+            read_only,
+        };
+        let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };
+        let Effect { status, output, events, fuel_used } = attempt.run(&work, &mut journal)?;
+        let (writes, reads) = journal.finish()?;
+        let events = events.into_vec();
+        Ok(Simulation { status, output, events, fuel_used, reads: reads.keys, ranges: reads.ranges, writes })
+    }
+
+    /// Executes one transaction of a block: rejects it, or uses up its place and attempts what it asks for.
+    fn transaction(
+        &self,
+        signed: &SignedTransaction,
+        id: TransactionId,
+        fuel_left: Fuel,
+        context: &Context<'_>,
+        journal: &mut Journal<'_>,
+    ) -> Result<Effect, ExecutionError> {
+        let transaction = &signed.transaction;
+        let limit = transaction.fuel_limit;
+        let (lane, next) = match standing(signed, context, journal)? {
+            Ok(standing) => standing,
+            Err(rejection) => return Ok(Effect::rejected(rejection)),
+        };
+        if limit > fuel_left {
+            return Ok(Effect::rejected(Rejection::BlockFuel { left: fuel_left, limit }));
+        }
+        journal.put(Key::sequence(&transaction.account, lane), next.to_le_bytes().to_vec());
+        let attempt = Attempt {
+            executor: self,
+            context,
+            caller: transaction.account,
+            transaction: Some(id),
+            fuel_limit: limit,
+            read_only: false,
+        };
+        let content = signed.content();
+        let work = match &transaction.action {
+            Action::Deploy { runtime } => Work::Deploy { id, runtime, body: content },
+            Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
+            Action::Commit { .. } => Work::Commit { body: content },
+        };
+        attempt.run(&work, journal)
+    }
+}
+
+impl Executor for LedgerExecutor {
+    fn execute(
+        &self,
+        block: &Block,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Execution, ExecutionError> {
+        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes);
+        journal.prefetch(block.transactions.iter().flat_map(known_keys).collect())?;
+        let mut fuel_used = Fuel(0);
+        let mut results = Vec::with_capacity(block.transactions.len());
+        for (index, signed) in (0..).zip(&block.transactions) {
+            let id = signed.id();
+            journal.begin(index);
+            let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(fuel_used.0));
+            let effect = self.transaction(signed, id, left, context, &mut journal)?;
+            fuel_used = Fuel(fuel_used.0.saturating_add(effect.fuel_used.0));
+            let Effect { status, output, events, fuel_used } = effect;
+            results.push(TransactionResult::new(id, index, status, fuel_used, output, events));
+        }
+        Ok(Execution { writes: journal.into_writes()?, results, fuel_used, validators: List::new() })
+    }
+
+    fn simulate(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
+        self.dry_run(call, context, state, false)
+    }
+
+    fn admit(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Result<u64, Rejection>, ExecutionError> {
+        if matches!(transaction.transaction.action, Action::Commit { .. }) {
+            return Ok(Err(unsupported(attempt::COMMIT)));
+        }
+        let limit = transaction.transaction.fuel_limit;
+        let most = context.rules.max_block_fuel;
+        if limit > most {
+            return Ok(Err(Rejection::BlockFuel { left: most, limit }));
+        }
+        match standing(transaction, context, &mut Journal::new(state))? {
+            Ok((_, next)) => Ok(Ok(next.saturating_sub(1))),
+            Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
+            Err(rejection) => Ok(Err(rejection)),
+        }
+    }
+}
+
+/// The lane that a transaction stands next in, and the number that comes after it; or why it stands nowhere.
+fn standing(
+    signed: &SignedTransaction,
+    context: &Context<'_>,
+    journal: &mut Journal<'_>,
+) -> Result<Result<(u64, u64), Rejection>, ExecutionError> {
+    let transaction = &signed.transaction;
+    if signed.witness.account() != transaction.account {
+        return Ok(Err(Rejection::WrongKey { key: *signed.witness.key() }));
+    }
+    let Order::Sequence { lane, number: found } = transaction.order else {
+        return Ok(Err(unsupported("an unordered transaction")));
+    };
+    if let Some(expired_at) = transaction.expires_at.filter(|time| *time < context.timestamp) {
+        return Ok(Err(Rejection::Expired { expired_at, now: context.timestamp }));
+    }
+    let key = Key::sequence(&transaction.account, lane);
+    let expected = match journal.get(&key)? {
+        None => 0,
+        Some(value) => match <[u8; 8]>::try_from(&*value) {
+            Ok(bytes) => u64::from_le_bytes(bytes),
+            Err(_) => return Err(ExecutionError::Corrupt { key, reason: "a sequence number has 8 bytes".to_owned() }),
+        },
+    };
+    if found != expected {
+        return Ok(Err(Rejection::OutOfOrder { lane, expected, found }));
+    }
+    // A lane ends before its numbers do: the last one could be used for ever.
+    Ok(found.checked_add(1).map(|next| (lane, next)).ok_or_else(|| unsupported("the last number of a lane")))
+}
+
+fn unsupported(what: &str) -> Rejection {
+    Rejection::Unsupported { what: Text::from(what) }
+}
+
+/// The keys of the system's that a transaction is sure to read.
+fn known_keys(signed: &SignedTransaction) -> impl Iterator<Item = Key> {
+    let transaction = &signed.transaction;
+    let sequence = match transaction.order {
+        Order::Sequence { lane, .. } => Some(Key::sequence(&transaction.account, lane)),
+        Order::Unordered => None,
+    };
+    let contract = match &transaction.action {
+        Action::Call { contract, .. } => Some(Key::contract(contract)),
+        Action::Deploy { .. } | Action::Commit { .. } => None,
+    };
+    sequence.into_iter().chain(contract)
+}
+
+impl Effect {
+    fn rejected(rejection: Rejection) -> Self {
+        Effect { status: Status::Rejected(rejection), ..Effect::default() }
+    }
+}

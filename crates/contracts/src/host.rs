@@ -1,0 +1,183 @@
+//! What a running contract can see and do: the [`Host`].
+
+use crate::runtime::Trap;
+use ledger_core::codec::{self, Format};
+use ledger_core::{AccountId, ChainId, ContractId, Fuel, Height, KeyRange, StateError, Timestamp, TransactionId};
+
+/// Where a contract runs. All of it is agreed on by every node of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Environment {
+    /// The chain.
+    pub chain: ChainId,
+    /// The block's height; in a simulation, the height whose state is read.
+    pub height: Height,
+    /// The block's time.
+    pub timestamp: Timestamp,
+    /// The contract itself, whose namespace the host reads and writes.
+    pub contract: ContractId,
+    /// Who calls.
+    pub caller: AccountId,
+    /// The transaction, unless this is a simulation.
+    pub transaction: Option<TransactionId>,
+    /// Whether writes and events are refused.
+    pub read_only: bool,
+}
+
+/// A key and its value, as a scan gives them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key, without the contract's namespace.
+    pub key: Vec<u8>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// Why the host didn't do what a contract asked. Each of these **ends the transaction**: from then on the host refuses
+/// everything with the same error, and the receipt names it, whatever the contract makes of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// There isn't fuel enough.
+    #[error("out of fuel: the limit of {limit} was reached")]
+    OutOfFuel {
+        /// The transaction's limit.
+        limit: Fuel,
+    },
+    /// Something is larger than the chain's rules allow.
+    #[error("{what} of {size} is over the chain's limit of {limit}")]
+    Limit {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        size: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A write or an event in a read-only call.
+    #[error("the call is read-only")]
+    ReadOnly,
+    /// The state can't be read. No receipt says this: the node stops.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A contract's only way to the world. Keys are the contract's own: there is no way to name another's.
+///
+/// # Fuel
+/// Every call is paid for by the chain's [`Prices`](ledger_core::Prices) before it does its work; where the work
+/// shows the size (a value read), the bytes are paid for before the contract gets them.
+///
+/// | call | price |
+/// |---|---|
+/// | [`get`](Host::get) | `read`, and `read_byte` for each byte of the value |
+/// | [`scan`](Host::scan) | for each step, the last one that finds the end included: `read`, and `read_byte` for each byte of key and value |
+/// | [`put`](Host::put) | `write`, and `write_byte` for each byte of key and value |
+/// | [`delete`](Host::delete) | `write`, and `write_byte` for each byte of the key |
+/// | [`emit`](Host::emit) | `event`, and `event_byte` for each byte of topic and data |
+///
+/// A key deleted earlier in the same block is a step of a scan too, for it has to be stepped over.
+pub trait Host {
+    /// Where the contract runs.
+    fn environment(&self) -> &Environment;
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Up to `limit` keys from `from` (inclusive) to `to` (exclusive; `None` is the end), in order, with their values.
+    /// To go on after a full answer, start from the last key with a zero byte behind it.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    fn scan(&mut self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, HostError>;
+
+    /// Sets the value of `key`.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), HostError>;
+
+    /// Removes `key` and its value, if there is one.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    fn delete(&mut self, key: &[u8]) -> Result<(), HostError>;
+
+    /// Tells the world.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError>;
+
+    /// Pays for work of the contract's own. A native contract whose work grows with its input must charge for it, since
+    /// nobody else counts it.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfFuel`], which ends the transaction.
+    fn charge(&mut self, fuel: Fuel) -> Result<(), HostError>;
+
+    /// Fuel that is left. A contract that acts on it makes estimates of its fuel worthless.
+    fn fuel_left(&self) -> Fuel;
+}
+
+impl dyn Host + '_ {
+    /// Who calls.
+    pub fn caller(&self) -> AccountId {
+        self.environment().caller
+    }
+
+    /// The value of `key`, decoded.
+    ///
+    /// # Errors
+    /// [`Trap::Broken`] when there is something else than a `T`; [`Trap::Host`] for the host's errors.
+    pub fn get_value<T: Format>(&mut self, key: &[u8]) -> Result<Option<T>, Trap> {
+        match self.get(key)? {
+            None => Ok(None),
+            Some(bytes) => decode_value(&bytes).map(Some),
+        }
+    }
+
+    /// Sets the value of `key` to the encoding of `value`.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    pub fn put_value<T: Format>(&mut self, key: &[u8], value: &T) -> Result<(), HostError> {
+        self.put(key, &codec::encode(value))
+    }
+
+    /// Emits the encoding of `value`.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    pub fn emit_value<T: Format>(&mut self, topic: &str, value: &T) -> Result<(), HostError> {
+        self.emit(topic, &codec::encode(value))
+    }
+
+    /// Up to `limit` keys that begin with `prefix`, in order, with their values.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the transaction.
+    pub fn scan_prefix(&mut self, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, HostError> {
+        let range = KeyRange::prefix(self.environment().contract, prefix);
+        self.scan(&range.from, range.to.as_deref(), limit)
+    }
+}
+
+/// Decodes a value that the contract wrote itself.
+///
+/// # Errors
+/// [`Trap::Broken`] when the bytes are no `T`. The message has no word of the decoder's in it, because receipts must
+/// be the same on every node.
+pub fn decode_value<T: Format>(bytes: &[u8]) -> Result<T, Trap> {
+    codec::decode(bytes).map_err(|_| Trap::broken(format!("the state holds something else than a {}", T::NAME)))
+}
+
+/// Decodes the arguments of a call.
+///
+/// # Errors
+/// [`Trap::Refused`] with the code [`BAD_ARGUMENTS`](crate::BAD_ARGUMENTS) when the bytes are no `T`.
+pub fn decode_arguments<T: Format>(arguments: &[u8]) -> Result<T, Trap> {
+    codec::decode(arguments).map_err(|_| Trap::bad_arguments(format!("the arguments are not a {}", T::NAME)))
+}
