@@ -19,7 +19,7 @@ fn signer(number: u32) -> MemorySigner {
 }
 
 /// A ledger whose accounts all have a balance, and a block of transfers between pairs of them.
-fn prepare() -> Result<(TestLedger<LedgerExecutor>, Vec<SignedTransaction>), Box<dyn std::error::Error>> {
+fn prepare() -> Result<(TestLedger, Vec<SignedTransaction>), Box<dyn std::error::Error>> {
     let mut ledger = TestLedger::new(LedgerExecutor::default().with(NativeRuntime::new().with(Token)));
     let owner = signer(u32::MAX);
     let contract = ledger.deploy(&owner, NATIVE, Token::NAME.as_bytes(), b"")?;

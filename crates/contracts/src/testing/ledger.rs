@@ -9,14 +9,16 @@ use ledger_core::{
 };
 use ledger_crypto::{Digest, Signer, SignerError};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// An executor over a [`MapState`], with as much of a chain around it as a contract can notice: heights, times, lanes.
 /// Nothing is ordered, checked or kept safe.
 ///
-/// Signs with real keys, in lane 0, each block a second after the one before.
-pub struct TestLedger<E> {
+/// Signs with real keys, in lane 0, each block a second after the one before. A clone goes its own way.
+#[derive(Clone)]
+pub struct TestLedger {
     /// What executes.
-    pub executor: E,
+    pub executor: Arc<dyn Executor>,
     /// The state after the last block.
     pub state: MapState,
     /// The rules.
@@ -52,11 +54,11 @@ pub enum TestError {
 /// The chain of every [`TestLedger`].
 const CHAIN: ChainId = ChainId(Digest::ZERO);
 
-impl<E: Executor> TestLedger<E> {
+impl TestLedger {
     /// A ledger at its genesis, with the default rules.
-    pub fn new(executor: E) -> Self {
+    pub fn new(executor: impl Executor + 'static) -> Self {
         TestLedger {
-            executor,
+            executor: Arc::new(executor),
             state: MapState::new(),
             rules: Rules::default(),
             height: Height::GENESIS,
