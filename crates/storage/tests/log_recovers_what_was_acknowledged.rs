@@ -92,9 +92,11 @@ fn acknowledged_records_survive_a_crash_at_every_io_point() {
             faults.torn_pieces += lost.torn_pieces;
             faults.stale_pieces += lost.stale_pieces;
             faults.lost_names += lost.lost_names;
-            torn_tails += u64::from(open(&disk.survivor(chosen)).is_ok_and(|log| log.recovery().torn.is_some()));
             let first = recover(&left, &run);
-            assert_eq!(recover(&left, &run), first, "recovering twice differs");
+            let second = recover(&left, &run);
+            assert_eq!(second, first, "recovering twice differs");
+            assert!(second.is_none_or(|second| second.torn.is_none()), "what was cut off came back");
+            torn_tails += u64::from(first.as_ref().is_some_and(|first| first.torn.is_some()));
             if (operation + survivor) % 8 == 0 {
                 nested_cuts += nested(|| disk.survivor(chosen), &run, &first, chosen);
                 goes_on(&left, first, chosen);

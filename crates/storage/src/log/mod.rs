@@ -1,4 +1,79 @@
 //! The append-only log of a host: the records of all its chains, durable in groups.
+//!
+//! ```text
+//!   submit(records) -> Ticket     submit(..)      submit(..)          any number of chains and threads
+//!          └───────────────┬──────────┴──────────────┘
+//!                    flush │ one group: one write, one sync
+//!                          v
+//!   log-..01 [header│group│group│group]  log-..02 [header│group│group│0 0 0 ..]
+//!                 chain ──>──>──>──────────────>──>──>   ^ end of what is durable
+//!                          │
+//!          tickets complete with the records' positions; readers see the new end
+//! ```
+//!
+//! # Contract
+//! - **Durable:** when a ticket completes with `Ok`, its records survive a loss of power.
+//! - **Whole:** the records of one submit are recovered together or not at all.
+//! - **Ordered:** what is recovered is a prefix of what was submitted.
+//! - **True:** a record is returned as it was written, or not returned.
+//!
+//! [`Log`] is a value without thread or clock, so that a simulator can drive it; [`LogWriter`] is the thread that flushes it
+//! in a running node. [`LogReader`] reads the durable part from any thread.
+//!
+//! # Torn tail or damage
+//! A crash may leave a part of the last group, and that part must be cut off. Damage to a group that was acknowledged must
+//! never be taken for it. What makes the difference:
+//!
+//! 1. At most one group is not durable at any time: the next is written only after the one before was synced. So bytes
+//!    that are no intact group, *followed by an intact group header*, were durable once, and are damaged. Nobody else can
+//!    have written such a header: its checksum is keyed by the log's id and bound to segment and offset. Remains of an
+//!    older group can't be one either, as each group's header stands at its own start, and that is the place cut off.
+//! 2. A segment has a successor only when all its groups are durable, and the successor's header states where it ended
+//!    and with which checksum. So in every segment but the last one nothing is ever cut.
+//! 3. A segment gets its name only when its header is durable. So a header that doesn't check is damaged, never torn.
+//! 4. What remains is the very last group: interrupted, or acknowledged and damaged since, it may look the same. A *seal*,
+//!    a group without records, turns it into a group with a successor. The log is sealed when it is closed, and by
+//!    [`LogWriter`] when it has been idle. So this case takes two faults: a crash under load, and damage to the bytes
+//!    written just before it.
+//! 5. Even then nothing is cut silently: [`Recovery::torn`] says what was cut, and [`LogConfig::acknowledged`], which a host
+//!    takes from its vote guard and its views, makes the log refuse to open instead.
+//!
+//! # Failure
+//! - The first failed write or sync stops the log: everyone who waits and everything later gets [`LogError::Stopped`], which
+//!   names it. What was not acknowledged may or may not be there after reopening.
+//! - After a failed sync the kernel may show a group that never reached the disk, and hold it for clean. So recovery writes
+//!   the last group again before it syncs.
+//! - A full disk is such an error; a log on a full disk still opens and reads.
+//! - Damage is an error that names file, offset and remedy, and opening changes nothing then. Opening checks every
+//!   segment's header and the whole last segment; the others are checked as they are read, or by [`LogReader::verify`].
+//! - The log can't know that its last segments were deleted, or an older copy of the folder restored:
+//!   [`LogConfig::acknowledged`] and the vote guard can.
+//!
+//! # Zeros written ahead
+//! A sync that changes a file's length has the file system commit its journal too. So the log writes up to
+//! [`LogConfig::fill_bytes`] of zeros behind its end, and most groups then overwrite bytes that exist. (`fallocate` doesn't
+//! help: the first write to an unwritten extent is a change of metadata as well.) Zeros are never a group, so they need no
+//! care in recovery.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use ledger_crypto::Digest;
+//! use ledger_storage::disk::SimulatedDisk;
+//! use ledger_storage::log::{Log, LogConfig, LogId, Record, RecordKind};
+//!
+//! let disk = SimulatedDisk::new(1);
+//! let mut log = Log::create(Arc::new(disk.clone()), LogId::new([7; 32]), LogConfig::default())?;
+//! let vote = Record { chain: Digest::new([1; 32]), kind: RecordKind::VOTE, height: 9, bytes: b"aye".to_vec() };
+//! let ticket = log.submit(vec![vote.clone()])?;
+//! assert!(!ticket.is_done());
+//! log.flush()?;
+//! let positions = ticket.wait()?;
+//!
+//! // The power goes, and with it everything that was not synced.
+//! let log = Log::open(Arc::new(disk.survivor(0)), LogConfig::default())?;
+//! assert!(positions.iter().all(|position| log.reader().read(*position).is_ok_and(|record| record == vote)));
+//! # Ok::<(), ledger_storage::log::LogError>(())
+//! ```
 
 mod config;
 mod error;
