@@ -62,6 +62,7 @@ pub mod solo;
 pub mod testing;
 
 pub use seam::{
-    Consensus, EngineFactory, Halt, Input, Output, Record, RequestId, Setup, SharedSigner, StartError, Started,
+    Consensus, EngineFactory, Halt, Input, Output, Record, RecordKind, RequestId, Setup, SharedSigner, StartError,
+    Started,
 };
 pub use solo::Solo;

@@ -59,7 +59,7 @@ pub enum Output {
         /// The encoded block.
         payload: Arc<[u8]>,
         /// What proves it to everyone: see [`ledger_core::Finality`].
-        certificate: Vec<u8>,
+        certificate: Arc<[u8]>,
     },
     /// The engine can't go on: its signer refuses, or it was told something impossible. Nothing follows.
     Halt(Halt),
@@ -67,22 +67,22 @@ pub enum Output {
 
 /// What an engine has written to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Record {
+pub struct Record {
+    /// What it is.
+    pub kind: RecordKind,
+    /// The height it belongs to.
+    pub height: Height,
+    /// Its content.
+    pub bytes: Arc<[u8]>,
+}
+
+/// What a [`Record`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordKind {
     /// An encoded block.
-    Payload {
-        /// The block's height.
-        height: Height,
-        /// The encoded block.
-        bytes: Arc<[u8]>,
-    },
-    /// The certificate of the last payload recorded at this height.
-    Certificate {
-        /// The block's height.
-        height: Height,
-        /// The certificate.
-        bytes: Vec<u8>,
-    },
+    Payload,
+    /// The certificate that makes the last payload recorded at its height final.
+    Certificate,
 }
 
 /// Why an engine stopped.

@@ -6,7 +6,8 @@
 //! slot 0).
 
 use crate::seam::{
-    Consensus, EngineFactory, Halt, Input, Output, Record, RequestId, Setup, SharedSigner, StartError, Started,
+    Consensus, EngineFactory, Halt, Input, Output, Record, RecordKind, RequestId, Setup, SharedSigner, StartError,
+    Started,
 };
 use ledger_core::finality::SOLO;
 use ledger_core::{Header, Height, Timestamp, domains};
@@ -99,9 +100,10 @@ impl SoloEngine {
                 return;
             }
         };
-        let certificate = signature.as_bytes().to_vec();
-        out.push(Output::Persist(Record::Payload { height, bytes: Arc::clone(&payload) }));
-        out.push(Output::Persist(Record::Certificate { height, bytes: certificate.clone() }));
+        let certificate: Arc<[u8]> = signature.as_bytes().as_slice().into();
+        for (kind, bytes) in [(RecordKind::Payload, &payload), (RecordKind::Certificate, &certificate)] {
+            out.push(Output::Persist(Record { kind, height, bytes: Arc::clone(bytes) }));
+        }
         out.push(Output::Voted(position));
         out.push(Output::Finalize { header: header.clone(), payload, certificate });
         self.parent = Some(header);

@@ -3,7 +3,7 @@
 //! It drives an engine as a driver would, with empty blocks, and checks the engine's promises. Engines that need peers
 //! are held to the same promises by the simulation.
 
-use crate::seam::{EngineFactory, Input, Output, Record, Setup};
+use crate::seam::{EngineFactory, Input, Output, Record, RecordKind, Setup};
 use ledger_core::codec;
 use ledger_core::{Block, Genesis, Header, Timestamp, finality};
 use ledger_crypto::{Digest, Guard, LogFacts, MemoryGuard};
@@ -49,7 +49,11 @@ fn empty_block(genesis: &Genesis, parent: &Header) -> Block {
     Block { header, transactions: Vec::new().into() }
 }
 
-fn run(genesis: &Genesis, factory: &impl Fn() -> Box<dyn EngineFactory>, blocks: u64) -> Result<Vec<Vec<u8>>, String> {
+fn run(
+    genesis: &Genesis,
+    factory: &impl Fn() -> Box<dyn EngineFactory>,
+    blocks: u64,
+) -> Result<Vec<Arc<[u8]>>, String> {
     let finality = finality::of(genesis).map_err(|error| error.to_string())?;
     let guard = MemoryGuard::new();
     let mut tip = genesis.header();
@@ -102,7 +106,7 @@ fn check_finalization(
     outputs: &[Output],
     block: &Block,
     payload: &Arc<[u8]>,
-) -> Result<(Vec<u8>, Vec<Output>), String> {
+) -> Result<(Arc<[u8]>, Vec<Output>), String> {
     let finalized = outputs.iter().position(|output| matches!(output, Output::Finalize { .. }));
     let at = finalized.ok_or("an answered proposal is finalized by an engine that needs nobody else")?;
     let (before, rest) = outputs.split_at(at);
@@ -110,14 +114,14 @@ fn check_finalization(
         return Err("an answered proposal is finalized".to_owned());
     };
     ensure(*header == block.header && finalized == payload, "what is finalized is what was proposed")?;
-    let kept = before.iter().any(
-        |output| matches!(output, Output::Persist(Record::Payload { height, bytes }) if *height == header.height && bytes == payload),
-    );
-    let certified = before.iter().any(
-        |output| matches!(output, Output::Persist(Record::Certificate { height, bytes }) if *height == header.height && bytes == certificate),
-    );
+    let persisted = |kind, content: &Arc<[u8]>| {
+        let record = Record { kind, height: header.height, bytes: Arc::clone(content) };
+        before.iter().any(|output| matches!(output, Output::Persist(found) if *found == record))
+    };
+    let kept = persisted(RecordKind::Payload, payload);
+    let certified = persisted(RecordKind::Certificate, certificate);
     ensure(kept && certified, "payload and certificate are persisted before the block is finalized")?;
-    Ok((certificate.clone(), rest.to_vec()))
+    Ok((Arc::clone(certificate), rest.to_vec()))
 }
 
 fn halts_on_a_foreign_block(genesis: &Genesis, factory: &impl Fn() -> Box<dyn EngineFactory>) -> Result<(), String> {
