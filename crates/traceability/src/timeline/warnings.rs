@@ -1,0 +1,290 @@
+//! What a reader of the timeline should know.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use ledger_core::AccountId;
+
+use super::Line;
+use crate::epcis::{Event, EventKey, EventKind, Item, Limit, Reading, Role};
+use crate::walk::{Seen, Walk};
+
+/// What kind of thing to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// A reading was beyond its limits, or the sensor raised an alarm.
+    Excursion,
+    /// The goods came after the promised time.
+    Late,
+    /// A certificate didn't hold any more, or not yet.
+    Certificate,
+    /// One lot went several ways.
+    Split,
+    /// Several lots became one.
+    Blend,
+    /// The recorder has declared the event wrong.
+    DeclaredWrong,
+    /// Two different events have the same `eventID`.
+    SameId,
+    /// Events of one party were signed by different accounts.
+    Signers,
+}
+
+/// Something to know about an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// What kind of thing.
+    pub kind: WarningKind,
+    /// The event.
+    pub event: EventKey,
+    /// One sentence.
+    pub text: String,
+}
+
+/// The warnings for a timeline's lines, which are in the order of time.
+pub(super) fn of(lines: &[Line], found: &Walk) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    excursions(lines, &mut warnings);
+    late(lines, &mut warnings);
+    certificates(lines, found, &mut warnings);
+    splits(found, &mut warnings);
+    blends(lines, &mut warnings);
+    declared_wrong(lines, found, &mut warnings);
+    same_id(lines, found, &mut warnings);
+    signers(lines, &mut warnings);
+    let order: BTreeMap<EventKey, usize> = lines.iter().enumerate().map(|(at, line)| (line.key, at)).collect();
+    warnings.sort_by_key(|warning| (order.get(&warning.event).copied(), warning.kind));
+    warnings
+}
+
+fn warn(warnings: &mut Vec<Warning>, kind: WarningKind, event: EventKey, text: String) {
+    warnings.push(Warning { kind, event, text });
+}
+
+/// An event without limits of its own is held to the last ones that were stated for one of its items.
+fn excursions(lines: &[Line], warnings: &mut Vec<Warning>) {
+    let mut stated: BTreeMap<Item, Vec<Limit>> = BTreeMap::new();
+    for line in lines {
+        let items: Vec<Item> = line.event.mentions().into_iter().map(|named| named.item).collect();
+        let mut limits = line.event.limits();
+        if limits.is_empty() {
+            limits = items.iter().find_map(|item| stated.get(item)).cloned().unwrap_or_default();
+        } else {
+            stated.extend(items.into_iter().map(|item| (item, limits.clone())));
+        }
+        for reading in line.event.readings() {
+            let broken = limits.iter().find(|limit| limit.is_broken_by(&reading));
+            let name = spaced(&reading.measured);
+            let range = range_of(&reading);
+            let text = match (broken, reading.alarm) {
+                (Some(limit), _) => format!("{name} {range}, allowed {}", limits_of(limit)),
+                (None, true) => format!("{name} {range}: the sensor raised an alarm"),
+                (None, false) => continue,
+            };
+            warn(warnings, WarningKind::Excursion, line.key, text);
+        }
+    }
+}
+
+fn late(lines: &[Line], warnings: &mut Vec<Warning>) {
+    for line in lines {
+        let Some(delivery) = line.delivery else { continue };
+        if let Some(received) = delivery.received.filter(|received| *received > delivery.promised) {
+            let text = format!("received {} after the promised time", span(delivery.promised, received));
+            warn(warnings, WarningKind::Late, line.key, text);
+        }
+    }
+}
+
+/// For each certificate the first event at which it didn't hold, of the items it was given for and of what they became.
+fn certificates(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+    for line in lines {
+        for certificate in line.event.certificates() {
+            let covered = descendants(line.event.mentions().into_iter().map(|named| named.item).collect(), found);
+            let used = lines.iter().filter(|other| other.event.time() >= line.event.time()).find(|other| {
+                let concerned = other.event.mentions().iter().any(|named| covered.contains(&named.item));
+                concerned && !certificate.held_at(other.event.time())
+            });
+            let Some(used) = used else { continue };
+            let what = step_of(&used.event);
+            let text = match certificate.until {
+                Some(until) if until < used.event.time() => {
+                    format!(
+                        "certificate {} expired {} before this {what}",
+                        certificate.id,
+                        span(until, used.event.time())
+                    )
+                }
+                _ => format!("certificate {} did not hold yet at this {what}", certificate.id),
+            };
+            warn(warnings, WarningKind::Certificate, used.key, text);
+        }
+    }
+}
+
+fn descendants(mut items: BTreeSet<Item>, found: &Walk) -> BTreeSet<Item> {
+    loop {
+        let more: Vec<Item> = found
+            .flows
+            .iter()
+            .filter(|flow| items.contains(&flow.from) && !items.contains(&flow.to))
+            .map(|flow| flow.to.clone())
+            .collect();
+        if more.is_empty() {
+            return items;
+        }
+        items.extend(more);
+    }
+}
+
+/// Links are proven with their number, so a split shows even where the other ways aren't part of the trace.
+fn splits(found: &Walk, warnings: &mut Vec<Warning>) {
+    let valid = |key: &EventKey| found.events.get(key).is_some_and(|seen| !is_void(seen));
+    for (item, links) in &found.items {
+        let with_role = |role: Role| -> Vec<EventKey> {
+            let mut events: Vec<EventKey> =
+                links.iter().filter(|link| link.role() == Some(role)).map(|link| link.event()).filter(valid).collect();
+            events.sort_by_key(|key| (found.events.get(key).map(|seen| seen.event.time()), *key));
+            events.dedup();
+            events
+        };
+        let used = with_role(Role::Input);
+        if let (Some(first), 2..) = (used.iter().find(|key| is_included(key, found)), used.len()) {
+            let text = format!("split: {} went into {} transformations", item.short(), used.len());
+            warn(warnings, WarningKind::Split, *first, text);
+        }
+    }
+}
+
+fn is_included(key: &EventKey, found: &Walk) -> bool {
+    found.events.get(key).is_some_and(|seen| seen.included)
+}
+
+fn is_void(seen: &Seen) -> bool {
+    seen.declared_wrong_by.is_some() || seen.event.declares_error()
+}
+
+fn blends(lines: &[Line], warnings: &mut Vec<Warning>) {
+    for line in lines.iter().filter(|line| line.event.kind() == EventKind::Transformation) {
+        let inputs: BTreeSet<Item> = line
+            .event
+            .mentions()
+            .into_iter()
+            .filter(|named| named.role == Role::Input)
+            .map(|named| named.item)
+            .collect();
+        if inputs.len() > 1 {
+            let names: Vec<String> = inputs.iter().take(4).map(Item::short).collect();
+            let more = if inputs.len() > names.len() { " and others" } else { "" };
+            let text = format!("blend of {}: {}{more}", inputs.len(), names.join(", "));
+            warn(warnings, WarningKind::Blend, line.key, text);
+        }
+    }
+}
+
+fn declared_wrong(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+    for line in lines {
+        if found.events.get(&line.key).is_some_and(|seen| seen.declared_wrong_by.is_some()) {
+            let text = "declared wrong by the party that recorded it".to_owned();
+            warn(warnings, WarningKind::DeclaredWrong, line.key, text);
+        } else if line.event.declares_error() {
+            let text = "declares an earlier record with this ID wrong".to_owned();
+            warn(warnings, WarningKind::DeclaredWrong, line.key, text);
+        }
+    }
+}
+
+fn same_id(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+    let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();
+    for line in lines.iter().filter(|line| found.events.get(&line.key).is_some_and(|seen| !is_void(seen))) {
+        let Some(id) = line.event.id() else { continue };
+        let count = by_id.entry(id).or_default();
+        *count += 1;
+        if *count > 1 {
+            warn(warnings, WarningKind::SameId, line.key, "another, different event has the same ID".to_owned());
+        }
+    }
+}
+
+/// An account isn't bound to a party but by the events it signs; so a change is worth knowing.
+fn signers(lines: &[Line], warnings: &mut Vec<Warning>) {
+    let mut accounts: BTreeMap<Item, AccountId> = BTreeMap::new();
+    for line in lines {
+        let Some(party) = line.event.recorder() else { continue };
+        let first = *accounts.entry(party.id).or_insert(line.recorder);
+        if first != line.recorder {
+            let text = "signed by another account than the party's earlier events".to_owned();
+            warn(warnings, WarningKind::Signers, line.key, text);
+        }
+    }
+}
+
+/// What the event does, as a word.
+pub(super) fn step_of(event: &Event) -> String {
+    let step = event.text("bizStep").filter(|step| !step.is_empty());
+    let step = step.map(|step| step.rsplit([':', '/', '#']).next().unwrap_or(step).replace('_', " "));
+    step.unwrap_or_else(|| match event.kind() {
+        EventKind::Object => "observation".to_owned(),
+        EventKind::Aggregation => "aggregation".to_owned(),
+        EventKind::Transaction => "transaction".to_owned(),
+        EventKind::Transformation => "transformation".to_owned(),
+        EventKind::Association => "association".to_owned(),
+        EventKind::Extension => "event".to_owned(),
+    })
+}
+
+/// `13.5 to 26.1 °C`.
+pub(super) fn range_of(reading: &Reading) -> String {
+    let unit = unit_of(&reading.unit);
+    if reading.lowest < reading.highest {
+        format!("{} to {}{unit}", reading.lowest, reading.highest)
+    } else {
+        format!("{}{unit}", reading.highest)
+    }
+}
+
+fn limits_of(limit: &Limit) -> String {
+    let unit = unit_of(&limit.unit);
+    match (limit.lowest, limit.highest) {
+        (Some(lowest), Some(highest)) => format!("{lowest} to {highest}{unit}"),
+        (Some(lowest), None) => format!("at least {lowest}{unit}"),
+        (None, Some(highest)) => format!("at most {highest}{unit}"),
+        (None, None) => "anything".to_owned(),
+    }
+}
+
+fn unit_of(code: &str) -> String {
+    match code {
+        "" => String::new(),
+        "CEL" => " °C".to_owned(),
+        "FAH" => " °F".to_owned(),
+        "KEL" => " K".to_owned(),
+        "P1" => " %".to_owned(),
+        "A93" => " g/m³".to_owned(),
+        other => format!(" {other}"),
+    }
+}
+
+/// `RelativeHumidity` as `relative humidity`.
+pub(super) fn spaced(name: &str) -> String {
+    let mut spaced = String::new();
+    for (at, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && at > 0 {
+            spaced.push(' ');
+        }
+        spaced.extend(letter.to_lowercase());
+    }
+    spaced
+}
+
+/// How much time is between the two, in the largest unit that says it.
+fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.as_second().saturating_sub(from.as_second());
+    let (count, unit) = match seconds {
+        86_400.. => (seconds / 86_400, "day"),
+        3_600..86_400 => (seconds / 3_600, "hour"),
+        _ => (seconds / 60, "minute"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}

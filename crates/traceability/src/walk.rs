@@ -1,0 +1,369 @@
+//! Walking from an item to everything that happened to it, to what it was made of and to what it became.
+//!
+//! ```text
+//!        inputs ◀── transformation ◀── ITEM ──▶ transformation ──▶ outputs
+//!        (up, to the origins)           │ while it is in                (down, to the ends)
+//!                                       ▼
+//!                                   container: shipped, measured, received
+//! ```
+//!
+//! - Up: from an item to the inputs of the event that made it, and so on. On this way its siblings' fate is left out.
+//! - Down: from an item to the outputs of the events that used it, and so on.
+//! - Aside: what happens to a container (aggregation or association) happens to its content, from the event that put it in to
+//!   the one that took it out; so a reused container brings no stranger's events along.
+//! - Into: a container that the walk starts from is asked for its content.
+//! - Transformations with the same `transformationID` are one transformation.
+//! - An event that its own recorder has declared wrong is kept in sight, but leads nowhere.
+//!
+//! The walk reads a [`Graph`]: the contract's is the ledger's state, a verifier's is what was proven. Both take the same steps, so
+//! a verifier who comes to the end has been shown everything that the ledger would have shown.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ledger_core::AccountId;
+
+use crate::epcis::{Action, Event, EventKey, EventKind, Item, Role};
+use crate::records::Link;
+
+/// Where the walk reads links and events.
+pub trait Graph {
+    /// Why it can't.
+    type Error;
+
+    /// All links of an item; none for an item that no event names.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    fn links(&mut self, item: &Item) -> Result<Vec<Link>, Self::Error>;
+
+    /// An event and the account that recorded it.
+    ///
+    /// # Errors
+    /// When it can't be read or isn't there.
+    fn event(&mut self, key: EventKey) -> Result<(Event, AccountId), Self::Error>;
+}
+
+/// How far a walk may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WalkLimits {
+    /// Events read. Default 2,000.
+    pub events: usize,
+    /// Items asked for their links. Default 2,000.
+    pub items: usize,
+    /// Links read. Default 10,000.
+    pub links: usize,
+}
+
+impl Default for WalkLimits {
+    fn default() -> Self {
+        Self { events: 2_000, items: 2_000, links: 10_000 }
+    }
+}
+
+/// Why a walk didn't come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WalkError<E> {
+    /// No event names the item.
+    #[error("no event names {item}")]
+    Unknown {
+        /// The item.
+        item: Item,
+    },
+    /// There is more than the limits allow.
+    #[error("the trace of {item} has more than {limit} {what}")]
+    TooLarge {
+        /// The item that the walk started from.
+        item: Item,
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// The graph can't be read.
+    #[error(transparent)]
+    Graph(E),
+}
+
+/// Something that became, or became part of, something else.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flow {
+    /// The input.
+    pub from: Item,
+    /// The output.
+    pub to: Item,
+    /// The transformation's event; of several with one `transformationID`, the one that the walk came through.
+    pub by: EventKey,
+}
+
+/// An event that the walk has read.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The event.
+    pub event: Arc<Event>,
+    /// Who recorded it.
+    pub recorder: AccountId,
+    /// Whether it is part of the trace, not only read on the way.
+    pub included: bool,
+    /// The event by which its recorder declared it wrong.
+    pub declared_wrong_by: Option<EventKey>,
+}
+
+/// What a walk has found.
+#[derive(Debug, Clone, Default)]
+pub struct Walk {
+    /// The events read.
+    pub events: BTreeMap<EventKey, Seen>,
+    /// The items asked, with all their links.
+    pub items: BTreeMap<Item, Vec<Link>>,
+    /// What became of what.
+    pub flows: BTreeSet<Flow>,
+}
+
+/// Walks from `start`.
+///
+/// # Errors
+/// [`WalkError`] when no event names the item, when there is more than the limits allow, or when the graph fails.
+pub fn walk<G: Graph>(graph: &mut G, start: &Item, limits: &WalkLimits) -> Result<Walk, WalkError<G::Error>> {
+    let mut walker =
+        Walker { graph, start, limits, walk: Walk::default(), links: 0, done: BTreeSet::new(), todo: VecDeque::new() };
+    if walker.links(start)?.is_empty() {
+        return Err(WalkError::Unknown { item: start.clone() });
+    }
+    walker.push(Step { item: start.clone(), up: true, down: true, into: true, within: ALWAYS });
+    while let Some(step) = walker.todo.pop_front() {
+        walker.visit(&step)?;
+    }
+    Ok(walker.walk)
+}
+
+type Span = (Timestamp, Timestamp);
+
+const ALWAYS: Span = (Timestamp::MIN, Timestamp::MAX);
+
+/// An item to visit, and which ways to go from it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Step {
+    item: Item,
+    up: bool,
+    down: bool,
+    into: bool,
+    within: Span,
+}
+
+struct Walker<'a, G> {
+    graph: &'a mut G,
+    start: &'a Item,
+    limits: &'a WalkLimits,
+    walk: Walk,
+    links: usize,
+    done: BTreeSet<Step>,
+    todo: VecDeque<Step>,
+}
+
+/// An event as one of the item's links leads to it.
+struct Mentioned {
+    key: EventKey,
+    role: Role,
+    event: Arc<Event>,
+    void: bool,
+}
+
+impl<G: Graph> Walker<'_, G> {
+    fn too_large(&self, what: &'static str, limit: usize) -> WalkError<G::Error> {
+        WalkError::TooLarge { item: self.start.clone(), what, limit }
+    }
+
+    fn push(&mut self, step: Step) {
+        if self.done.insert(step.clone()) {
+            self.todo.push_back(step);
+        }
+    }
+
+    fn links(&mut self, item: &Item) -> Result<Vec<Link>, WalkError<G::Error>> {
+        if let Some(links) = self.walk.items.get(item) {
+            return Ok(links.clone());
+        }
+        if self.walk.items.len() >= self.limits.items {
+            return Err(self.too_large("items", self.limits.items));
+        }
+        let links = self.graph.links(item).map_err(WalkError::Graph)?;
+        self.links = self.links.saturating_add(links.len());
+        if self.links > self.limits.links {
+            return Err(self.too_large("links", self.limits.links));
+        }
+        if !links.is_empty() {
+            self.walk.items.insert(item.clone(), links.clone());
+        }
+        Ok(links)
+    }
+
+    fn read(&mut self, key: EventKey) -> Result<(), WalkError<G::Error>> {
+        if self.walk.events.contains_key(&key) {
+            return Ok(());
+        }
+        if self.walk.events.len() >= self.limits.events {
+            return Err(self.too_large("events", self.limits.events));
+        }
+        let (event, recorder) = self.graph.event(key).map_err(WalkError::Graph)?;
+        let event = Arc::new(event);
+        self.walk.events.insert(key, Seen { event, recorder, included: false, declared_wrong_by: None });
+        Ok(())
+    }
+
+    fn include(&mut self, key: EventKey) {
+        if let Some(seen) = self.walk.events.get_mut(&key) {
+            seen.included = true;
+        }
+    }
+
+    /// The item's events in the order of time.
+    fn mentioned(&mut self, item: &Item) -> Result<Vec<Mentioned>, WalkError<G::Error>> {
+        let links = self.links(item)?;
+        for link in &links {
+            self.read(link.event())?;
+        }
+        self.declare(&links);
+        let mut mentioned: Vec<Mentioned> = links
+            .iter()
+            .filter_map(|link| {
+                let seen = self.walk.events.get(&link.event())?;
+                let void = seen.declared_wrong_by.is_some() || seen.event.declares_error();
+                Some(Mentioned { key: link.event(), role: link.role()?, event: Arc::clone(&seen.event), void })
+            })
+            .collect();
+        mentioned.sort_by_key(|mention| (mention.event.time(), mention.key, mention.role));
+        Ok(mentioned)
+    }
+
+    /// Marks the events that their own recorders have declared wrong. A declaration repeats what it declares, so it is among the
+    /// links of the same item.
+    fn declare(&mut self, links: &[Link]) {
+        let keys: BTreeSet<EventKey> = links.iter().map(Link::event).collect();
+        let seen = |key: &EventKey| self.walk.events.get(key);
+        let declarations: Vec<(String, AccountId, EventKey)> = keys
+            .iter()
+            .filter_map(|key| Some((*key, seen(key)?)))
+            .filter(|(_, seen)| seen.event.declares_error())
+            .filter_map(|(key, seen)| Some((seen.event.id()?.to_owned(), seen.recorder, key)))
+            .collect();
+        for (id, recorder, by) in declarations {
+            for key in &keys {
+                if let Some(seen) = self.walk.events.get_mut(key) {
+                    let same = seen.event.id() == Some(id.as_str()) && seen.recorder == recorder;
+                    if same && !seen.event.declares_error() {
+                        seen.declared_wrong_by = Some(by);
+                    }
+                }
+            }
+        }
+    }
+
+    fn visit(&mut self, step: &Step) -> Result<(), WalkError<G::Error>> {
+        let mentioned = self.mentioned(&step.item)?;
+        let within = |event: &Event| step.within.0 <= event.time() && event.time() <= step.within.1;
+        for mention in mentioned.iter().filter(|mention| within(&mention.event)) {
+            if mention.void {
+                self.include(mention.key);
+                continue;
+            }
+            match mention.role {
+                Role::Subject | Role::Child => self.include(mention.key),
+                Role::Input if step.down => self.transformation(mention, &step.item, Role::Output)?,
+                Role::Output if step.up => self.transformation(mention, &step.item, Role::Input)?,
+                Role::Parent if step.into => self.content(mention, step),
+                Role::Input | Role::Output | Role::Parent | Role::Process => {}
+            }
+        }
+        self.containers(step, &mentioned)
+    }
+
+    /// Goes on to the `other` side of the transformation that `item` is on one side of.
+    fn transformation(&mut self, mention: &Mentioned, item: &Item, other: Role) -> Result<(), WalkError<G::Error>> {
+        let mut events = vec![(mention.key, Arc::clone(&mention.event))];
+        let process = mention.event.mentions().into_iter().find(|named| named.role == Role::Process);
+        if let Some(process) = process {
+            let parts = self.mentioned(&process.item)?;
+            events.extend(parts.into_iter().filter(|part| !part.void).map(|part| (part.key, part.event)));
+        }
+        for (key, event) in events {
+            self.include(key);
+            for named in event.mentions().into_iter().filter(|named| named.role == other) {
+                let up = other == Role::Input;
+                let (from, to) =
+                    if up { (named.item.clone(), item.clone()) } else { (item.clone(), named.item.clone()) };
+                self.walk.flows.insert(Flow { from, to, by: mention.key });
+                self.push(Step { item: named.item, up, down: !up, into: false, within: ALWAYS });
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes into a container's content.
+    fn content(&mut self, mention: &Mentioned, step: &Step) {
+        self.include(mention.key);
+        for child in mention.event.mentions().into_iter().filter(|named| named.role == Role::Child) {
+            self.push(Step { item: child.item, up: step.up, down: step.down, into: true, within: ALWAYS });
+        }
+    }
+
+    /// Goes aside to the containers that the item was in, for as long as it was.
+    fn containers(&mut self, step: &Step, mentioned: &[Mentioned]) -> Result<(), WalkError<G::Error>> {
+        let mut by_container: BTreeMap<Item, Vec<&Mentioned>> = BTreeMap::new();
+        for mention in mentioned.iter().filter(|mention| mention.role == Role::Child && !mention.void) {
+            if let Some(parent) = mention.event.mentions().into_iter().find(|named| named.role == Role::Parent) {
+                by_container.entry(parent.item).or_default().push(mention);
+            }
+        }
+        for (container, own) in by_container {
+            let of_container = self.mentioned(&container)?;
+            let emptied = of_container
+                .iter()
+                .filter(|mention| mention.role == Role::Parent && !mention.void && empties(&mention.event));
+            let mut changes: Vec<(Timestamp, Action, EventKey)> = own
+                .iter()
+                .copied()
+                .chain(emptied)
+                .filter_map(|mention| Some((mention.event.time(), mention.event.action()?, mention.key)))
+                .collect();
+            changes.sort_by_key(|(time, action, key)| (*time, *action == Action::Delete, *key));
+            for (from, to) in self.stays(&changes) {
+                let within = (from.max(step.within.0), to.min(step.within.1));
+                if within.0 <= within.1 {
+                    self.push(Step { item: container.clone(), up: step.up, down: step.down, into: false, within });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The spans from each addition to the next removal; what was seen inside without having been added was inside from then
+    /// on. The events that end a span are part of the trace.
+    fn stays(&mut self, changes: &[(Timestamp, Action, EventKey)]) -> Vec<Span> {
+        let mut stays = Vec::new();
+        let mut since = None;
+        for (time, action, key) in changes {
+            match action {
+                Action::Add | Action::Observe => since = since.or(Some(*time)),
+                Action::Delete => {
+                    if let Some(from) = since.take() {
+                        self.include(*key);
+                        stays.push((from, *time));
+                    }
+                }
+            }
+        }
+        stays.extend(since.map(|from| (from, Timestamp::MAX)));
+        stays
+    }
+}
+
+/// Whether the event takes everything out of its container: a removal that names no children.
+fn empties(event: &Event) -> bool {
+    matches!(event.kind(), EventKind::Aggregation | EventKind::Association)
+        && event.action() == Some(Action::Delete)
+        && event.mentions().iter().all(|named| named.role != Role::Child)
+}
