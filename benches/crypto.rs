@@ -120,7 +120,6 @@ fn zebra_batch(signed: &[Signed]) {
     let mut batch = ed25519_zebra::batch::Verifier::new();
     for one in signed {
         let key = ed25519_zebra::VerificationKeyBytes::from(*one.key.as_bytes());
-        // The message without its preimage: what is timed is the same, and what is signed is not.
         batch.queue((key, ed25519_zebra::Signature::from(*one.signature.as_bytes()), &one.message[..]));
     }
     batch.verify(getrandom::rand_core::UnwrapErr(getrandom::SysRng)).unwrap();

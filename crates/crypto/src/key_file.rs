@@ -64,7 +64,7 @@ pub enum KeyFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What failed: "create", "write", "read", ….
+        /// What failed: "create", "write" or "read".
         action: &'static str,
         /// Why.
         #[source]
@@ -111,9 +111,12 @@ impl FileSigner {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(KeyFileError::Exists { path }),
             Err(error) => return Err(io("create")(error)),
         };
-        file.write_all(&encode(&key)).map_err(io("write"))?;
-        file.sync_all().map_err(io("sync"))?;
-        files::sync_folder_of(&path).map_err(io("sync the folder of"))?;
+        let written = file.write_all(&encode(&key)).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| files::sync_folder_of(&path)) {
+            // Half a key in the way of the next attempt helps nobody; the first error is the one to report.
+            let _ = std::fs::remove_file(&path);
+            return Err(io("write")(error));
+        }
         Ok(Self { path, signer: MemorySigner::new(key) })
     }
 

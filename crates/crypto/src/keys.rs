@@ -1,6 +1,7 @@
 //! Secret keys and what signs with them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::ed25519::signature::MultipartSigner;
@@ -80,6 +81,17 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`SignerError`] if there is no signature; keys in memory always give one.
     fn sign(&self, domain: Domain, message: &[u8]) -> Result<Signature, SignerError>;
+}
+
+/// One key for several users.
+impl<S: Signer + ?Sized> Signer for Arc<S> {
+    fn public_key(&self) -> PublicKey {
+        (**self).public_key()
+    }
+
+    fn sign(&self, domain: Domain, message: &[u8]) -> Result<Signature, SignerError> {
+        (**self).sign(domain, message)
+    }
 }
 
 /// Signs with a key in memory.

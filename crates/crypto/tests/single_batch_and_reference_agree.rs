@@ -73,9 +73,13 @@ fn scalar(label: &str, number: u64) -> Scalar {
     )
 }
 
-fn challenge(case: &Case) -> Scalar {
+fn wide_challenge(case: &Case) -> [u8; 64] {
     let hasher = Sha512::new().chain_update(&case.signature.as_bytes()[..32]).chain_update(case.key.as_bytes());
-    Scalar::from_bytes_mod_order_wide(&hasher.chain_update(case.preimage()).finalize().into())
+    hasher.chain_update(case.preimage()).finalize().into()
+}
+
+fn challenge(case: &Case) -> Scalar {
+    Scalar::from_bytes_mod_order_wide(&wide_challenge(case))
 }
 
 /// A signature under the key `[secret]B + of_key` with the commitment `[nonce]B + of_commitment`.
@@ -263,21 +267,43 @@ fn however_many_are_bad_and_wherever_they_stand() {
     }
 }
 
+/// `case` with `shift` added to its scalar.
+fn shifted(case: &Case, shift: Scalar) -> Case {
+    let (commitment, response) = case.signature.as_bytes().split_at(32);
+    let response: Option<Scalar> = Scalar::from_canonical_bytes(response.try_into().unwrap()).into();
+    let response = (response.unwrap() + shift).to_bytes();
+    Case::new(*case.key.as_bytes(), &case.message, commitment.try_into().unwrap(), response)
+}
+
 #[test]
-fn signatures_that_cancel_each_other_out_are_found() {
-    // Two errors that add up to nothing wherever the weights are equal or the sum is unweighted.
+fn errors_that_cancel_out_are_found() {
     let mut cases: Vec<_> =
         (0..40).map(|number| tweaked(number, EdwardsPoint::default(), EdwardsPoint::default())).collect();
+    // Two errors that add up to nothing where the weights are equal.
     let shift = scalar("shift", 0);
-    for (at, shift) in [(3, shift), (29, -shift)] {
-        let signature = *cases[at].signature.as_bytes();
-        let response = Option::<Scalar>::from(Scalar::from_canonical_bytes(signature[32..].try_into().unwrap()));
-        let response = (response.unwrap() + shift).to_bytes();
-        cases[at] =
-            Case::new(*cases[at].key.as_bytes(), &cases[at].message, signature[..32].try_into().unwrap(), response);
+    cases[3] = shifted(&cases[3], shift);
+    cases[29] = shifted(&cases[29], -shift);
+    // And two that would if the weights didn't hang on s: who knows the weights makes any pair cancel out.
+    let mut transcript = blake3::Hasher::new_keyed(b"ledgerkit ed25519 batch weights\0");
+    for case in &cases {
+        transcript.update(&wide_challenge(case));
     }
-    let expected: Vec<_> = (0..40).map(|at| at != 3 && at != 29).collect();
-    assert_eq!(agreed(&cases), expected);
+    let mut weights = transcript.finalize_xof();
+    let weights: Vec<_> = cases
+        .iter()
+        .map(|_| {
+            let mut weight = [0; 16];
+            weights.fill(&mut weight);
+            Scalar::from(u128::from_le_bytes(weight))
+        })
+        .collect();
+    let (mut informed, mut expected) = (cases, vec![true; 40]);
+    informed[11] = shifted(&informed[11], shift * weights[12]);
+    informed[12] = shifted(&informed[12], -shift * weights[11]);
+    for bad in [3, 29, 11, 12] {
+        expected[bad] = false;
+    }
+    assert_eq!(agreed(&informed), expected);
 }
 
 #[test]
@@ -328,7 +354,7 @@ fn the_cache_stays_within_its_capacity_and_holds_valid_signers_only() {
         (0..600).map(|number| tweaked(number, EdwardsPoint::default(), EdwardsPoint::default())).collect();
     let checks: Vec<_> = cases.iter().map(Case::check).collect();
     let forged: Vec<_> = checks.iter().map(|check| Check { message: b"forged", ..*check }).collect();
-    for (capacity, at_least) in [(0, 0), (320, 150), (100_000, 600)] {
+    for (capacity, at_least) in [(0, 0), (1, 0), (2, 1), (33, 16), (320, 150), (1100, 500), (100_000, 600)] {
         let verifier = Verifier::new(capacity);
         assert!(verifier.verify_batch(&forged).iter().all(Result::is_err));
         assert!(forged.iter().all(|check| verifier.verify(check).is_err()));
@@ -337,6 +363,26 @@ fn the_cache_stays_within_its_capacity_and_holds_valid_signers_only() {
         assert!(checks.iter().all(|check| verifier.verify(check).is_ok()));
         assert!((at_least..=capacity).contains(&verifier.cached_keys()), "{}", verifier.cached_keys());
     }
+}
+
+#[test]
+fn threads_that_share_a_verifier_see_the_same_verdicts() {
+    let mut cases: Vec<_> =
+        (0..200).map(|number| tweaked(number % 50, EdwardsPoint::default(), EdwardsPoint::default())).collect();
+    for bad in (0..200).step_by(17) {
+        cases[bad] = shifted(&cases[bad], Scalar::ONE);
+    }
+    let checks: Vec<_> = cases.iter().map(Case::check).collect();
+    let expected: Vec<_> = checks.iter().map(verify).collect();
+    let verifier = Verifier::new(20);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                assert_eq!(verifier.verify_batch(&checks), expected);
+                assert!(checks.iter().zip(&expected).all(|(check, expected)| verifier.verify(check) == *expected));
+            });
+        }
+    });
 }
 
 proptest! {

@@ -46,13 +46,38 @@ struct Key<'a> {
 
 type Verdict = Result<(), SignatureError>;
 
+/// A batch as it was read.
+struct Batch<'a> {
+    keys: Vec<Key<'a>>,
+    /// The well-formed signatures, weighted.
+    entries: Vec<Entry>,
+    /// One for each check; those of entries are still to be found.
+    verdicts: Vec<Verdict>,
+}
+
 pub(super) fn verify(cache: &KeyCache, checks: &[Check<'_>]) -> Vec<Verdict> {
+    let Batch { keys, entries, mut verdicts } = read(cache, checks);
+    let mut refused = Vec::new();
+    if entries.len() <= SINGLE {
+        check_singly(&entries, &mut refused);
+    } else {
+        search(&entries, residual(&entries, keys.len()), keys.len(), &mut refused);
+    }
+    for place in refused {
+        if let Some(verdict) = verdicts.get_mut(place) {
+            *verdict = Err(SignatureError::Mismatch);
+        }
+    }
+    remember(cache, &keys, &entries, &verdicts);
+    verdicts
+}
+
+fn read<'a>(cache: &KeyCache, checks: &[Check<'a>]) -> Batch<'a> {
     let mut keys = Vec::with_capacity(checks.len());
     let mut places = HashMap::with_capacity(checks.len());
     let mut transcript = Hasher::new(WEIGHTS);
     let mut entries = Vec::with_capacity(checks.len());
     let mut verdicts = Vec::with_capacity(checks.len());
-
     for (place, check) in checks.iter().enumerate() {
         let key = *places.entry(check.key).or_insert_with(|| {
             keys.push(Key::find(cache, check.key));
@@ -65,32 +90,16 @@ pub(super) fn verify(cache: &KeyCache, checks: &[Check<'_>]) -> Vec<Verdict> {
             challenge
         };
         let point = || keys.get(key).and_then(|key| key.point);
-        let read = Equation::new(check.signature, point, challenge);
-        verdicts.push(read.map(|equation| entries.push(Entry { place, key, equation, weight: Scalar::ZERO })));
+        let equation = Equation::new(check.signature, point, challenge);
+        verdicts.push(equation.map(|equation| entries.push(Entry { place, key, equation, weight: Scalar::ZERO })));
     }
-
     let mut weights = transcript.finalize_stream();
     for entry in &mut entries {
         let mut weight = [0; 16];
         weights.fill(&mut weight);
-        // Without the zero weight an equation that stands alone decides exactly.
-        entry.weight = Scalar::from(u128::from_le_bytes(weight).max(1));
+        entry.weight = Scalar::from(u128::from_le_bytes(weight));
     }
-
-    let mut refused = Vec::new();
-    if entries.len() <= SINGLE {
-        check_singly(&entries, &mut refused);
-    } else {
-        let residual = residual(&entries, keys.len());
-        search(&entries, residual, keys.len(), &mut refused);
-    }
-    for place in refused {
-        if let Some(verdict) = verdicts.get_mut(place) {
-            *verdict = Err(SignatureError::Mismatch);
-        }
-    }
-    remember(cache, &keys, &entries, &verdicts);
-    verdicts
+    Batch { keys, entries, verdicts }
 }
 
 impl<'a> Key<'a> {
@@ -155,4 +164,43 @@ fn search(entries: &[Entry], sum: EdwardsPoint, keys: usize, refused: &mut Vec<u
 
 fn check_singly(entries: &[Entry], refused: &mut Vec<usize>) {
     refused.extend(entries.iter().filter(|entry| entry.equation.verdict().is_err()).map(|entry| entry.place));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MemorySigner, Signer};
+
+    // A wrong sum would only be slow, since what it refuses is checked again one by one; so it is tested here.
+    #[test]
+    fn valid_signatures_add_up_to_nothing_in_the_whole_and_in_parts() {
+        const DOMAIN: Domain = Domain::new("test");
+        let signers: Vec<_> = (0..3).map(|seed| MemorySigner::from_seed([seed; 32])).collect();
+        let keys: Vec<_> = signers.iter().map(Signer::public_key).collect();
+        let signatures: Vec<_> =
+            (0..20_u8).map(|at| signers[usize::from(at) % 3].sign(DOMAIN, &[at]).unwrap()).collect();
+        let messages: Vec<_> = (0..20_u8).map(|at| [at]).collect();
+        let check = |at: usize| Check {
+            key: &keys[at % 3],
+            domain: DOMAIN,
+            message: &messages[at],
+            signature: &signatures[at],
+        };
+        let checks: Vec<_> = (0..20).map(check).collect();
+        let Batch { keys: distinct, entries, .. } = read(&KeyCache::new(0), &checks);
+        assert_eq!((distinct.len(), entries.len()), (3, 20));
+        for size in 1..=20 {
+            for part in entries.chunks(size) {
+                assert!(equation::is_torsion(&residual(part, distinct.len())), "parts of {size}");
+            }
+        }
+
+        let mut forged = checks.clone();
+        forged[7].message = b"another";
+        let Batch { entries, .. } = read(&KeyCache::new(0), &forged);
+        let (left, right) = entries.split_at(10);
+        let [whole, left, right] = [&entries, left, right].map(|part| residual(part, distinct.len()));
+        assert!(equation::is_torsion(&right) && !equation::is_torsion(&left));
+        assert!(equation::is_torsion(&(whole - left - right)));
+    }
 }

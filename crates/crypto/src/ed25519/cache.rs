@@ -16,7 +16,8 @@ const SHARDS: usize = 16;
 /// Holds nothing but a pure function's values, so what it remembers or forgets never changes a verdict.
 #[derive(Debug)]
 pub(super) struct KeyCache {
-    shards: [Mutex<Generations>; SHARDS],
+    /// At least one.
+    shards: Vec<Mutex<Generations>>,
     /// Keys of one generation of one shard.
     generation: usize,
 }
@@ -31,14 +32,16 @@ struct Generations {
 
 impl KeyCache {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { shards: Default::default(), generation: capacity.div_ceil(2 * SHARDS) }
+        // A small cache isn't cut up, so that its capacity is used and never exceeded.
+        let shards = if capacity < 64 * SHARDS { 1 } else { SHARDS };
+        Self { shards: (0..shards).map(|_| Mutex::default()).collect(), generation: capacity / (2 * shards) }
     }
 
     pub(super) fn get(&self, key: &PublicKey) -> Option<EdwardsPoint> {
         if self.generation == 0 {
             return None;
         }
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(key)?;
         if let Some(point) = shard.young.get(key) {
             return Some(*point);
         }
@@ -48,8 +51,10 @@ impl KeyCache {
     }
 
     pub(super) fn insert(&self, key: &PublicKey, point: EdwardsPoint) {
-        if self.generation != 0 {
-            self.shard(key).insert(key, point, self.generation);
+        if self.generation != 0
+            && let Some(mut shard) = self.shard(key)
+        {
+            shard.insert(key, point, self.generation);
         }
     }
 
@@ -57,10 +62,9 @@ impl KeyCache {
         self.shards.iter().map(lock).map(|shard| shard.young.len() + shard.old.len()).sum()
     }
 
-    fn shard(&self, key: &PublicKey) -> MutexGuard<'_, Generations> {
+    fn shard(&self, key: &PublicKey) -> Option<MutexGuard<'_, Generations>> {
         let [first, ..] = *key.as_bytes();
-        let [shard, ..] = self.shards.each_ref();
-        lock(self.shards.get(usize::from(first) % SHARDS).unwrap_or(shard))
+        self.shards.get(usize::from(first) % self.shards.len()).map(lock)
     }
 }
 
@@ -72,7 +76,9 @@ fn lock(shard: &Mutex<Generations>) -> MutexGuard<'_, Generations> {
 impl Generations {
     fn insert(&mut self, key: &PublicKey, point: EdwardsPoint, generation: usize) {
         if self.young.len() >= generation {
-            self.old = mem::take(&mut self.young);
+            // Both maps keep their memory.
+            mem::swap(&mut self.young, &mut self.old);
+            self.young.clear();
         }
         self.young.insert(*key, point);
     }

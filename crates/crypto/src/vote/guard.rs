@@ -140,7 +140,7 @@ pub enum GuardError {
     Storage {
         /// Where it is.
         place: String,
-        /// What failed: "read", "write", ….
+        /// What failed: "read" or "write".
         action: &'static str,
         /// Why.
         #[source]

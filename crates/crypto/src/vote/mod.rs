@@ -135,9 +135,8 @@ impl fmt::Display for Shown<'_> {
 /// The order is the caller's duty: sign, make the vote durable in the log, [`advance`](Self::advance), send. The guard
 /// must never be ahead of the log: a guard that is ahead means that the log has lost votes which left, and then
 /// [`open`](Self::open) refuses for good, because nobody knows what they said. With this order only a log that was
-/// rolled back, replaced or restored from a copy can cause that. A log that is ahead is fine: the vote in it never
-/// left or, if it did, is the same. Written the other way round, a crash between the two would stop an honest
-/// validator.
+/// rolled back, replaced or restored from a copy can cause that. A log that is ahead is fine: its last vote never left,
+/// or left as the log has it. Written the other way round, a crash between the two would lock an honest validator out.
 ///
 /// Its rules:
 /// - positions only go up; below the last one nothing is signed;
