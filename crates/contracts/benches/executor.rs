@@ -1,6 +1,6 @@
 //! Executing blocks of token transfers on a state in memory, on one thread, without signatures.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger_contracts::testing::TestLedger;
 use ledger_contracts::token::{Grant, mint_arguments};
 use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime, Token};
@@ -50,10 +50,11 @@ fn transfers(criterion: &mut Criterion) {
             return;
         }
     };
+    let block = ledger.block(transfers);
     let mut group = criterion.benchmark_group("execute");
     group.sample_size(20).throughput(Throughput::Elements(BLOCK.into()));
     group.bench_function("10,000 transfers among 20,000 accounts", |bencher| {
-        bencher.iter_batched(|| transfers.clone(), |block| black_box(ledger.execute(block)), BatchSize::LargeInput);
+        bencher.iter_with_large_drop(|| ledger.execute_block(black_box(&block)));
     });
     group.finish();
 }

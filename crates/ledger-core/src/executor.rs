@@ -87,7 +87,8 @@ pub enum ExecutionError {
 }
 
 /// Turns an ordered block into an outcome. **Deterministic**: the same block, context and state give the same
-/// [`Execution`] on every machine. It assumes that signatures were checked, and nothing else.
+/// [`Execution`] on every machine. It assumes that the block was checked [against its parent](Block::check_against)
+/// and that signatures were checked, and nothing else.
 pub trait Executor: Send + Sync {
     /// Executes a block on the state before it.
     ///

@@ -54,6 +54,9 @@ pub enum TestError {
 /// The chain of every [`TestLedger`].
 const CHAIN: ChainId = ChainId(Digest::ZERO);
 
+/// From one block of a [`TestLedger`] to the next, in ms.
+const BLOCK_MS: u64 = 1_000;
+
 impl TestLedger {
     /// A ledger at its genesis, with the default rules.
     pub fn new(executor: impl Executor + 'static) -> Self {
@@ -87,26 +90,38 @@ impl TestLedger {
         Ok(signed)
     }
 
-    /// Executes a block of `transactions` on the state, without applying it.
-    ///
-    /// # Errors
-    /// [`ExecutionError`] from the executor.
-    pub fn execute(&self, transactions: Vec<SignedTransaction>) -> Result<Execution, ExecutionError> {
-        let (height, timestamp) = (self.height.next(), self.timestamp.plus(1_000));
+    /// The next block, of `transactions`.
+    pub fn block(&self, transactions: Vec<SignedTransaction>) -> Block {
         let header = Header {
             version: ledger_core::HEADER_VERSION,
             chain: CHAIN,
-            height,
+            height: self.height.next(),
             parent: Digest::ZERO,
-            timestamp,
+            timestamp: self.timestamp.plus(BLOCK_MS),
             transactions_root: Block::transactions_root(&transactions),
             history: HistoryHead::EMPTY,
             epoch: Epoch(0),
             seal: Bytes::default(),
         };
-        let block = Block { header, transactions: List::from(transactions) };
+        Block { header, transactions: List::from(transactions) }
+    }
+
+    /// Executes a block on the state, without applying it.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] from the executor.
+    pub fn execute_block(&self, block: &Block) -> Result<Execution, ExecutionError> {
+        let Header { height, timestamp, .. } = block.header;
         let context = Context { chain: CHAIN, height, timestamp, rules: &self.rules };
-        self.executor.execute(&block, &context, &self.state)
+        self.executor.execute(block, &context, &self.state)
+    }
+
+    /// Executes the next block, of `transactions`, on the state, without applying it.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] from the executor.
+    pub fn execute(&self, transactions: Vec<SignedTransaction>) -> Result<Execution, ExecutionError> {
+        self.execute_block(&self.block(transactions))
     }
 
     /// Executes a block of `transactions` and goes on to the state after it.
@@ -116,7 +131,7 @@ impl TestLedger {
     pub fn apply(&mut self, transactions: Vec<SignedTransaction>) -> Result<Execution, ExecutionError> {
         let execution = self.execute(transactions)?;
         self.height = self.height.next();
-        self.timestamp = self.timestamp.plus(1_000);
+        self.timestamp = self.timestamp.plus(BLOCK_MS);
         self.state.apply(self.height, &execution.writes);
         Ok(execution)
     }

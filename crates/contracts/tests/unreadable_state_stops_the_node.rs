@@ -1,0 +1,169 @@
+//! When the state can't be read there is no receipt that hides it: execution ends with an error.
+#![allow(clippy::unwrap_used)]
+
+use ledger_contracts::testing::{MapState, Probe, TestLedger};
+use ledger_contracts::{ExecutorConfig, LedgerExecutor, NATIVE, NativeRuntime, Token};
+use ledger_core::codec::{Bytes, List};
+use ledger_core::{
+    AccountId, Block, Call, Context, ContractId, Execution, ExecutionError, Executor, Fuel, Height, Key, KeyRange,
+    Scan, StateError, StateView, TransactionBuilder, Versioned, Write, Writes,
+};
+use ledger_crypto::{Digest, MemorySigner, Signer};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A state whose reads fail from one of them on.
+struct Failing<'s> {
+    state: &'s MapState,
+    left: AtomicUsize,
+}
+
+impl<'s> Failing<'s> {
+    fn after(reads: usize, state: &'s MapState) -> Self {
+        Failing { state, left: AtomicUsize::new(reads) }
+    }
+
+    fn read(&self) -> Result<(), StateError> {
+        let took = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        took.map(|_| ()).map_err(|_| error())
+    }
+}
+
+fn error() -> StateError {
+    StateError::Engine { reason: "the disk is gone".to_owned() }
+}
+
+impl StateView for Failing<'_> {
+    fn get(&self, key: &Key) -> Result<Option<Versioned>, StateError> {
+        self.read()?;
+        self.state.get(key)
+    }
+
+    fn scan(&self, range: &KeyRange) -> Scan<'_> {
+        Box::new(self.state.scan(range).map(|found| self.read().and(found)))
+    }
+}
+
+fn alice() -> MemorySigner {
+    MemorySigner::from_seed([1; 32])
+}
+
+fn executor() -> LedgerExecutor {
+    LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+        .with(NativeRuntime::new().with(Probe).with(Token))
+}
+
+fn ledger() -> (TestLedger, ContractId) {
+    let mut ledger = TestLedger::new(executor());
+    let contract = ledger.deploy(&alice(), NATIVE, Probe::NAME.as_bytes(), b"").unwrap();
+    (ledger, contract)
+}
+
+fn execute(
+    executor: &LedgerExecutor,
+    ledger: &TestLedger,
+    transactions: &[TransactionBuilder],
+    state: &dyn StateView,
+) -> Result<Execution, ExecutionError> {
+    let signed = (1..)
+        .zip(transactions)
+        .map(|(number, transaction)| transaction.clone().sequence(0, number).sign(&alice()).unwrap());
+    let genesis = ledger_core::Genesis::solo("test", alice().public_key(), ledger.timestamp);
+    let block = Block { header: genesis.header(), transactions: List::from(signed.collect::<Vec<_>>()) };
+    executor.execute(&block, &ledger.context(), state)
+}
+
+#[test]
+fn a_read_that_fails_at_any_point_is_an_error_even_if_the_contract_swallows_it() {
+    let (ledger, contract) = ledger();
+    let call = |method, arguments: &[u8]| {
+        TransactionBuilder::call(ledger.chain(), contract, method, arguments.to_vec()).fuel_limit(Fuel(100_000))
+    };
+    let transactions = [
+        call("get", b"a"),
+        call("swallow", b"bv"),
+        call("delete", b"c"),
+        TransactionBuilder::deploy(ledger.chain(), NATIVE, Token::NAME.as_bytes().to_vec(), Vec::new()),
+    ];
+    let whole = execute(&executor(), &ledger, &transactions, &ledger.state).unwrap();
+    let mut failures = 0;
+    for reads in 0.. {
+        // A fresh executor each time: its cache of code mustn't hide a read.
+        match execute(&executor(), &ledger, &transactions, &Failing::after(reads, &ledger.state)) {
+            Ok(execution) => {
+                assert_eq!(execution, whole);
+                break;
+            }
+            Err(found) => assert_eq!(found, ExecutionError::State(error())),
+        }
+        failures += 1;
+    }
+    // Lane, contract, code; key; deleted key; new contract's code.
+    assert_eq!(failures, 6);
+}
+
+#[test]
+fn a_simulation_that_cannot_read_is_an_error() {
+    let (ledger, contract) = ledger();
+    let account = AccountId::of_ed25519(&alice().public_key());
+    let (method, arguments) = ("get".to_owned(), Bytes::from(b"a".as_slice()));
+    let call = Call { account, contract, method, arguments, fuel_limit: Fuel(100_000) };
+    for reads in 0..3 {
+        let state = Failing::after(reads, &ledger.state);
+        let found = executor().simulate(&call, &ledger.context(), &state);
+        assert_eq!(found.unwrap_err(), ExecutionError::State(error()));
+    }
+    assert!(executor().simulate(&call, &ledger.context(), &Failing::after(3, &ledger.state)).is_ok());
+}
+
+/// What executing a call says after `key` was overwritten.
+fn with_value(key: Key, value: &[u8]) -> Result<Execution, ExecutionError> {
+    let (mut ledger, contract) = ledger();
+    ledger.state.apply(Height(9), &Writes::new(vec![Write { key, index: 0, value: Some(Bytes::from(value)) }]));
+    let call = TransactionBuilder::call(ledger.chain(), contract, "echo", Vec::new());
+    execute(&executor(), &ledger, &[call], &ledger.state)
+}
+
+#[test]
+fn a_system_value_that_no_executor_wrote_is_corrupt() {
+    let (_, contract) = ledger();
+    let account = AccountId::of_ed25519(&alice().public_key());
+    for key in [Key::sequence(&account, 0), Key::contract(&contract)] {
+        let found = with_value(key.clone(), b"???").unwrap_err();
+        assert!(matches!(found, ExecutionError::Corrupt { key: named, .. } if named == key));
+    }
+    assert!(with_value(Key::contract(&ContractId(Digest::ZERO)), b"???").is_ok());
+}
+
+#[test]
+fn a_node_without_the_runtime_or_the_contract_of_a_call_stops() {
+    let (ledger, contract) = ledger();
+    let call = [TransactionBuilder::call(ledger.chain(), contract, "echo", Vec::new())];
+    let without_runtime = LedgerExecutor::default();
+    let without_contract = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
+    for (executor, expected) in [
+        (without_runtime, "this node has no runtime `native`"),
+        (without_contract, "there is no native contract `probe`"),
+    ] {
+        match execute(&executor, &ledger, &call, &ledger.state) {
+            Err(ExecutionError::Corrupt { key, reason }) => {
+                assert_eq!((key, &*reason), (Key::contract(&contract), expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_context_of_a_block_is_not_taken_from_its_header() {
+    let (ledger, _) = ledger();
+    let context = Context { height: Height(77), ..ledger.context() };
+    let deploy = TransactionBuilder::deploy(ledger.chain(), NATIVE, Token::NAME.as_bytes().to_vec(), Vec::new());
+    let genesis = ledger_core::Genesis::solo("test", alice().public_key(), ledger.timestamp);
+    let signed = deploy.sequence(0, 1).sign(&alice()).unwrap();
+    let contract = ContractId::deployed_by(&signed.id());
+    let block = Block { header: genesis.header(), transactions: List::from(vec![signed]) };
+    let execution = executor().execute(&block, &context, &ledger.state).unwrap();
+    let record = execution.writes.iter().find(|write| write.key == Key::contract(&contract)).unwrap();
+    let record: ledger_contracts::ContractRecord = ledger_core::codec::decode(record.value.as_ref().unwrap()).unwrap();
+    assert_eq!(record.height, Height(77));
+}
