@@ -30,10 +30,11 @@ impl fmt::Display for Timeline {
         writeln!(f, "{}", "-".repeat(WIDTH))?;
         writeln!(
             f,
-            "{} events, {} links from lot to lot, {} warnings; {} proofs verified at checkpoint {}",
+            "{} events, {} links from lot to lot, {} warning{}; {} proofs verified at checkpoint {}",
             self.lines.len(),
             self.flows.len(),
             self.warnings.len(),
+            if self.warnings.len() == 1 { "" } else { "s" },
             self.proofs_verified,
             self.checkpoint
         )?;
@@ -163,10 +164,12 @@ fn certified(certificate: &Certificate, event: &Event) -> String {
     text
 }
 
-/// `2015-05-23 11:00 +03`.
+/// `2015-05-23 11:00 +03:00`.
 fn local(time: Timestamp, offset: Offset) -> String {
     let clock = offset.to_datetime(time);
-    format!("{} {:02}:{:02} {offset}", clock.date(), clock.hour(), clock.minute())
+    let (sign, minutes) = (if offset.seconds() < 0 { '-' } else { '+' }, offset.seconds().unsigned_abs() / 60);
+    let zone = format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+    format!("{} {:02}:{:02} {zone}", clock.date(), clock.hour(), clock.minute())
 }
 
 /// A labelled text, wrapped at the width.
