@@ -1,0 +1,297 @@
+//! The values that the golden files pin. They are spelled out here, in files named as here, and in `docs/format.md`.
+
+use super::chain::{self, Chain, note, signer};
+use ledger_core::codec::{self, Bytes, Encode, List};
+use ledger_core::state::tree;
+use ledger_core::*;
+use ledger_crypto::merkle::{self, Blake3, TreeHasher};
+use ledger_crypto::{Digest, Domain, MemorySigner, PublicKey, Signature, Signer};
+
+/// A golden file: its name and its entries.
+pub struct File {
+    pub name: &'static str,
+    pub entries: Vec<(String, Vec<u8>)>,
+}
+
+impl File {
+    fn new(name: &'static str) -> Self {
+        File { name, entries: Vec::new() }
+    }
+
+    fn value<T: Encode>(&mut self, name: &str, value: &T) -> &mut Self {
+        self.bytes(name, codec::encode(value))
+    }
+
+    fn bytes(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> &mut Self {
+        self.entries.push((name.to_owned(), bytes.as_ref().to_vec()));
+        self
+    }
+}
+
+/// Every file there is.
+pub fn files() -> Vec<File> {
+    let chain = chain::notes();
+    vec![
+        primitives(),
+        keys(),
+        genesis(&chain),
+        transactions(&chain),
+        receipts(&chain),
+        blocks(&chain),
+        state(&chain),
+        checkpoints(&chain),
+        proofs(&chain),
+    ]
+}
+
+fn filled(byte: u8) -> Digest {
+    Digest::new([byte; 32])
+}
+
+/// What a signature covers: 32 bytes of prefix, the domain padded to 32 bytes, the message.
+fn preimage(domain: Domain, message: &[u8]) -> Vec<u8> {
+    let mut bytes = b"ledgerkit ed25519 signature v0 \0".to_vec();
+    bytes.extend_from_slice(domain.name().as_bytes());
+    bytes.resize(64, 0);
+    bytes.extend_from_slice(message);
+    bytes
+}
+
+fn primitives() -> File {
+    let mut file = File::new("primitives");
+    for number in [0, 250, 251, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
+        file.value(&format!("integer {number}"), &number);
+    }
+    file.value("bytes 07 08", &Bytes::from(vec![7, 8]))
+        .value("text \"né\"", &codec::Text::from("né"))
+        .value("list of integers 1, 300", &List::from(vec![1u64, 300]))
+        .value("option none", &None::<u64>)
+        .value("option of integer 5", &Some(5u64))
+        .bytes("hash domain \"ledgerkit.0.body\", message \"abc\"", ledger_crypto::hash(domains::BODY, b"abc"))
+        .bytes("merkle leaf \"abc\" (BLAKE3)", Blake3::leaf(b"abc"))
+        .bytes("merkle node (BLAKE3) of 01…, 02…", Blake3::node(&filled(1), &filled(2)))
+        .bytes("merkle root (BLAKE3) of nothing", merkle::root::<Blake3>(&[]))
+        .bytes(
+            "merkle root (BLAKE3) of leaf hashes 01…, 02…, 03…",
+            merkle::root::<Blake3>(&[filled(1), filled(2), filled(3)]),
+        )
+        .bytes(
+            "list root, domain \"ledgerkit.0.events\", of leaf hashes 01…, 02…, 03…",
+            list_root::commit(domains::EVENTS, &[filled(1), filled(2), filled(3)]),
+        )
+        .bytes("list root, domain \"ledgerkit.0.events\", of nothing", list_root::commit(domains::EVENTS, &[]))
+        .bytes("history leaf of header digest 01…, outcome digest 02…", history::leaf(&filled(1), &filled(2)))
+        .value("history head, empty", &HistoryHead::EMPTY);
+    file
+}
+
+fn keys() -> File {
+    let mut file = File::new("keys");
+    for (name, seed) in [("owner", 1), ("author A", 2), ("author B", 3)] {
+        let key = signer(seed).public_key();
+        file.bytes(&format!("{name}: seed"), [seed; 32])
+            .bytes(&format!("{name}: public key"), key.as_bytes())
+            .bytes(&format!("{name}: account"), AccountId::of_ed25519(&key).0);
+    }
+    file
+}
+
+fn genesis(chain: &Chain) -> File {
+    let mut only = chain.genesis.clone();
+    only.rules.deployers = Deployers::Only(vec![AccountId(filled(1))].into());
+    let mut file = File::new("genesis");
+    file.value("genesis", &chain.genesis)
+        .bytes("genesis: chain id", chain.id().0)
+        .value("genesis with deployers", &only)
+        .bytes("genesis with deployers: chain id", only.chain().0)
+        .value("genesis header", &chain.genesis.header())
+        .bytes("genesis header: digest", chain.genesis.header().digest())
+        .value("genesis outcome", &chain.genesis.outcome())
+        .bytes("genesis outcome: digest", chain.genesis.outcome().digest());
+    file
+}
+
+fn signed(file: &mut File, name: &str, signed: &SignedTransaction) {
+    let id = signed.id();
+    let Witness::Ed25519 { signature, .. } = &signed.witness;
+    file.value(&format!("{name}: transaction"), &signed.transaction)
+        .bytes(&format!("{name}: id"), id.0)
+        .bytes(&format!("{name}: signature preimage"), preimage(domains::SIGN_TRANSACTION, id.0.as_ref()))
+        .bytes(&format!("{name}: signature"), signature)
+        .value(&format!("{name}: body"), signed.body.as_ref().unwrap())
+        .bytes(&format!("{name}: body digest"), signed.body.as_ref().unwrap().digest())
+        .value(&format!("{name}: signed transaction"), signed)
+        .value(&format!("{name}: leaf"), &signed.leaf())
+        .bytes(&format!("{name}: leaf hash"), signed.leaf().hash());
+}
+
+fn transactions(chain: &Chain) -> File {
+    let mut file = File::new("transaction");
+    let deploy = &chain.blocks[1].transactions[0];
+    signed(&mut file, "deploy", deploy);
+    file.bytes("deploy: contract id", ContractId::deployed_by(&deploy.id()).0);
+    signed(&mut file, "call", &chain.blocks[2].transactions[0]);
+    let mut redacted = chain.blocks[2].transactions[0].clone();
+    redacted.body = None;
+    file.value("call: signed transaction, redacted", &redacted);
+    signed(&mut file, "commit", &commit(chain.id(), &signer(2)));
+    file.value("commit: read-write set", &read_write_set());
+    file
+}
+
+fn read_write_set() -> ReadWriteSet {
+    let version = Version { height: Height(2), index: 1 };
+    let range = |to: Option<&[u8]>| KeyRange {
+        namespace: chain::contract(),
+        from: Bytes::from(b"a".as_slice()),
+        to: to.map(Bytes::from),
+    };
+    ReadWriteSet {
+        reads: vec![(note("rye"), Some(version)), (note("oat"), None)].into(),
+        ranges: vec![(range(Some(b"b")), List::new()), (range(None), vec![(note("rye"), version)].into())].into(),
+        writes: vec![(note("rye"), None), (note("oat"), Some(Bytes::from(b"meal".as_slice())))].into(),
+    }
+}
+
+fn commit(chain: ChainId, signer: &MemorySigner) -> SignedTransaction {
+    let body = Body { salt: [0xc0; 16], content: Bytes::from(codec::encode(&read_write_set())) };
+    let endorsement = Endorsement { key: PublicKey::new([4; 32]), signature: Signature::new([5; 64]) };
+    let transaction = Transaction {
+        version: transaction::TRANSACTION_VERSION,
+        chain,
+        account: AccountId::of_ed25519(&signer.public_key()),
+        order: Order::Unordered,
+        expires_at: Some(chain::BEGINNING.plus(60_000)),
+        fuel_limit: Fuel(1_000_000),
+        fee: 0,
+        action: Action::Commit { endorsements: vec![endorsement].into() },
+        body: body.digest(),
+    };
+    transaction.sign(signer, body).unwrap()
+}
+
+fn receipts(chain: &Chain) -> File {
+    let mut file = File::new("receipt");
+    let result = &chain.results[2][0];
+    file.value("receipt", &result.receipt)
+        .bytes("receipt: leaf hash", result.receipt.leaf())
+        .value("transaction result", result);
+    for (index, event) in result.events.iter().enumerate() {
+        file.value(&format!("event {index}"), event).bytes(&format!("event {index}: leaf hash"), event.leaf());
+    }
+    file.value("status: succeeded", &Status::Succeeded);
+    let failures = [
+        ("out of fuel", Failure::OutOfFuel { limit: Fuel(1_000) }),
+        ("refused", Failure::Refused { code: 9, message: "no".into() }),
+        ("trapped", Failure::Trapped { message: "division by zero".into() }),
+        ("unknown contract", Failure::UnknownContract { contract: ContractId(filled(7)) }),
+        ("unknown method", Failure::UnknownMethod { method: "fly".into() }),
+        ("unknown runtime", Failure::UnknownRuntime { runtime: "jvm".into() }),
+        ("invalid code", Failure::InvalidCode { message: "empty".into() }),
+        ("invalid body", Failure::InvalidBody { message: "short".into() }),
+        ("redacted", Failure::Redacted),
+        ("limit", Failure::Limit { what: "key".into(), size: 2_000, limit: 1_024 }),
+        ("conflict", Failure::Conflict { message: "rye".into() }),
+        ("forbidden", Failure::Forbidden { what: "deploy".into() }),
+        ("unsupported", Failure::Unsupported { what: "commit".into() }),
+    ];
+    for (name, failure) in failures {
+        file.value(&format!("status: failed, {name}"), &Status::Failed(failure));
+    }
+    let rejections = [
+        ("out of order", Rejection::OutOfOrder { lane: 1, expected: 2, found: 300 }),
+        ("expired", Rejection::Expired { expired_at: Timestamp(5), now: Timestamp(6) }),
+        ("wrong key", Rejection::WrongKey { key: PublicKey::new([8; 32]) }),
+        ("duplicate", Rejection::Duplicate),
+        ("unsupported", Rejection::Unsupported { what: "unordered".into() }),
+        ("block fuel", Rejection::BlockFuel { left: Fuel(1), limit: Fuel(2) }),
+    ];
+    for (name, rejection) in rejections {
+        file.value(&format!("status: rejected, {name}"), &Status::Rejected(rejection));
+    }
+    file
+}
+
+fn blocks(chain: &Chain) -> File {
+    let mut file = File::new("block");
+    for height in [1, 2] {
+        let (block, outcome) = (&chain.blocks[height], &chain.outcomes[height]);
+        file.value(&format!("header {height}"), &block.header)
+            .bytes(&format!("header {height}: digest"), block.digest())
+            .value(&format!("outcome {height}"), outcome)
+            .bytes(&format!("outcome {height}: digest"), outcome.digest())
+            .bytes(&format!("history leaf {height}"), history::leaf(&block.digest(), &outcome.digest()));
+    }
+    file.value("block 1", &chain.blocks[1]);
+    let mut sealed = chain.blocks[1].header.clone();
+    sealed.seal = Bytes::from(vec![1, 2, 3]);
+    file.value("header with seal", &sealed);
+    let mut validators = chain.outcomes[1].clone();
+    validators.validators = vec![ValidatorUpdate { key: PublicKey::new([6; 32]), weight: Weight(300) }].into();
+    file.value("outcome with validators", &validators).bytes("outcome with validators: digest", validators.digest());
+    file
+}
+
+fn state(chain: &Chain) -> File {
+    let mut file = File::new("state");
+    let key = note("tea");
+    let (old, new) = (&chain.states[2][&key], &chain.states[3][&key]);
+    file.value("key", &key).bytes("key: bytes", key.to_bytes()).bytes("key: digest", tree::key_digest(&key));
+    for (name, value) in [("first value", old), ("second value", new)] {
+        let content = tree::content_digest(&value.value, value.version, value.predecessor.as_ref());
+        file.value(name, value)
+            .bytes(&format!("{name}: content digest"), content)
+            .bytes(&format!("{name}: leaf"), value.leaf(&key));
+    }
+    file.bytes("sequence key of account 01…, lane 258: bytes", Key::sequence(&AccountId(filled(1)), 258).to_bytes())
+        .bytes("contract key of contract 01…: bytes", Key::contract(&ContractId(filled(1))).to_bytes())
+        .bytes("node of 01…, 02…", tree::node(&filled(1), &filled(2)))
+        .bytes("root of no keys", tree::EMPTY)
+        .bytes("root after block 1 (one key)", chain.outcomes[1].state_root)
+        .bytes("root after block 2 (five keys)", chain.outcomes[2].state_root);
+    file
+}
+
+fn checkpoints(chain: &Chain) -> File {
+    let mut file = File::new("checkpoint");
+    let checkpoint = chain.checkpoint(4);
+    let pinned = TrustRoot { pinned: Some(chain.head(3)), ..chain.trust() };
+    file.value("checkpoint at the genesis", &chain.checkpoint(0))
+        .value("checkpoint at 4", &checkpoint)
+        .bytes("checkpoint at 4: header digest", checkpoint.header.digest())
+        .bytes("checkpoint at 4: signature preimage", preimage(domains::SIGN_SOLO, checkpoint.header.digest().as_ref()))
+        .bytes("checkpoint at 4: signature", &checkpoint.certificate)
+        .value("trust root", &chain.trust())
+        .value("trust root with pinned head", &pinned);
+    file
+}
+
+/// Proofs against the checkpoint at height 4, whose history has 4 leaves: blocks 0 to 3.
+pub fn golden_proofs(chain: &Chain) -> Vec<(&'static str, Proof)> {
+    let shown = chain.transaction_proof(2, 0, 4);
+    let hidden = TransactionProof { body: None, ..chain.transaction_proof(2, 2, 4) };
+    vec![
+        ("transaction", Proof::Transaction(shown)),
+        ("transaction without body", Proof::Transaction(hidden)),
+        ("receipt", Proof::Receipt(chain.receipt_proof(2, 2, 4))),
+        ("event", Proof::Event(chain.event_proof(2, 0, 1, 4))),
+        ("state present", Proof::State(chain.state_proof(&note("tea"), 4))),
+        ("state absent, empty place", Proof::State(chain.state_proof(&absent_key(chain, true), 4))),
+        ("state absent, other leaf", Proof::State(chain.state_proof(&absent_key(chain, false), 4))),
+        ("history", Proof::History(chain.consistency(3, 4))),
+    ]
+}
+
+/// The first of the names absent-0, absent-1, … whose place after block 3 is an empty subtree, or another key's leaf.
+pub fn absent_key(chain: &Chain, empty: bool) -> Key {
+    let is_empty = |key: &Key| chain.state_path(key, 3).end == tree::PathEnd::Empty;
+    (0..10_000).map(|number| note(&format!("absent-{number}"))).find(|key| is_empty(key) == empty).unwrap()
+}
+
+fn proofs(chain: &Chain) -> File {
+    let mut file = File::new("proof");
+    for (name, proof) in golden_proofs(chain) {
+        file.value(name, &proof);
+    }
+    file
+}
