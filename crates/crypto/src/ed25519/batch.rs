@@ -21,8 +21,8 @@ use crate::{Domain, Hasher};
 /// batching is as good as used up here.
 pub(super) const LIMIT: usize = 1024;
 
-/// At this many, or fewer, checking one by one is as fast as halving on.
-const SINGLE: usize = 4;
+/// At this many, or fewer, checking one by one finds the bad ones as fast as halving on.
+const SINGLE: usize = 8;
 
 const WEIGHTS: Domain = Domain::new("ledgerkit ed25519 batch weights");
 
@@ -58,10 +58,10 @@ struct Batch<'a> {
 pub(super) fn verify(cache: &KeyCache, checks: &[Check<'_>]) -> Vec<Verdict> {
     let Batch { keys, entries, mut verdicts } = read(cache, checks);
     let mut refused = Vec::new();
-    if entries.len() <= SINGLE {
-        check_singly(&entries, &mut refused);
-    } else {
+    if entries.len() > 1 {
         search(&entries, residual(&entries, keys.len()), keys.len(), &mut refused);
+    } else {
+        check_singly(&entries, &mut refused);
     }
     for place in refused {
         if let Some(verdict) = verdicts.get_mut(place) {
