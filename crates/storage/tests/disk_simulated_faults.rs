@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use ledger_storage::disk::testing::conformance;
 use ledger_storage::disk::{Disk, DiskError, File, Operation, SimulatedDisk};
 use proptest::prelude::*;
 
@@ -25,6 +26,15 @@ fn dirty() -> (SimulatedDisk, Box<dyn File>) {
     disk.sync_folder().unwrap();
     file.write_all_at(1000, &[2; 3000]).unwrap();
     (disk, file)
+}
+
+#[test]
+fn a_simulated_disk_conforms_also_when_its_writes_are_short() {
+    let disk = SimulatedDisk::new(1);
+    conformance(&disk).unwrap();
+    disk.shorten_writes(1);
+    conformance(&disk).unwrap();
+    assert!(disk.faults().short_writes > 0);
 }
 
 #[test]

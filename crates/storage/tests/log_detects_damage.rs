@@ -76,7 +76,7 @@ fn never_lies(disk: &SimulatedDisk, truth: &Recovered) -> bool {
 
 #[test]
 fn every_flipped_bit_of_a_closed_log_is_detected_or_harmless() {
-    let (disk, truth) = written(16, true);
+    let (disk, truth) = written(10, true);
     let (mut flips, mut detected) = (0_u64, 0_u64);
     for name in disk.list().unwrap() {
         let length = disk.open(&name).unwrap().len().unwrap();
@@ -96,7 +96,7 @@ fn every_flipped_bit_of_a_closed_log_is_detected_or_harmless() {
             }
         }
     }
-    assert!(flips > 3_000, "{flips}");
+    assert!(flips > 2_000, "{flips}");
     assert_eq!(flips, detected, "every byte before the end is covered by a checksum");
 }
 
@@ -126,7 +126,7 @@ fn misdirected_writes_are_detected_or_harmless() {
     let names = disk.list().unwrap();
     let mut dice = Dice::new(3);
     let mut detected = 0;
-    for _ in 0..1_500 {
+    for _ in 0..1_000 {
         let copy = disk.survivor(1);
         let last = names.len() as u64;
         let (from, to) = (&names[dice.roll(last) as usize], &names[dice.roll(last) as usize]);
@@ -142,7 +142,7 @@ fn misdirected_writes_are_detected_or_harmless() {
         assert_eq!(copy.faults().misdirected_writes, 1);
         detected += u64::from(never_lies(&copy, &truth));
     }
-    assert!(detected > 1_400, "{detected}");
+    assert!(detected > 900, "{detected}");
 }
 
 #[test]

@@ -109,9 +109,32 @@ fn acknowledged_records_survive_a_crash_at_every_io_point() {
     assert!(fired.iter().all(|count| *count > 50), "{faults:?}");
 }
 
+/// Says how to run a failing workload again.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let seed = self.0;
+            eprintln!("replay: {FIRST}={seed} {COUNT}=1 cargo test -p ledger-storage --test {TEST}");
+        }
+    }
+}
+
+const TEST: &str = "log_recovers_what_was_acknowledged";
+const FIRST: &str = "LEDGERKIT_FIRST_SEED";
+const COUNT: &str = "LEDGERKIT_SEEDS";
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// `LEDGERKIT_SEEDS` sets the number of workloads of a long run.
 #[test]
 fn other_workloads_survive_crashes_at_some_points() {
-    for seed in 3..40 {
+    let first = number(FIRST).unwrap_or(3);
+    for seed in first..first + number(COUNT).unwrap_or(24) {
+        let _replay = Replay(seed);
         let (disk, _) = run(seed, None);
         let points = disk.operations();
         for operation in (1 + seed % 7..=points).step_by(29) {

@@ -15,6 +15,7 @@
 mod error;
 mod real;
 pub mod simulated;
+pub mod testing;
 
 pub use error::{DiskError, Operation};
 pub use real::RealDisk;
