@@ -1,0 +1,195 @@
+//! Where a chain's tables lie in its space, and what their records look like.
+
+use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, MAX_INPUT_BYTES, wire};
+use ledger_core::history::HistoryHasher;
+use ledger_core::{ChainId, Header, Height, HistoryHead, Outcome, TransactionId, Version};
+use ledger_crypto::Digest;
+use ledger_crypto::merkle::{Frontier, NodePosition};
+
+use super::StoreError;
+use crate::engine::{Batch, Snapshot, Space};
+use crate::log::LogPosition;
+
+/// The version of the views' format that this crate writes and reads.
+pub const FORMAT_VERSION: u8 = 0;
+
+const FORMAT: u8 = 0x01;
+const CHAINS: u8 = 0x02;
+const CHAIN_COUNT: u8 = 0x03;
+
+const HEAD: u8 = 0x20;
+const BLOCKS: u8 = 0x21;
+const PLACES: u8 = 0x22;
+const HISTORY: u8 = 0x23;
+pub(super) const RESULTS: u8 = 0x24;
+
+pub(super) fn damaged(place: impl Into<String>, reason: impl ToString) -> StoreError {
+    StoreError::Damaged { place: place.into(), reason: reason.to_string() }
+}
+
+/// What is stored of a block, apart from its transactions and results.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "wire")]
+pub struct Block {
+    /// Its header.
+    pub header: Header,
+    /// What executing it gave.
+    pub outcome: Outcome,
+    /// What made it final; empty for the genesis.
+    pub certificate: Bytes,
+    position: Option<[u8; LogPosition::ENCODED]>,
+}
+
+impl Format for Block {
+    const NAME: &'static str = "stored block";
+    const LIMIT: usize = MAX_INPUT_BYTES;
+}
+
+impl Block {
+    pub(super) fn new(header: Header, outcome: Outcome, certificate: Bytes, position: Option<LogPosition>) -> Self {
+        Self { header, outcome, certificate, position: position.map(LogPosition::to_bytes) }
+    }
+
+    /// Where the log has it; `None` for the genesis, which no log has.
+    #[must_use]
+    pub fn position(&self) -> Option<LogPosition> {
+        self.position.as_ref().map(LogPosition::from_bytes)
+    }
+
+    fn key(space: Space, height: Height) -> Vec<u8> {
+        space.key(BLOCKS, &[&height.0.to_be_bytes()])
+    }
+
+    pub(super) fn put(&self, space: Space, batch: &mut Batch) {
+        batch.put(Self::key(space, self.header.height), codec::encode(self));
+    }
+
+    pub(super) fn read(space: Space, reader: &dyn Snapshot, height: Height) -> Result<Option<Self>, StoreError> {
+        let Some(record) = reader.get(&Self::key(space, height))? else { return Ok(None) };
+        codec::decode(&record).map(Some).map_err(|error| damaged(format!("block {height}"), error))
+    }
+}
+
+/// How far the views are: the last applied height, and the history tree's peaks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "wire")]
+pub(super) struct HeadRecord {
+    pub(super) height: Height,
+    peaks: List<Digest>,
+}
+
+impl Format for HeadRecord {
+    const NAME: &'static str = "stored head";
+    const LIMIT: usize = 4 << 10;
+}
+
+impl HeadRecord {
+    pub(super) fn new(height: Height, history: &Frontier<HistoryHasher>) -> Self {
+        Self { height, peaks: history.peaks().to_vec().into() }
+    }
+
+    pub(super) fn history(&self) -> Result<Frontier<HistoryHasher>, StoreError> {
+        Frontier::from_parts(self.height.next().0, self.peaks.to_vec()).map_err(|error| damaged("head", error))
+    }
+
+    pub(super) fn put(&self, space: Space, batch: &mut Batch) {
+        batch.put(space.key(HEAD, &[]), codec::encode(self));
+    }
+
+    pub(super) fn read(space: Space, reader: &dyn Snapshot) -> Result<Option<Self>, StoreError> {
+        let Some(record) = reader.get(&space.key(HEAD, &[]))? else { return Ok(None) };
+        codec::decode(&record).map(Some).map_err(|error| damaged("head", error))
+    }
+}
+
+/// Appends a leaf to the history tree and stores the nodes that it completes.
+pub(super) fn append_history(
+    space: Space,
+    history: &mut Frontier<HistoryHasher>,
+    leaf: Digest,
+    batch: &mut Batch,
+) -> HistoryHead {
+    history.append(leaf, &mut |position, digest| {
+        batch.put(history_key(space, position), digest.as_bytes().to_vec());
+    });
+    HistoryHead::of(history)
+}
+
+fn history_key(space: Space, position: NodePosition) -> Vec<u8> {
+    space.key(HISTORY, &[&[position.level], &position.index.to_be_bytes()])
+}
+
+pub(super) fn read_history(
+    space: Space,
+    reader: &dyn Snapshot,
+    position: NodePosition,
+) -> Result<Option<Digest>, StoreError> {
+    let Some(record) = reader.get(&history_key(space, position))? else { return Ok(None) };
+    let bytes: [u8; 32] = record.try_into().map_err(|_| {
+        damaged(format!("history node {} of level {}", position.index, position.level), "it has another length")
+    })?;
+    Ok(Some(Digest::new(bytes)))
+}
+
+fn place_key(space: Space, transaction: &TransactionId) -> Vec<u8> {
+    space.key(PLACES, &[transaction.0.as_bytes()])
+}
+
+pub(super) fn put_place(space: Space, batch: &mut Batch, transaction: &TransactionId, place: Version) {
+    let mut record = place.height.0.to_be_bytes().to_vec();
+    record.extend_from_slice(&place.index.to_be_bytes());
+    batch.put(place_key(space, transaction), record);
+}
+
+pub(super) fn read_place(
+    space: Space,
+    reader: &dyn Snapshot,
+    transaction: &TransactionId,
+) -> Result<Option<Version>, StoreError> {
+    let Some(record) = reader.get(&place_key(space, transaction))? else { return Ok(None) };
+    let read = || {
+        let (height, rest) = record.split_first_chunk::<8>()?;
+        let index: [u8; 4] = rest.try_into().ok()?;
+        Some(Version { height: Height(u64::from_be_bytes(*height)), index: u32::from_be_bytes(index) })
+    };
+    read().map(Some).ok_or_else(|| damaged(format!("place of transaction {transaction}"), "it has another length"))
+}
+
+/// Checks the format of an engine's views, and notes it in an engine that has none.
+pub(super) fn check_format(reader: &dyn Snapshot, batch: &mut Batch) -> Result<(), StoreError> {
+    let key = Space::SHARED.key(FORMAT, &[]);
+    match reader.get(&key)?.as_deref() {
+        None => {
+            batch.put(key, vec![FORMAT_VERSION]);
+            Ok(())
+        }
+        Some([FORMAT_VERSION]) => Ok(()),
+        Some([found]) => Err(StoreError::Format { found: *found, understood: FORMAT_VERSION }),
+        Some(_) => Err(damaged("format", "it has another length")),
+    }
+}
+
+/// The space of `chain`, if the engine has one.
+pub(super) fn find_space(reader: &dyn Snapshot, chain: &ChainId) -> Result<Option<Space>, StoreError> {
+    let number = read_number(reader, &Space::SHARED.key(CHAINS, &[chain.0.as_bytes()]))?;
+    Ok(number.map(Space::new))
+}
+
+/// The next free space, which becomes that of `chain`.
+pub(super) fn take_space(reader: &dyn Snapshot, chain: &ChainId, batch: &mut Batch) -> Result<Space, StoreError> {
+    const LIMIT: u32 = u32::MAX - 1;
+    let count_key = Space::SHARED.key(CHAIN_COUNT, &[]);
+    let number = read_number(reader, &count_key)?.unwrap_or(0).saturating_add(1);
+    if number >= LIMIT {
+        return Err(StoreError::TooManyChains { limit: LIMIT });
+    }
+    batch.put(count_key, number.to_be_bytes().to_vec());
+    batch.put(Space::SHARED.key(CHAINS, &[chain.0.as_bytes()]), number.to_be_bytes().to_vec());
+    Ok(Space::new(number))
+}
+
+fn read_number(reader: &dyn Snapshot, key: &[u8]) -> Result<Option<u32>, StoreError> {
+    let Some(record) = reader.get(key)? else { return Ok(None) };
+    let bytes: [u8; 4] = record.try_into().map_err(|_| damaged("chain number", "it has another length"))?;
+    Ok(Some(u32::from_be_bytes(bytes)))
+}

@@ -1,0 +1,78 @@
+//! Receipts and events of blocks, a few in a record.
+
+use ledger_core::codec::{self, Decode, Encode, Format, List, MAX_INPUT_BYTES, wire};
+use ledger_core::{Height, TransactionResult, Version};
+
+use super::StoreError;
+use super::records::{RESULTS, damaged};
+use crate::engine::{Batch, Direction, Snapshot, Space};
+
+/// A record takes no more results once it has so many.
+const MOST_RESULTS: usize = 32;
+
+/// A record takes no more results once it has so many bytes. A single result is at most 32 MiB, so no record comes near
+/// the codec's limit.
+const FULL_BYTES: usize = 64 << 10;
+
+#[derive(Encode, Decode)]
+#[bincode(crate = "wire")]
+struct Chunk {
+    results: List<TransactionResult>,
+}
+
+impl Format for Chunk {
+    const NAME: &'static str = "stored results";
+    const LIMIT: usize = MAX_INPUT_BYTES;
+}
+
+fn key(space: Space, height: Height, index: u32) -> Vec<u8> {
+    space.key(RESULTS, &[&height.0.to_be_bytes(), &index.to_be_bytes()])
+}
+
+/// Stores the results of block `height`, in records keyed by the first result's index.
+pub(super) fn put(space: Space, batch: &mut Batch, height: Height, results: &[TransactionResult]) {
+    let mut rest = results;
+    while let Some(first) = rest.first() {
+        let index = first.receipt.index;
+        let (mut count, mut items) = (0, Vec::new());
+        for result in rest.iter().take(MOST_RESULTS) {
+            items.extend_from_slice(&codec::encode(result));
+            count += 1;
+            if items.len() >= FULL_BYTES {
+                break;
+            }
+        }
+        let mut record = codec::encode(&(count as u64));
+        record.append(&mut items);
+        batch.put(key(space, height, index), record);
+        rest = rest.get(count..).unwrap_or_default();
+    }
+}
+
+fn decode(height: Height, record: &[u8]) -> Result<List<TransactionResult>, StoreError> {
+    let chunk: Chunk = codec::decode(record).map_err(|error| damaged(format!("results of block {height}"), error))?;
+    Ok(chunk.results)
+}
+
+/// The result of the transaction at `place`.
+pub(super) fn read(space: Space, reader: &dyn Snapshot, place: Version) -> Result<TransactionResult, StoreError> {
+    let Version { height, index } = place;
+    let (from, to) = (key(space, height, 0), key(space, height, index.saturating_add(1)));
+    let missing = || damaged(format!("results of block {height}"), format_args!("result {index} is missing"));
+    let (_, record) = reader.range(&from, Some(&to), Direction::Backward).next().ok_or_else(missing)??;
+    decode(height, &record)?.into_iter().find(|result| result.receipt.index == index).ok_or_else(missing)
+}
+
+/// All results of block `height`, in order.
+pub(super) fn read_all(
+    space: Space,
+    reader: &dyn Snapshot,
+    height: Height,
+) -> Result<Vec<TransactionResult>, StoreError> {
+    let (from, to) = (key(space, height, 0), key(space, height.next(), 0));
+    let mut results = Vec::new();
+    for entry in reader.range(&from, Some(&to), Direction::Forward) {
+        results.extend(decode(height, &entry?.1)?);
+    }
+    Ok(results)
+}

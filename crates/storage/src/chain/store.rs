@@ -1,0 +1,245 @@
+//! The one who writes.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ledger_core::codec::Bytes;
+use ledger_core::history::{self, HistoryHasher};
+use ledger_core::outcome::receipts_root;
+use ledger_core::{Block, ChainId, Execution, Genesis, Header, HistoryHead, Outcome, StateScheme, Status, Version};
+use ledger_crypto::Digest;
+use ledger_crypto::merkle::Frontier;
+
+use super::records::{self, HeadRecord, damaged};
+use super::{ChainReader, StoreError, results};
+use crate::engine::{Batch, Engine, Snapshot, Space};
+use crate::log::LogPosition;
+use crate::state::{self, SparseMerkle, SparseMerkleConfig, StateCommitment};
+
+/// Settings of a [`ChainStore`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainConfig {
+    /// The state tree's caches.
+    pub sparse_merkle: SparseMerkleConfig,
+}
+
+/// How far a chain's views are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The last applied block's header.
+    pub header: Header,
+    /// What executing it gave.
+    pub outcome: Outcome,
+    /// The history up to it, the block included.
+    pub history: HistoryHead,
+    /// Where the log has it; `None` for the genesis.
+    pub position: Option<LogPosition>,
+}
+
+/// A block to apply, and what became of it.
+#[derive(Clone, Copy, Debug)]
+pub struct AppliedBlock<'a> {
+    /// The block.
+    pub block: &'a Block,
+    /// What makes it final.
+    pub certificate: &'a [u8],
+    /// Where the log has it.
+    pub position: LogPosition,
+    /// What executing it on the state before gave.
+    pub execution: &'a Execution,
+}
+
+/// What applying a block gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The block's outcome, which its history leaf commits to.
+    pub outcome: Outcome,
+    /// The history with the block.
+    pub history: HistoryHead,
+}
+
+/// A chain's views, and the right to advance them: there is one for each chain and engine.
+pub struct ChainStore {
+    engine: Arc<dyn Engine>,
+    space: Space,
+    chain: ChainId,
+    head: Arc<Head>,
+    head_digest: Digest,
+    history: Frontier<HistoryHasher>,
+    commitment: Box<dyn StateCommitment>,
+    reader: ChainReader,
+    stopped: bool,
+}
+
+/// Chains get their numbers one after another, also when several are opened at once.
+static NUMBERING: Mutex<()> = Mutex::new(());
+
+impl ChainStore {
+    /// Opens the views of the chain that `genesis` begins, and begins them if there are none.
+    ///
+    /// # Errors
+    /// [`StoreError::Format`] and [`StoreError::Damaged`] mean that the views are to be deleted and built again from
+    /// the log; others that the engine failed.
+    pub fn open(engine: Arc<dyn Engine>, genesis: &Genesis, config: ChainConfig) -> Result<Self, StoreError> {
+        let chain = genesis.chain();
+        let space = find_or_begin(&*engine, genesis, &chain)?;
+        let snapshot = engine.snapshot();
+        let head = HeadRecord::read(space, &*snapshot)?.ok_or_else(|| damaged("head", "it is missing"))?;
+        let history = head.history()?;
+        let block = records::Block::read(space, &*snapshot, head.height)?
+            .ok_or_else(|| damaged(format!("block {}", head.height), "the head is missing"))?;
+        let commitment: Box<dyn StateCommitment> = match genesis.rules.state_scheme {
+            StateScheme::SparseMerkle => Box::new(SparseMerkle::open(space, &*snapshot, config.sparse_merkle)?),
+        };
+        drop(snapshot);
+        let (found, expected) = (commitment.root(), block.outcome.state_root);
+        if found != expected {
+            return Err(damaged("state tree", format_args!("its root is {found}, the head's outcome says {expected}")));
+        }
+        let head = Arc::new(Head {
+            position: block.position(),
+            header: block.header,
+            outcome: block.outcome,
+            history: HistoryHead::of(&history),
+        });
+        let reader = ChainReader::new(Arc::clone(&engine), space, Arc::clone(&head), commitment.prover());
+        let head_digest = head.header.digest();
+        Ok(Self { engine, space, chain, head, head_digest, history, commitment, reader, stopped: false })
+    }
+
+    /// How far the views are.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// A reader, to be cloned and sent anywhere.
+    #[must_use]
+    pub fn reader(&self) -> ChainReader {
+        self.reader.clone()
+    }
+
+    /// Applies the next block: all views advance by it, or none.
+    ///
+    /// # Errors
+    /// [`StoreError`]. A block that doesn't follow the head, or whose execution isn't its own, changes nothing; after
+    /// any other error the store must be opened again.
+    pub fn apply(&mut self, applied: AppliedBlock<'_>) -> Result<Applied, StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        self.check(&applied)?;
+        self.stopped = true;
+        let snapshot = self.engine.snapshot();
+        let mut batch = Batch::new();
+        let (head, history) = self.stage(&*snapshot, &applied, &mut batch)?;
+        drop(snapshot);
+        self.engine.apply(batch)?;
+        self.commitment.commit();
+        self.history = history;
+        self.head_digest = head.outcome.block;
+        self.head = Arc::new(head);
+        self.reader.publish(Arc::clone(&self.head));
+        self.stopped = false;
+        Ok(Applied { outcome: self.head.outcome.clone(), history: self.head.history })
+    }
+
+    fn check(&self, applied: &AppliedBlock<'_>) -> Result<(), StoreError> {
+        let header = &applied.block.header;
+        let height = header.height;
+        if header.chain != self.chain {
+            return Err(StoreError::WrongChain { height, found: header.chain, expected: self.chain });
+        }
+        let expected = self.head.header.height.next();
+        if height != expected {
+            return Err(StoreError::WrongHeight { found: height, expected });
+        }
+        if header.parent != self.head_digest {
+            return Err(StoreError::WrongParent { height, found: header.parent, expected: self.head_digest });
+        }
+        let (transactions, results) = (applied.block.transactions.len(), &applied.execution.results);
+        if transactions != results.len() {
+            return Err(StoreError::WrongResults { height, transactions, results: results.len() });
+        }
+        match results.iter().enumerate().find(|(index, result)| usize::try_from(result.receipt.index) != Ok(*index)) {
+            Some((index, _)) => Err(StoreError::WrongResult { height, index }),
+            None => Ok(()),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        applied: &AppliedBlock<'_>,
+        batch: &mut Batch,
+    ) -> Result<(Head, Frontier<HistoryHasher>), StoreError> {
+        let AppliedBlock { block, certificate, position, execution } = *applied;
+        let (space, header) = (self.space, &block.header);
+        let height = header.height;
+        let state_root = state::stage(space, snapshot, &mut *self.commitment, height, &execution.writes, batch)?;
+        let outcome = Outcome {
+            height,
+            block: header.digest(),
+            state_root,
+            receipts_root: receipts_root(&execution.results),
+            fuel_used: execution.fuel_used,
+            validators: execution.validators.clone(),
+        };
+        let mut frontier = self.history.clone();
+        let leaf = history::leaf(&outcome.block, &outcome.digest());
+        let history = records::append_history(space, &mut frontier, leaf, batch);
+        HeadRecord::new(height, &frontier).put(space, batch);
+        let record = records::Block::new(header.clone(), outcome.clone(), Bytes::from(certificate), Some(position));
+        record.put(space, batch);
+        results::put(space, batch, height, &execution.results);
+        stage_places(space, snapshot, applied, batch)?;
+        Ok((Head { header: header.clone(), outcome, history, position: Some(position) }, frontier))
+    }
+}
+
+/// Indexes the block's transactions. A rejected one is indexed only where its id has no entry: what an earlier
+/// inclusion gave stays the transaction's result.
+fn stage_places(
+    space: Space,
+    snapshot: &dyn Snapshot,
+    applied: &AppliedBlock<'_>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let height = applied.block.header.height;
+    let mut rejected = Vec::new();
+    let mut executed = BTreeSet::new();
+    for result in &applied.execution.results {
+        let (id, index) = (&result.receipt.transaction, result.receipt.index);
+        if matches!(result.receipt.status, Status::Rejected(_)) {
+            rejected.push((id, index));
+        } else if executed.insert(id) {
+            records::put_place(space, batch, id, Version { height, index });
+        }
+    }
+    for (id, index) in rejected {
+        if executed.insert(id) && records::read_place(space, snapshot, id)?.is_none() {
+            records::put_place(space, batch, id, Version { height, index });
+        }
+    }
+    Ok(())
+}
+
+fn find_or_begin(engine: &dyn Engine, genesis: &Genesis, chain: &ChainId) -> Result<Space, StoreError> {
+    let _numbering = NUMBERING.lock().unwrap_or_else(PoisonError::into_inner);
+    let snapshot = engine.snapshot();
+    let mut batch = Batch::new();
+    records::check_format(&*snapshot, &mut batch)?;
+    if let Some(space) = records::find_space(&*snapshot, chain)? {
+        return Ok(space);
+    }
+    let space = records::take_space(&*snapshot, chain, &mut batch)?;
+    let (header, outcome) = (genesis.header(), genesis.outcome());
+    let mut frontier = Frontier::new();
+    let leaf = history::leaf(&outcome.block, &outcome.digest());
+    records::append_history(space, &mut frontier, leaf, &mut batch);
+    HeadRecord::new(header.height, &frontier).put(space, &mut batch);
+    records::Block::new(header, outcome, Bytes::default(), None).put(space, &mut batch);
+    drop(snapshot);
+    engine.apply(batch)?;
+    Ok(space)
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with an engine.
+
+use std::path::PathBuf;
+
+use ledger_core::StateError;
+
+/// Why an engine can't do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The folder holds no such engine, or one that lost or changed bytes. Delete the folder and fill it from the log.
+    #[error("the engine in {} is damaged: {reason}; delete the folder and rebuild it from the log", folder.display())]
+    Damaged {
+        /// Where.
+        folder: PathBuf,
+        /// What the engine met.
+        reason: String,
+    },
+    /// The folder is of a format that this program doesn't read. Delete the folder and fill it from the log.
+    #[error("the engine in {} has another format ({reason}); delete the folder and rebuild it from the log", folder.display())]
+    Version {
+        /// Where.
+        folder: PathBuf,
+        /// What the engine met.
+        reason: String,
+    },
+    /// Another process, or another handle, has it open.
+    #[error("the engine in {} is in use", folder.display())]
+    InUse {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The system refused to read or write.
+    #[error("the engine in {} failed: {reason}", folder.display())]
+    Failed {
+        /// Where.
+        folder: PathBuf,
+        /// What the engine said.
+        reason: String,
+    },
+    /// A key that no engine takes.
+    #[error("a key has {length} bytes; an engine takes 1 to {limit}")]
+    KeyLength {
+        /// Its length.
+        length: usize,
+        /// The longest.
+        limit: usize,
+    },
+    /// A batch can't be undone any more, or was never applied.
+    #[error("batch {batch} isn't kept; kept are {oldest} to {newest}")]
+    NotKept {
+        /// The batch asked for.
+        batch: u64,
+        /// The oldest that one can go back to.
+        oldest: u64,
+        /// The newest.
+        newest: u64,
+    },
+    /// A setting that can't work.
+    #[error("engine setting {name} is {value}, but must be {expected}")]
+    BadConfig {
+        /// The field.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it may be.
+        expected: &'static str,
+    },
+}
+
+impl From<EngineError> for StateError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Damaged { folder, reason } => {
+                StateError::Damaged { place: folder.display().to_string(), reason }
+            }
+            other => StateError::Engine { reason: other.to_string() },
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The `fjall` engine: a log-structured merge tree in a folder.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+
+use super::{Batch, Direction, Engine, EngineError, Entries, Snapshot};
+
+/// The one keyspace: chains keep apart by the prefix of their keys, since a keyspace each would cost files each.
+const KEYSPACE: &str = "views";
+
+/// Settings of a [`FjallEngine`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FjallConfig {
+    /// Memory for blocks read from disk, in bytes. Default 256 MiB.
+    pub cache_bytes: u64,
+    /// Memory that collects writes before they become a table on disk, in bytes; 1 MiB to 4 GiB. A few of them can
+    /// wait to be written. Default 64 MiB.
+    pub memtable_bytes: u64,
+    /// Threads that write and merge tables; at least 1. Default 1.
+    pub worker_threads: usize,
+    /// The most disk space for fjall's own journals, in bytes; at least 64 MiB. Default 512 MiB.
+    pub journal_bytes: u64,
+}
+
+impl Default for FjallConfig {
+    fn default() -> Self {
+        Self { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, worker_threads: 1, journal_bytes: 512 << 20 }
+    }
+}
+
+impl FjallConfig {
+    fn check(&self) -> Result<(), EngineError> {
+        let bad = |name, value, expected| Err(EngineError::BadConfig { name, value, expected });
+        if !(1 << 20..=4 << 30).contains(&self.memtable_bytes) {
+            return bad("memtable_bytes", self.memtable_bytes, "1 MiB to 4 GiB");
+        }
+        if self.worker_threads == 0 {
+            return bad("worker_threads", 0, "at least 1");
+        }
+        if self.journal_bytes < 64 << 20 {
+            return bad("journal_bytes", self.journal_bytes, "at least 64 MiB");
+        }
+        Ok(())
+    }
+}
+
+/// A fjall database in a folder. Cheap to clone; clones are the same engine.
+///
+/// Nothing here waits for the disk: after power loss the engine comes back as it was after some earlier batch.
+#[derive(Clone)]
+pub struct FjallEngine {
+    database: Database,
+    views: Keyspace,
+    folder: Arc<Path>,
+}
+
+impl FjallEngine {
+    /// Opens the engine in `folder`, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`EngineError::Damaged`] and [`EngineError::Version`] mean that the folder is to be deleted and filled again
+    /// from the log; [`EngineError::InUse`] that somebody has it open; [`EngineError::Failed`] that the system refused.
+    pub fn open(folder: impl Into<PathBuf>, config: FjallConfig) -> Result<Self, EngineError> {
+        config.check()?;
+        let folder: PathBuf = folder.into();
+        let path: &Path = &folder;
+        let open = || -> fjall::Result<(Database, Keyspace)> {
+            let database = Database::builder(path)
+                .cache_size(config.cache_bytes)
+                .worker_threads(config.worker_threads)
+                .max_journaling_size(config.journal_bytes)
+                .open()?;
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memtable_bytes);
+            let views = database.keyspace(KEYSPACE, options)?;
+            Ok((database, views))
+        };
+        // fjall panics on some damage (missing settings, impossible lengths) where it could return an error.
+        match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok((database, views))) => Ok(Self { database, views, folder: Arc::from(folder) }),
+            Ok(Err(error)) => Err(error_of(&folder, &error)),
+            Err(_) => Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
+        }
+    }
+
+    /// Bytes on disk, journals included.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the folder can't be read.
+    pub fn disk_bytes(&self) -> Result<u64, EngineError> {
+        self.database.disk_space().map_err(|error| error_of(&self.folder, &error))
+    }
+}
+
+fn error_of(folder: &Path, error: &fjall::Error) -> EngineError {
+    let (folder, reason) = (folder.to_path_buf(), error.to_string());
+    match error {
+        fjall::Error::Locked => EngineError::InUse { folder },
+        fjall::Error::InvalidVersion(_) => EngineError::Version { folder, reason },
+        fjall::Error::JournalRecovery(_)
+        | fjall::Error::Decompress(_)
+        | fjall::Error::InvalidTrailer
+        | fjall::Error::InvalidTag(_)
+        | fjall::Error::Unrecoverable => EngineError::Damaged { folder, reason },
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::InvalidData => {
+                EngineError::Damaged { folder, reason }
+            }
+            _ => EngineError::Failed { folder, reason },
+        },
+        fjall::Error::Storage(_) => EngineError::Damaged { folder, reason },
+        _ => EngineError::Failed { folder, reason },
+    }
+}
+
+impl Engine for FjallEngine {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        Box::new(FjallSnapshot {
+            snapshot: self.database.snapshot(),
+            views: self.views.clone(),
+            folder: Arc::clone(&self.folder),
+        })
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        let operations = batch.into_operations()?;
+        let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), operations.len());
+        for (key, value) in operations {
+            match value {
+                Some(value) => batch.insert(&self.views, key, value),
+                None => batch.remove(&self.views, key),
+            }
+        }
+        batch.commit().map_err(|error| error_of(&self.folder, &error))
+    }
+}
+
+struct FjallSnapshot {
+    snapshot: fjall::Snapshot,
+    views: Keyspace,
+    folder: Arc<Path>,
+}
+
+impl Snapshot for FjallSnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let found = self.snapshot.get(&self.views, key).map_err(|error| error_of(&self.folder, &error))?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    fn range(&self, from: &[u8], to: Option<&[u8]>, direction: Direction) -> Entries<'_> {
+        let range = match to {
+            Some(to) if from >= to => return Box::new(std::iter::empty()),
+            Some(to) => self.snapshot.range(&self.views, from..to),
+            None => self.snapshot.range(&self.views, from..),
+        };
+        let entry = |guard: fjall::Guard| match guard.into_inner() {
+            Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),
+            Err(error) => Err(error_of(&self.folder, &error)),
+        };
+        match direction {
+            Direction::Forward => Box::new(range.map(entry)),
+            Direction::Backward => Box::new(range.rev().map(entry)),
+        }
+    }
+}
