@@ -1,2 +1,5 @@
-//! A node composed of the parts: host, chain, builder.
+//! node
 #![forbid(unsafe_code)]
+pub mod core;
+pub mod guard;
+pub mod mempool;

@@ -1,0 +1,233 @@
+//! What goes into a chain's core and what comes out of it.
+
+use crate::mempool::Refusal;
+use ledger_consensus::Record;
+use ledger_core::{
+    Block, Checkpoint, Height, HistoryHead, Outcome, Rejection, SignedTransaction, Timestamp, TransactionError,
+    TransactionId, TransactionResult,
+};
+use ledger_crypto::VotePosition;
+use ledger_storage::log::LogPosition;
+use std::sync::Arc;
+
+/// Pairs an answer with a request of the shell's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ask(pub u64);
+
+/// Pairs a [`Event::Persisted`] with its [`Effect::Persist`]. Tokens of a chain grow by one and complete in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// What a core is told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Where the chain stands after recovery. First, and once.
+    Start(Start),
+    /// A client asks for a transaction to be ordered.
+    Submit {
+        /// For the answer.
+        ask: Ask,
+        /// The decoded transaction.
+        transaction: Arc<SignedTransaction>,
+    },
+    /// The answer to [`Effect::Check`].
+    Checked {
+        /// The transaction.
+        id: TransactionId,
+        /// The number that comes next in its lane as the state stands, or why it is refused.
+        verdict: Result<u64, CheckFailure>,
+    },
+    /// The records of `token` are durable, and the signer's guard has moved.
+    Persisted {
+        /// What is durable.
+        token: Token,
+        /// Where each record stands in the log, in their order.
+        positions: Arc<[LogPosition]>,
+    },
+    /// The answer to [`Effect::Execute`].
+    Applied(Applied),
+    /// The time that [`Effect::Wake`] asked for has come.
+    Wake,
+    /// No new transactions from now on; what was accepted is still ordered.
+    Close,
+}
+
+/// Where a chain stands after recovery.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The last finalized block, executed already, and its certificate.
+    pub checkpoint: Checkpoint,
+    /// The history including it.
+    pub history: HistoryHead,
+    /// The last block with transactions whose outcome the tip doesn't commit to.
+    pub owed: Option<Height>,
+}
+
+/// What executing and storing a block gave.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The block's outcome.
+    pub outcome: Outcome,
+    /// The history including it.
+    pub history: HistoryHead,
+    /// What became of the block's transactions.
+    pub results: Arc<Vec<TransactionResult>>,
+}
+
+/// Why a transaction didn't pass its check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckFailure {
+    /// The signature isn't valid.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The state doesn't let it in.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The state couldn't be read.
+    #[error("the state can't be read: {0}")]
+    State(String),
+}
+
+/// Why a transaction wasn't accepted, or was dropped before it was ordered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The bytes, form or signature are wrong.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// The mempool has no place for it.
+    #[error(transparent)]
+    Mempool(#[from] Refusal),
+    /// The state couldn't be read to check it.
+    #[error("the transaction couldn't be checked: {0}")]
+    Check(String),
+    /// The chain is shutting down.
+    #[error("the chain takes no more transactions: it is shutting down")]
+    Closed,
+    /// The chain has stopped.
+    #[error("the chain has stopped: {0}")]
+    Stopped(Stop),
+}
+
+impl From<CheckFailure> for SubmitError {
+    fn from(failure: CheckFailure) -> Self {
+        match failure {
+            CheckFailure::Transaction(error) => SubmitError::Transaction(error),
+            CheckFailure::Rejected(rejection) => SubmitError::Mempool(rejection.into()),
+            CheckFailure::State(reason) => SubmitError::Check(reason),
+        }
+    }
+}
+
+/// What a core wants done. Effects of one step are carried out in their order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Check the signature and ask the state, then tell [`Event::Checked`]. Pooled with other checks; any order.
+    Check {
+        /// The transaction's id.
+        id: TransactionId,
+        /// The transaction.
+        transaction: Arc<SignedTransaction>,
+    },
+    /// Append to the log as one atomic group; when it is durable, move the signer's guard; then tell
+    /// [`Event::Persisted`].
+    Persist {
+        /// For the answer.
+        token: Token,
+        /// What to append.
+        records: Vec<Record>,
+        /// Where the guard has to move.
+        voted: Option<VotePosition>,
+    },
+    /// Execute a block on the state before it and store what comes of it, then tell [`Event::Applied`]. One at a time.
+    Execute(Execute),
+    /// Answer a submission: `Ok` is *Accepted*.
+    Answer {
+        /// Which one.
+        ask: Ask,
+        /// The transaction.
+        id: TransactionId,
+        /// Whether it was accepted.
+        answer: Result<(), SubmitError>,
+    },
+    /// An accepted transaction won't be ordered.
+    Drop {
+        /// Which one.
+        id: TransactionId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// A block is final, and durable: its transactions are *Ordered*.
+    Ordered {
+        /// The block.
+        block: Arc<Block>,
+        /// The ids of its transactions.
+        ids: Arc<Vec<TransactionId>>,
+    },
+    /// A block's outcome is stored: its transactions are *Executed*.
+    Executed {
+        /// Which block.
+        height: Height,
+    },
+    /// A checkpoint commits to all outcomes below its history's size: their transactions are *Certified*.
+    Certified(Arc<Checkpoint>),
+    /// Tell [`Event::Wake`] at this time; replaces an earlier request.
+    Wake(Timestamp),
+    /// The chain has stopped; nothing follows.
+    Stop(Stop),
+}
+
+/// A finalized block to be executed.
+#[derive(Clone, Debug)]
+pub struct Execute {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its certificate.
+    pub certificate: Arc<[u8]>,
+    /// Where the log holds it.
+    pub position: LogPosition,
+}
+
+/// Why a chain stopped. Other chains of the host go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Stop {
+    /// The consensus engine halted.
+    #[error("consensus halted: {0}")]
+    Consensus(ledger_consensus::Halt),
+    /// A finalized header commits to a history that this node's execution doesn't give.
+    #[error(
+        "block {height} commits to history {expected} of {size} leaves, this node has {found}: execution diverged; \
+         remove the views and let them be replayed from the log, with the program version that wrote it"
+    )]
+    Diverged {
+        /// The block.
+        height: Height,
+        /// The size in question.
+        size: u64,
+        /// The root in the header.
+        expected: ledger_crypto::Digest,
+        /// The root here.
+        found: ledger_crypto::Digest,
+    },
+    /// The log, or the signer's guard, failed. What was acknowledged is safe; reopen the host.
+    #[error("durability failed: {0}")]
+    Log(String),
+    /// The block couldn't be executed or stored.
+    #[error("block {height} can't be applied: {reason}")]
+    Apply {
+        /// The block.
+        height: Height,
+        /// What failed.
+        reason: String,
+    },
+    /// A panic. It is a bug in ledgerkit or in a part of the builder's own.
+    #[error("a panic in {place}: {message}")]
+    Panic {
+        /// Where.
+        place: &'static str,
+        /// What it said.
+        message: String,
+    },
+}

@@ -1,0 +1,112 @@
+//! A vote guard on the node's own disk.
+
+use ledger_crypto::{Guard, GuardError, GuardRecord};
+use ledger_storage::disk::{Disk, DiskError, File};
+use std::sync::Arc;
+
+/// Bytes of a slot: a disk sector, so that a torn write can't reach the other slot.
+const SLOT: u64 = 4096;
+
+/// Keeps one chain's vote guard in a file of the node's disk. The file has two slots, written in turn and synced, so
+/// that the older record is whole whatever happens to the newer one; positions only go up, so the higher one counts.
+///
+/// It catches a log that was lost or cut while the guard stayed. It doesn't catch a whole folder that was replaced by
+/// an older copy, guard included: for that the guard has to live elsewhere, beside the key
+/// ([`FileGuard`](ledger_crypto::FileGuard)).
+#[derive(Debug)]
+pub struct DiskGuard {
+    disk: Arc<dyn Disk>,
+    name: String,
+    /// The open file and the slot to write next.
+    open: Option<(Box<dyn File>, u64)>,
+}
+
+impl DiskGuard {
+    /// The guard in the file `name`.
+    pub fn new(disk: Arc<dyn Disk>, name: impl Into<String>) -> Self {
+        DiskGuard { disk, name: name.into(), open: None }
+    }
+
+    fn failed(&self, action: &'static str, error: DiskError) -> GuardError {
+        GuardError::Storage { place: self.name.clone(), action, error: std::io::Error::other(error) }
+    }
+
+    fn open_file(&self) -> Result<Option<Box<dyn File>>, DiskError> {
+        match self.disk.open(&self.name) {
+            Ok(file) => Ok(Some(file)),
+            Err(DiskError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The records in both slots; `None` where nothing was ever written.
+    fn slots(file: &dyn File) -> Result<[Option<Vec<u8>>; 2], DiskError> {
+        let length = file.len()?;
+        let mut slots = [None, None];
+        for (slot, at) in slots.iter_mut().zip([0, SLOT]) {
+            let mut bytes = vec![0; GuardRecord::LENGTH];
+            if length >= at + GuardRecord::LENGTH as u64 {
+                file.read_exact_at(at, &mut bytes)?;
+                *slot = Some(bytes).filter(|bytes| bytes.iter().any(|byte| *byte != 0));
+            }
+        }
+        Ok(slots)
+    }
+
+    /// The record that counts, and the slot that holds it.
+    fn newest(&self, file: &dyn File) -> Result<Option<(GuardRecord, u64)>, GuardError> {
+        let slots = Self::slots(file).map_err(|error| self.failed("read", error))?;
+        let mut newest: Option<(GuardRecord, u64)> = None;
+        let mut damage = None;
+        for (bytes, at) in slots.iter().zip([0, SLOT]) {
+            match bytes.as_deref().map(GuardRecord::from_bytes) {
+                Some(Ok(record)) => {
+                    let position = |record: &GuardRecord| record.last.map(|last| last.position);
+                    if newest.as_ref().is_none_or(|(other, _)| position(other) < position(&record)) {
+                        newest = Some((record, at));
+                    }
+                }
+                Some(Err(error)) => damage = Some(error),
+                None => {}
+            }
+        }
+        match (newest, damage) {
+            (None, Some(error)) => Err(GuardError::Damaged { place: self.name.clone(), error }),
+            (newest, _) => Ok(newest),
+        }
+    }
+
+    fn write(&mut self, record: &GuardRecord) -> Result<(), DiskError> {
+        let (file, at) = match self.open.take() {
+            Some(open) => open,
+            None => {
+                let file = self.disk.create(&self.name)?;
+                self.disk.sync_folder()?;
+                (file, 0)
+            }
+        };
+        file.write_all_at(at, &record.to_bytes())?;
+        file.sync_data()?;
+        self.open = Some((file, SLOT - at));
+        Ok(())
+    }
+}
+
+impl Guard for DiskGuard {
+    fn load(&self) -> Result<Option<GuardRecord>, GuardError> {
+        match self.open_file().map_err(|error| self.failed("open", error))? {
+            Some(file) => Ok(self.newest(&*file)?.map(|(record, _)| record)),
+            None => Ok(None),
+        }
+    }
+
+    fn store(&mut self, record: &GuardRecord) -> Result<(), GuardError> {
+        if self.open.is_none()
+            && let Some(file) = self.open_file().map_err(|error| self.failed("open", error))?
+        {
+            let next = self.newest(&*file)?.map_or(0, |(_, at)| SLOT - at);
+            self.open = Some((file, next));
+        }
+        self.write(record).map_err(|error| self.failed("write", error))
+    }
+}
