@@ -50,3 +50,37 @@ pub fn code_key(digest: &Digest) -> Key {
     name.extend_from_slice(digest.as_bytes());
     Key::new(SYSTEM, name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_core::codec;
+
+    #[test]
+    fn the_bytes_of_a_record_are_these() {
+        let record = ContractRecord {
+            version: RECORD_VERSION,
+            runtime: Text::from("native"),
+            code: Digest::new([1; 32]),
+            code_bytes: 251,
+            deployer: AccountId(Digest::new([2; 32])),
+            height: Height(7),
+        };
+        let mut expected = vec![0, 6];
+        expected.extend_from_slice(b"native");
+        expected.extend_from_slice(&[1; 32]);
+        expected.extend_from_slice(&[251, 251, 0]);
+        expected.extend_from_slice(&[2; 32]);
+        expected.push(7);
+        assert_eq!(codec::encode(&record), expected);
+        assert_eq!(codec::decode::<ContractRecord>(&expected), Ok(record));
+        assert!(codec::decode::<ContractRecord>(&expected[1..]).is_err());
+    }
+
+    #[test]
+    fn code_has_a_key_that_no_contract_can_write() {
+        let key = code_key(&code_digest(b"token"));
+        assert_eq!((key.namespace, key.name.len(), key.name[0]), (SYSTEM, 33, b'k'));
+        assert_ne!(code_digest(b"token"), code_digest(b"tokens"));
+    }
+}

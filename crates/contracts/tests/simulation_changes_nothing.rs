@@ -187,3 +187,13 @@ fn admission_answers_with_the_next_number_or_the_reason() {
     let greedy = ask.sequence(0, 2).fuel_limit(limit).sign(&alice()).unwrap();
     assert_eq!(admit(greedy), Err(Rejection::BlockFuel { left, limit }));
 }
+
+#[test]
+fn a_simulation_has_no_more_fuel_than_a_transaction_may_have() {
+    let (mut ledger, _) = ledger();
+    ledger.rules.max_transaction_fuel = Fuel(50_000);
+    let probe = ledger.deploy(&alice(), NATIVE, Probe::NAME.as_bytes(), b"").unwrap();
+    let spin = Call { method: "spin".to_owned(), fuel_limit: Fuel(u64::MAX), ..call(probe, &[]) };
+    let stopped = executor().simulate(&spin, &ledger.context(), &ledger.state).unwrap();
+    assert_eq!(stopped.status, Status::Failed(Failure::OutOfFuel { limit: Fuel(50_000) }));
+}

@@ -31,7 +31,7 @@ impl Default for ExecutorConfig {
 }
 
 /// Executes deployments and calls with the runtimes it was given. Commits, unordered transactions and redacted bodies
-/// are refused: see the [crate's page](crate#failure).
+/// are refused: see the [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
 ///
 /// Which runtimes there are, and which contracts a native runtime links, is part of what every node of a chain must
 /// agree on.
@@ -87,7 +87,8 @@ impl LedgerExecutor {
             context,
             caller: call.account,
             transaction: None,
-            fuel_limit: call.fuel_limit,
+            // Whoever asks isn't known, so what it may cost is the chain's to say.
+            fuel_limit: call.fuel_limit.min(context.rules.max_transaction_fuel),
             read_only,
         };
         let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };

@@ -75,7 +75,8 @@ impl TestLedger {
         CHAIN
     }
 
-    /// Signs `transaction` as the next of the signer's account in lane 0.
+    /// Signs `transaction` as the next of the signer's account in lane 0. The number counts as used, so whatever is
+    /// signed has to be applied before the next.
     ///
     /// # Errors
     /// [`SignerError`] when the signer can't sign.
