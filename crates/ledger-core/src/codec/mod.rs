@@ -158,7 +158,8 @@ fn reason(error: &DecodeError) -> String {
         DecodeError::Utf8 { inner } => format!("a text isn't UTF-8: {inner}"),
         DecodeError::Other(reason) => (*reason).to_owned(),
         DecodeError::OtherString(reason) => reason.clone(),
-        other => other.to_string(),
+        // Booleans, characters, maps and the like, which no wire type holds.
+        _ => "it holds what no value has".to_owned(),
     }
 }
 
