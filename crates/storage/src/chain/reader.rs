@@ -151,6 +151,14 @@ impl ChainReader {
         place.map(|place| results::read(self.shared.space, &*snapshot, place)).transpose()
     }
 
+    /// What became of the transaction at `place`, also of one that was rejected there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no such place, or it can't be read.
+    pub fn result_at(&self, place: Version) -> Result<TransactionResult, StoreError> {
+        results::read(self.shared.space, &*self.shared.engine.snapshot(), place)
+    }
+
     /// What became of the transactions of block `height`, in order.
     ///
     /// # Errors
@@ -223,5 +231,11 @@ impl ChainReader {
     #[must_use]
     pub fn oldest_provable(&self) -> Height {
         self.shared.prover.oldest()
+    }
+}
+
+impl std::fmt::Debug for ChainReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainReader").field("height", &self.head().header.height).finish_non_exhaustive()
     }
 }

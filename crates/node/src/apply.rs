@@ -1,0 +1,71 @@
+//! Executing a finalized block and storing what comes of it: the one way by which a chain's views move.
+
+use crate::core::{Applied, Execute};
+use ledger_core::{Block, ChainId, Context, ExecutionError, Executor, Genesis, Rules};
+use ledger_storage::chain::{AppliedBlock, ChainReader, ChainStore, StoreError};
+use std::sync::Arc;
+
+/// Why a block can't be applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The executor couldn't go on.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// The views couldn't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Applies a chain's blocks, one after the other.
+pub struct Applier {
+    chain: ChainId,
+    rules: Rules,
+    executor: Arc<dyn Executor>,
+    store: ChainStore,
+}
+
+impl Applier {
+    /// Applies blocks of `genesis`'s chain to `store`.
+    pub fn new(genesis: &Genesis, executor: Arc<dyn Executor>, store: ChainStore) -> Self {
+        Applier { chain: genesis.chain(), rules: genesis.rules.clone(), executor, store }
+    }
+
+    /// A reader of the chain's views.
+    pub fn reader(&self) -> ChainReader {
+        self.store.reader()
+    }
+
+    /// The views that are applied to.
+    pub fn store(&self) -> &ChainStore {
+        &self.store
+    }
+
+    /// What execution may know of a block.
+    pub fn context<'a>(chain: ChainId, rules: &'a Rules, block: &Block) -> Context<'a> {
+        Context { chain, height: block.header.height, timestamp: block.header.timestamp, rules }
+    }
+
+    /// Executes the block on the state before it, and moves the views by one block in one atomic batch.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; the views are then as they were.
+    pub fn apply(&mut self, execute: &Execute) -> Result<Applied, ApplyError> {
+        let block = &*execute.block;
+        let context = Self::context(self.chain, &self.rules, block);
+        let execution = self.executor.execute(block, &context, &self.store.reader().state()?)?;
+        let applied = self.store.apply(AppliedBlock {
+            block,
+            certificate: &execute.certificate,
+            position: execute.position,
+            execution: &execution,
+        })?;
+        Ok(Applied { outcome: applied.outcome, history: applied.history, results: Arc::new(execution.results) })
+    }
+}
+
+impl std::fmt::Debug for Applier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Applier").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}

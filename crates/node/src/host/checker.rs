@@ -1,0 +1,93 @@
+//! The pool in which the signatures of all chains are checked, in batches.
+
+use crate::apply::Applier;
+use crate::chain::shell::Signal;
+use crate::core::{CheckFailure, Event};
+use ledger_core::{Block, Context, Executor, Genesis, SignedTransaction, StateView, TransactionError, TransactionId};
+use ledger_crypto::Verifier;
+use ledger_storage::chain::ChainReader;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+
+/// What a chain's transactions are checked against.
+pub(crate) struct CheckContext {
+    pub(crate) genesis: Genesis,
+    pub(crate) reader: ChainReader,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) signals: mpsc::UnboundedSender<Signal>,
+}
+
+/// One transaction to be checked.
+pub(crate) struct CheckJob {
+    pub(crate) id: TransactionId,
+    pub(crate) transaction: Arc<SignedTransaction>,
+    pub(crate) context: Arc<CheckContext>,
+}
+
+/// Signatures that are checked as one equation; more gain next to nothing.
+const BATCH: usize = 256;
+
+/// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
+pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
+    let permits = Arc::new(Semaphore::new(workers.max(1)));
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        // Waiting for a free worker first lets jobs gather into full batches while all are busy.
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        if jobs.recv_many(&mut batch, BATCH).await == 0 {
+            return;
+        }
+        let work = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+        let verifier = Arc::clone(&verifier);
+        tokio::task::spawn_blocking(move || {
+            check(&verifier, work);
+            drop(permit);
+        });
+    }
+}
+
+fn check(verifier: &Verifier, work: Vec<CheckJob>) {
+    let checks: Vec<_> = work.iter().map(|job| job.transaction.witness.check(&job.id)).collect();
+    let signatures = verifier.verify_batch(&checks);
+    drop(checks);
+    let mut signatures = signatures.into_iter();
+    let mut work = work.into_iter().peekable();
+    while let Some(first) = work.next() {
+        let context = Arc::clone(&first.context);
+        // One view of the state serves all transactions of a chain that stand together.
+        let state = context.reader.state();
+        let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
+        let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
+        let mut events = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let verdict = match signatures.next() {
+                Some(Ok(())) => match &state {
+                    Ok(state) => admit(&*context.executor, &job, &surroundings, state),
+                    Err(error) => Err(CheckFailure::State(error.to_string())),
+                },
+                Some(Err(reason)) => {
+                    Err(TransactionError::WrongSignature { key: *job.transaction.witness.key(), reason }.into())
+                }
+                None => Err(CheckFailure::State("the signature was not checked".to_owned())),
+            };
+            events.push(Event::Checked { id: job.id, verdict });
+            next = work.next_if(|next| Arc::ptr_eq(&next.context, &context));
+        }
+        // A chain that has ended needs no answer.
+        let _ = context.signals.send(Signal::Events(events));
+    }
+}
+
+fn admit(
+    executor: &dyn Executor,
+    job: &CheckJob,
+    context: &Context<'_>,
+    state: &dyn StateView,
+) -> Result<u64, CheckFailure> {
+    match executor.admit(&job.transaction, context, state) {
+        Ok(Ok(next)) => Ok(next),
+        Ok(Err(rejection)) => Err(rejection.into()),
+        Err(error) => Err(CheckFailure::State(error.to_string())),
+    }
+}

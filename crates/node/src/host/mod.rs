@@ -1,0 +1,317 @@
+//! A host: what many chains share, and the chains.
+
+mod builder;
+pub(crate) mod checker;
+
+pub use builder::{Limits, NodeBuilder};
+
+use crate::apply::Applier;
+use crate::chain::shell::{Shell, Signal};
+use crate::chain::{Chain, Shared};
+use crate::core::{ChainCore, Event, Start};
+use crate::guard::DiskGuard;
+use crate::progress::Progress;
+use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
+use checker::{CheckContext, CheckJob};
+use ledger_consensus::{EngineFactory, Setup, StartError};
+use ledger_core::{ChainId, Executor, Genesis, GenesisError, Height, codec, finality};
+use ledger_crypto::{Digest, LogFacts, Verifier};
+use ledger_storage::chain::{ChainStore, StoreError};
+use ledger_storage::disk::{Disk, DiskError};
+use ledger_storage::engine::{Engine, EngineError};
+use ledger_storage::log::{Log, LogCounters, LogEnd, LogError, LogId, LogReader, LogWriter, Record};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+/// Why a host or a chain of it can't be opened, or closed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The builder was given no such part.
+    #[error("the builder was given no {part}")]
+    Missing {
+        /// What is missing.
+        part: &'static str,
+    },
+    /// The disk failed, or is in use.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The log can't be opened, read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The views' engine can't be opened.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The views can't be removed to be made anew.
+    #[error("the views in {} can't be removed: {reason}", folder.display())]
+    Views {
+        /// Where they are.
+        folder: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A chain can't be recovered from the log.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// A chain's views can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The genesis makes no chain.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The consensus engine can't run the chain.
+    #[error(transparent)]
+    Consensus(#[from] StartError),
+    /// The chain is open already.
+    #[error("chain {chain} is open already")]
+    AlreadyOpen {
+        /// Which.
+        chain: ChainId,
+    },
+    /// The log has no such chain.
+    #[error("the log has no chain {chain}")]
+    UnknownChain {
+        /// Which.
+        chain: ChainId,
+    },
+    /// The operating system gives no random bytes.
+    #[error("the system gives no random bytes for the log's id: {reason}")]
+    Random {
+        /// What it said.
+        reason: String,
+    },
+    /// A task of the host's ended where it shouldn't.
+    #[error("the host's {task} ended: {reason}")]
+    Task {
+        /// Which.
+        task: &'static str,
+        /// How.
+        reason: String,
+    },
+}
+
+struct Open {
+    signals: mpsc::UnboundedSender<Signal>,
+    task: JoinHandle<()>,
+}
+
+/// What many chains share: one log with one group commit, one engine, one pool for signatures. A chain of it is a value
+/// and a task: it has no thread and no file of its own but its vote guard.
+pub struct Host {
+    disk: Arc<dyn Disk>,
+    engine: Arc<dyn Engine>,
+    executor: Arc<dyn Executor>,
+    limits: Limits,
+    log: Arc<LogWriter>,
+    reader: LogReader,
+    checks: mpsc::UnboundedSender<CheckJob>,
+    /// What the log said of chains that aren't open yet.
+    logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
+    open: Mutex<BTreeMap<ChainId, Open>>,
+    rebuilt: Option<EngineError>,
+}
+
+impl Host {
+    async fn start(
+        disk: Arc<dyn Disk>,
+        engine: Arc<dyn Engine>,
+        executor: Arc<dyn Executor>,
+        limits: Limits,
+        rebuilt: Option<EngineError>,
+    ) -> Result<Self, HostError> {
+        let mut id = [0; 32];
+        getrandom::fill(&mut id).map_err(|error| HostError::Random { reason: error.to_string() })?;
+        let (log_disk, config) = (Arc::clone(&disk), limits.log.clone());
+        let (log, logged) = blocking("log", move || {
+            let log = Log::open_or_create(log_disk, LogId::new(id), config)?;
+            let logged = recovery::index(&log.reader())?;
+            Ok::<_, HostError>((log, logged))
+        })
+        .await??;
+        let reader = log.reader();
+        let log = Arc::new(LogWriter::spawn(log, LogWriter::SEAL_AFTER)?);
+        let (checks, jobs) = mpsc::unbounded_channel();
+        let verifier = Arc::new(Verifier::new(limits.cached_keys));
+        tokio::spawn(checker::run(jobs, verifier, limits.check_workers));
+        let (logged, open) = (Mutex::new(logged), Mutex::default());
+        Ok(Host { disk, engine, executor, limits, log, reader, checks, logged, open, rebuilt })
+    }
+
+    /// Why the views were thrown away and are replayed from the log, if they were.
+    pub fn rebuilt_views(&self) -> Option<&EngineError> {
+        self.rebuilt.as_ref()
+    }
+
+    /// What the log has done since the start: records, groups, bytes, syncs.
+    pub fn log_counters(&self) -> LogCounters {
+        self.reader.counters()
+    }
+
+    /// The chains that the log holds and that aren't open yet, with their height.
+    pub fn closed_chains(&self) -> Vec<(Genesis, Height)> {
+        let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.values().filter_map(|chain| Some((chain.genesis.clone()?, chain.height()))).collect()
+    }
+
+    /// Opens the chain of `genesis`, or creates it. Blocks that the views lack are replayed first.
+    ///
+    /// # Errors
+    /// [`HostError`] when the genesis is invalid, the engine can't run it, or what is stored is damaged.
+    pub async fn chain(&self, genesis: Genesis, engine: impl EngineFactory + 'static) -> Result<Chain, HostError> {
+        genesis.check()?;
+        let id = genesis.chain();
+        if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
+            return Err(HostError::AlreadyOpen { chain: id });
+        }
+        let known = self.logged.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let logged = match known {
+            Some(logged) => logged,
+            None => self.create(&genesis).await?,
+        };
+        let opened = self.recover(genesis.clone(), logged.clone()).await;
+        let (applier, start) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(id, logged);
+                return Err(error);
+            }
+        };
+        self.run(genesis, Box::new(engine), applier, start)
+    }
+
+    /// Opens a chain that the log holds.
+    ///
+    /// # Errors
+    /// [`HostError::UnknownChain`], or as [`Host::chain`].
+    pub async fn reopen(&self, id: ChainId, engine: impl EngineFactory + 'static) -> Result<Chain, HostError> {
+        let genesis = {
+            let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+            logged.get(&id).and_then(|chain| chain.genesis.clone())
+        };
+        self.chain(genesis.ok_or(HostError::UnknownChain { chain: id })?, engine).await
+    }
+
+    /// Writes the genesis to the log.
+    async fn create(&self, genesis: &Genesis) -> Result<LoggedChain, HostError> {
+        let record =
+            Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
+        let ticket = self.log.submit(vec![record])?;
+        let (sender, receiver) = oneshot::channel();
+        ticket.on_done(move |outcome| {
+            // Whoever waited may have gone.
+            let _ = sender.send(outcome);
+        });
+        let task = |error: oneshot::error::RecvError| HostError::Task { task: "log", reason: error.to_string() };
+        receiver.await.map_err(task)??;
+        Ok(LoggedChain::new(genesis.clone()))
+    }
+
+    async fn recover(&self, genesis: Genesis, logged: LoggedChain) -> Result<(Applier, Start), HostError> {
+        let (engine, executor) = (Arc::clone(&self.engine), Arc::clone(&self.executor));
+        let (reader, config) = (self.reader.clone(), self.limits.views);
+        blocking("recovery", move || {
+            let finality = finality::of(&genesis)?;
+            let store = ChainStore::open(engine, &genesis, config)?;
+            let mut applier = Applier::new(&genesis, executor, store);
+            let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
+            Ok((applier, start))
+        })
+        .await?
+    }
+
+    fn run(
+        &self,
+        genesis: Genesis,
+        engine: Box<dyn EngineFactory>,
+        applier: Applier,
+        start: Start,
+    ) -> Result<Chain, HostError> {
+        let id = genesis.chain();
+        let height = start.checkpoint.header.height;
+        let log = LogFacts { id: Digest::new(*self.reader.id().as_bytes()), last: engine.vote_position(height) };
+        let guard = Box::new(DiskGuard::new(Arc::clone(&self.disk), format!("guard-{id}")));
+        let started = engine.start(Setup { genesis: &genesis, chain: id, log, guard })?;
+
+        let reader = applier.reader();
+        let checkpoint = Arc::new(start.checkpoint.clone());
+        let progress = Progress { ordered: height, executed: height, checkpoint, stopped: None };
+        let (progress, watched) = watch::channel(progress);
+        let (signals, received) = mpsc::unbounded_channel();
+        let (submissions, waiting) = mpsc::channel(self.limits.submissions.max(1));
+        let executor = Arc::clone(&self.executor);
+        let context = CheckContext {
+            genesis: genesis.clone(),
+            reader: reader.clone(),
+            executor: Arc::clone(&executor),
+            signals: signals.clone(),
+        };
+        let core = ChainCore::new(id, genesis.rules.clone(), started.engine, self.limits.core.clone());
+        let shell = Shell {
+            chain: id,
+            core,
+            applier: Arc::new(Mutex::new(applier)),
+            reader: reader.clone(),
+            signer: started.signer,
+            log: Arc::clone(&self.log),
+            checks: self.checks.clone(),
+            context: Arc::new(context),
+            submissions: waiting,
+            signals: received,
+            progress,
+        };
+        let task = tokio::spawn(shell.run(Event::Start(start)));
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Open { signals, task });
+        let shared = Shared { id, genesis, reader, log: self.reader.clone(), executor, progress: watched };
+        Ok(Chain { shared: Arc::new(shared), submissions })
+    }
+
+    /// Closes the host: chains take nothing new, what was accepted is ordered, executed and certified, the log is
+    /// closed. Handles on chains that are still held keep the folder in use.
+    ///
+    /// # Errors
+    /// [`HostError`] when a task has ended badly or the log has failed; what was acknowledged is safe all the same.
+    pub async fn shutdown(self) -> Result<LogEnd, HostError> {
+        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut waiting = Vec::new();
+        for chain in open.into_values() {
+            let (done, closed) = oneshot::channel();
+            // A chain whose task has ended is closed already.
+            let _ = chain.signals.send(Signal::Close(done));
+            drop(chain.signals);
+            waiting.push((closed, chain.task));
+        }
+        let mut failed = None;
+        for (closed, task) in waiting {
+            // An error here means that the task has ended, which the next line waits for.
+            let _ = closed.await;
+            if let Err(error) = task.await {
+                failed = Some(HostError::Task { task: "chain", reason: error.to_string() });
+            }
+        }
+        let end = match Arc::try_unwrap(self.log) {
+            Ok(log) => blocking("log", move || log.close()).await??,
+            Err(log) => log.reader().end(),
+        };
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(end),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    task: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HostError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| HostError::Task { task, reason: error.to_string() })
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("log", &self.reader.id()).finish_non_exhaustive()
+    }
+}
