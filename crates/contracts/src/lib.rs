@@ -82,8 +82,8 @@
 //!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
 //!   lane, its receipt and the signature are in that); a call pays `read` and `read` again with `read_byte` for each
 //!   byte of the contract's code; a deployment `write` and `write_byte` for the contract's record, the same for its
-//!   code, and `read` and `read_byte` for preparing it; what a contract does costs what [`Host`] says; what it returns costs
-//!   `event_byte` a byte, since receipts carry it like events.
+//!   code, and `read` and `read_byte` for preparing it; what a contract does costs what [`Host`] says; what it returns
+//!   costs `event_byte` a byte, since receipts carry it like events.
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
 //!   What it would write is given, and nothing is changed.
