@@ -70,13 +70,15 @@ pub enum StoreError {
         /// How many results came along.
         results: usize,
     },
-    /// A result isn't that of the transaction at its place.
-    #[error("result {index} of block {height} is of another transaction or index")]
+    /// A result isn't at its place.
+    #[error("result {index} of block {height} says that it is result {found}")]
     WrongResult {
         /// The block's height.
         height: Height,
         /// The place.
         index: usize,
+        /// The index in its receipt.
+        found: u32,
     },
     /// No such block yet.
     #[error("block {height} isn't applied yet; the newest is {newest}")]

@@ -162,7 +162,7 @@ impl ChainStore {
             return Err(StoreError::WrongResults { height, transactions, results: results.len() });
         }
         match results.iter().enumerate().find(|(index, result)| usize::try_from(result.receipt.index) != Ok(*index)) {
-            Some((index, _)) => Err(StoreError::WrongResult { height, index }),
+            Some((index, result)) => Err(StoreError::WrongResult { height, index, found: result.receipt.index }),
             None => Ok(()),
         }
     }

@@ -15,6 +15,8 @@ mod cache;
 mod page;
 mod prefix;
 mod prove;
+#[cfg(test)]
+mod tests;
 mod update;
 mod window;
 

@@ -25,6 +25,20 @@ impl SparseProver {
     pub(super) fn new(space: Space, window: Arc<RwLock<Window>>) -> Self {
         Self { space, window }
     }
+
+    pub(super) fn prove_place(
+        &self,
+        reader: &dyn Snapshot,
+        newest: Height,
+        at: Height,
+        place: &Digest,
+    ) -> Result<StatePath, StateError> {
+        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
+        let (undos, oldest) = (window.since(at, newest).filter(|_| at <= newest), window.floor());
+        drop(window);
+        let undos = undos.ok_or(StateError::Height { height: at, oldest, newest })?;
+        PastTree { space: self.space, reader, at, undos }.path(place)
+    }
 }
 
 impl StateProver for SparseProver {
@@ -33,11 +47,7 @@ impl StateProver for SparseProver {
     }
 
     fn prove(&self, reader: &dyn Snapshot, newest: Height, at: Height, key: &Key) -> Result<StatePath, StateError> {
-        let window = self.window.read().unwrap_or_else(PoisonError::into_inner);
-        let (undos, oldest) = (window.since(at, newest).filter(|_| at <= newest), window.floor());
-        drop(window);
-        let undos = undos.ok_or(StateError::Height { height: at, oldest, newest })?;
-        PastTree { space: self.space, reader, at, undos }.path(key)
+        self.prove_place(reader, newest, at, &tree::key_digest(key))
     }
 }
 
@@ -50,8 +60,7 @@ struct PastTree<'a> {
 }
 
 impl PastTree<'_> {
-    fn path(&self, key: &Key) -> Result<StatePath, StateError> {
-        let place = tree::key_digest(key);
+    fn path(&self, place: &Digest) -> Result<StatePath, StateError> {
         let mut siblings = Vec::new();
         let mut prefix = Prefix::ROOT;
         let mut slot = match self.undone(&prefix) {
@@ -63,12 +72,12 @@ impl PastTree<'_> {
                 Kind::Empty => return Ok(StatePath { end: PathEnd::Empty, siblings: siblings.into() }),
                 Kind::Bucket(count) => {
                     let entries = self.bucket(&prefix, count)?;
-                    let end = self.walk_bucket(&entries, &place, prefix.depth(), &mut siblings)?;
+                    let end = self.walk_bucket(&entries, place, prefix.depth(), &mut siblings)?;
                     return Ok(StatePath { end, siblings: siblings.into() });
                 }
                 Kind::Page => {
                     let slots = self.slots(&prefix)?;
-                    match walk_page(&slots, prefix.next(&place), &mut siblings) {
+                    match walk_page(&slots, prefix.next(place), &mut siblings) {
                         // A lone key: its slot is a bucket of one, and the walk there adds no step.
                         Some(nibble) => {
                             prefix = prefix.child(nibble);
