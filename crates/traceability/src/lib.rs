@@ -1,4 +1,46 @@
-//! EPCIS 2.0 events, the traceability contract and proven traces.
+//! Traceability on a ledger: EPCIS 2.0 events in, proven histories out.
+//!
+//! ```text
+//!  documents ─epcis─▶ events ─signed transactions─▶ contract ─▶ state: events, items, links
+//!                                                                   │ proofs at one checkpoint
+//!                        trust root, checkpoint, proofs ─timeline─▶ who, what, when, where, warnings
+//! ```
+//!
+//! - [`epcis`] reads documents of GS1's standard and refuses what breaks it, by event and field.
+//! - [`contract`] is the contract that stores events and links the items they name.
+//! - [`walk`] says which events make up the history of an item.
+//! - [`timeline`] verifies a history from bytes alone.
+//!
+//! # Example
+//! ```
+//! use ledger_traceability::epcis::{self, Item, Limits, Role};
+//!
+//! let bytes = br#"{
+//!   "@context": "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld",
+//!   "type": "TransformationEvent",
+//!   "eventTime": "2026-01-31T08:00:00+01:00", "eventTimeZoneOffset": "+01:00",
+//!   "inputQuantityList": [{"epcClass": "urn:epc:class:lgtin:9521141.012345.GREEN1", "quantity": 100, "uom": "KGM"}],
+//!   "outputQuantityList": [{"epcClass": "https://id.gs1.org/01/09521141678901/10/ROAST1", "quantity": 84, "uom": "KGM"}]
+//! }"#;
+//! let document = epcis::read("roasting.json", bytes, &Limits::default())?;
+//! let mentions = document.events[0].mentions();
+//! assert_eq!(mentions[0].role, Role::Input);
+//! assert_eq!(mentions[0].item, Item::new("https://id.gs1.org/01/09521141123454/10/GREEN1"));
+//!
+//! let error = epcis::read("scan.json", br#"{"@context": "urn:x", "type": "ObjectEvent"}"#, &Limits::default());
+//! assert!(error.is_err_and(|error| error.to_string().starts_with("scan.json: eventTime: is missing; ")));
+//! # Ok::<(), epcis::DocumentError>(())
+//! ```
+//!
+//! # Failure
+//! Documents, events and proofs are hostile: reading them is bounded ([`epcis::Limits`], [`walk::WalkLimits`]) and ends in a value or in an
+//! error that says what is wrong where. There is no timeline with gaps: [`timeline::TimelineError`] names what isn't proven.
+//!
+//! A timeline proves what was recorded, when and by which account; that it is true, and that an account is who an event says, no ledger can
+//! prove.
+//!
+//! # Features
+//! None.
 #![forbid(unsafe_code)]
 
 pub mod contract;

@@ -73,7 +73,10 @@ fn a_container_in_a_container_shares_what_happens_to_the_outer_one() {
         seen(3, &["urn:x:pallet"]),
         packed(4, "DELETE", "urn:x:pallet", &["urn:x:box"]),
         seen(5, &["urn:x:pallet"]),
-        at(6, json!({"type": "AssociationEvent", "action": "ADD", "parentID": "urn:x:shop", "childEPCs": ["urn:x:box"]})),
+        at(
+            6,
+            json!({"type": "AssociationEvent", "action": "ADD", "parentID": "urn:x:shop", "childEPCs": ["urn:x:box"]}),
+        ),
         seen(7, &["urn:x:shop"]),
     ]);
     assert_eq!(hours(&mut ledger, "urn:x:cup"), [1, 2, 3, 4, 6, 7]);
@@ -191,12 +194,18 @@ fn what_is_no_canonical_event_is_refused_with_a_reason_and_changes_nothing() {
     let bytes = event(&seen(1, &["urn:x:a"])).to_bytes();
     let spaced = [b" ", bytes.as_slice()].concat();
     assert_eq!(refusal(&mut ledger, RECORD, &spaced).0, NOT_CANONICAL);
-    assert_eq!(refusal(&mut ledger, RECORD, b"{}"), (NOT_AN_EVENT, "@context: is missing; type: is missing".to_owned()));
+    assert_eq!(
+        refusal(&mut ledger, RECORD, b"{}"),
+        (NOT_AN_EVENT, "@context: is missing; type: is missing".to_owned())
+    );
     assert_eq!(refusal(&mut ledger, RECORD, b"\xff").0, NOT_AN_EVENT);
     let simulation = ledger.simulate("trace", b"urn:x:a");
     assert!(matches!(simulation.status, Status::Failed(Failure::Refused { code: UNKNOWN_ITEM, .. })), "{simulation:?}");
     let simulation = ledger.simulate("trace", b"\xff");
-    assert!(matches!(simulation.status, Status::Failed(Failure::Refused { code: BAD_ARGUMENTS, .. })), "{simulation:?}");
+    assert!(
+        matches!(simulation.status, Status::Failed(Failure::Refused { code: BAD_ARGUMENTS, .. })),
+        "{simulation:?}"
+    );
 }
 
 #[test]

@@ -40,8 +40,16 @@ fn every_coffee_lot_has_a_proven_history_from_farm_to_cup() {
         let timeline = ledger.timeline(&lot).unwrap();
         let steps: Vec<&str> = timeline.lines.iter().filter_map(|line| line.event.text("bizStep")).collect();
         for step in [
-            "commissioning", "coffee:processing", "inspecting", "packing", "shipping", "transporting", "receiving", "unpacking",
-            "coffee:roasting", "retail_selling",
+            "commissioning",
+            "coffee:processing",
+            "inspecting",
+            "packing",
+            "shipping",
+            "transporting",
+            "receiving",
+            "unpacking",
+            "coffee:roasting",
+            "retail_selling",
         ] {
             assert!(steps.contains(&step), "{lot} lacks {step}");
         }
@@ -68,9 +76,9 @@ fn every_coffee_lot_has_a_proven_history_from_farm_to_cup() {
 #[test]
 fn a_blend_shows_both_origins_and_a_harvest_what_became_of_it() {
     let mut ledger = coffee_ledger();
-    let blend = coffee().into_iter().find(|event| {
-        event.mentions().iter().filter(|named| named.role == Role::Input).count() == 2
-    });
+    let blend = coffee()
+        .into_iter()
+        .find(|event| event.mentions().iter().filter(|named| named.role == Role::Input).count() == 2);
     let blended = blend.unwrap().mentions().into_iter().find(|named| named.role == Role::Output).unwrap().item;
     let timeline = ledger.timeline(blended.as_str()).unwrap();
     let harvests = timeline.lines.iter().filter(|line| line.event.text("bizStep") == Some("commissioning"));
@@ -80,7 +88,9 @@ fn a_blend_shows_both_origins_and_a_harvest_what_became_of_it() {
     let origin = ledger.timeline(&cherries[0]).unwrap();
     assert!(origin.lines.len() < timeline.lines.len());
     assert!(origin.flows.iter().any(|flow| flow.to == blended));
-    assert!(origin.lines.iter().all(|line| line.event.mentions().iter().all(|named| named.item.as_str() != cherries[1])));
+    assert!(
+        origin.lines.iter().all(|line| line.event.mentions().iter().all(|named| named.item.as_str() != cherries[1]))
+    );
 }
 
 #[test]

@@ -11,8 +11,8 @@ use ledger_core::proof::{BlockProof, StateProof, TransactionProof};
 use ledger_core::state::tree;
 use ledger_core::transaction::SignedTransaction;
 use ledger_core::{
-    AccountId, Block, Call, Checkpoint, Context, ContractId, Epoch, Executor, Fuel, Genesis, HEADER_VERSION, Header, Key,
-    Outcome, Simulation, StateView, Status, Timestamp, TransactionBuilder, TransactionResult, TrustRoot, domains,
+    AccountId, Block, Call, Checkpoint, Context, ContractId, Epoch, Executor, Fuel, Genesis, HEADER_VERSION, Header,
+    Key, Outcome, Simulation, StateView, Status, Timestamp, TransactionBuilder, TransactionResult, TrustRoot, domains,
 };
 use ledger_crypto::{Digest, MemorySigner, Signer, merkle};
 use ledger_traceability::contract::{self, TraceAnswer, Traceability};
@@ -117,7 +117,8 @@ impl Ledger {
 
     /// A call of the contract.
     pub(crate) fn call(&self, method: &str, arguments: &[u8]) -> TransactionBuilder {
-        TransactionBuilder::call(self.genesis.chain(), self.contract, method, arguments.to_vec()).fuel_limit(Fuel(50_000_000))
+        TransactionBuilder::call(self.genesis.chain(), self.contract, method, arguments.to_vec())
+            .fuel_limit(Fuel(50_000_000))
     }
 
     /// Records events, all in one block, each signed by the party that it names.
@@ -201,7 +202,11 @@ impl Ledger {
 
     fn block_proof(&self, height: usize) -> BlockProof {
         let path = merkle::prove_inclusion::<HistoryHasher>(&self.history_leaves(), height).unwrap();
-        BlockProof { header: self.blocks[height].header.clone(), outcome: self.outcomes[height].clone(), path: List::from(path) }
+        BlockProof {
+            header: self.blocks[height].header.clone(),
+            outcome: self.outcomes[height].clone(),
+            path: List::from(path),
+        }
     }
 
     fn state_proof(&self, leaves: &[(Digest, Digest)], key: &Key) -> StateProof {

@@ -1,0 +1,93 @@
+//! The command line.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+pub(crate) const HELP: &str = "\
+Traces a product from farm to cup: records supply-chain events on a ledger of its own, then proves
+the history of a lot.
+
+usage: cargo run --release --example chain_of_origin -- [options]
+
+  --events PATH   an EPCIS 2.0 document (JSON or JSON-LD), or a folder of them, searched with its
+                  subfolders for .json and .jsonld files. Without this option: 42 lots of coffee
+                  that come with the example.
+  --lot ID        whose history to show: a lot, item or container, as URN or GS1 Digital Link.
+                  Without this option: the lot with the longest history.
+  --data DIR      where the ledger is kept. A second run with the same folder goes on with it;
+                  events that are there already are not stored again. Without this option: a fresh
+                  folder, which is named at the start.
+  --report FILE   also writes what was measured, as JSON.
+  --help          this text.
+
+Lots of the coffee that are worth a look, to be written with urn:epc:class:lgtin: in front:
+  9521303.000003.R07, 9521303.000003.R19   got too warm at sea
+  9521300.000003.R12                       came late
+  9521303.000003.R23                       was roasted after its grade had expired
+  9521302.000003.R30                       is half of a split lot
+  9521300.000003.R40                       is a blend; it has the longest history
+
+What happens: each event becomes a transaction, signed by the party that recorded it, and is final
+when the ledger's owner has signed a checkpoint that commits to it. The history is then built from
+three things alone, the trust root, the checkpoint and the proofs; what isn't proven isn't shown.
+
+This is a demonstration: the keys of the owner and of all parties are made from a seed that stands
+in the source, so anybody could sign in their names. Don't keep real records with it.
+
+A document that breaks the standard is refused whole, with the event and field that are wrong; the
+others are loaded. Exit status: 0 when documents were loaded and the history was proven, 1 when
+something failed (all documents refused, unknown lot, folder in use), 2 for a wrong command line.
+";
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Help,
+    Run(Options),
+}
+
+/// How to do it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) events: Option<PathBuf>,
+    pub(crate) lot: Option<String>,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Reads the arguments, the program's name not included; the error is a sentence that names the option.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut options = Options::default();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let (name, attached) = split(&argument);
+        let name = match name.to_str() {
+            Some("--help" | "-h") => return Ok(Command::Help),
+            Some(name @ ("--events" | "--lot" | "--data" | "--report")) => name,
+            _ => return Err(format!("there is no option `{}`", argument.to_string_lossy())),
+        };
+        let value = attached.or_else(|| arguments.next()).filter(|value| !value.is_empty());
+        let value = value.ok_or_else(|| format!("{name} needs a value"))?;
+        let taken = match name {
+            "--events" => options.events.replace(value.into()).is_some(),
+            "--data" => options.data.replace(value.into()).is_some(),
+            "--report" => options.report.replace(value.into()).is_some(),
+            _ => {
+                let lot = value.into_string().map_err(|_| format!("{name}: the ID is not UTF-8 text"))?;
+                options.lot.replace(lot).is_some()
+            }
+        };
+        if taken {
+            return Err(format!("{name} is given twice"));
+        }
+    }
+    Ok(Command::Run(options))
+}
+
+/// `--name=value` as its two parts.
+fn split(argument: &OsStr) -> (OsString, Option<OsString>) {
+    match argument.to_str().and_then(|text| text.split_once('=')) {
+        Some((name, value)) if name.starts_with("--") => (name.into(), Some(value.into())),
+        _ => (argument.to_owned(), None),
+    }
+}

@@ -1,0 +1,222 @@
+//! The chain-of-origin example, from its command line to its report.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../examples/chain_of_origin/arguments.rs"]
+mod arguments;
+#[path = "../examples/chain_of_origin/documents.rs"]
+mod documents;
+#[path = "../examples/chain_of_origin/ledger.rs"]
+mod ledger;
+#[path = "../examples/chain_of_origin/nearest.rs"]
+mod nearest;
+#[path = "../examples/chain_of_origin/parties.rs"]
+mod parties;
+#[path = "../examples/chain_of_origin/progress.rs"]
+mod progress;
+#[path = "../examples/chain_of_origin/report.rs"]
+mod report;
+#[path = "../examples/chain_of_origin/run.rs"]
+mod run;
+
+use std::path::Path;
+
+use ledger_core::{Genesis, Timestamp, TrustRoot, codec};
+use ledger_crypto::{MemorySigner, Signer as _};
+use ledger_traceability::epcis::Item;
+use ledger_traceability::json::{Bounds, Json};
+use ledger_traceability::timeline::timeline;
+
+const BLEND: &str = "https://id.gs1.org/01/09521300000039/10/R40";
+
+struct Run {
+    status: u8,
+    out: String,
+    err: String,
+}
+
+fn example(arguments: &[&str]) -> Run {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = arguments.iter().map(|argument| (*argument).into()).collect();
+    let status = run::run(arguments, &mut out, &mut err);
+    Run { status, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn report(path: &Path) -> Json {
+    Json::parse(&std::fs::read(path).unwrap(), &Bounds::default()).unwrap()
+}
+
+fn figure(report: &Json, name: &str) -> f64 {
+    let value = name.split('.').fold(report, |value, part| value.get(part).unwrap_or_else(|| panic!("no {name}")));
+    value.as_number().unwrap().parse().unwrap()
+}
+
+/// An event about `item` by a party of its own.
+fn seen(item: &str) -> String {
+    format!(
+        r#"{{"type": "ObjectEvent", "eventTime": "2026-01-01T00:00:00Z", "eventTimeZoneOffset": "+00:00", "action": "OBSERVE",
+            "epcList": ["{item}"], "sourceList": [{{"type": "owning_party", "source": "urn:x:party"}}]}}"#
+    )
+}
+
+fn document(events: &[String]) -> String {
+    format!(
+        r#"{{"@context": "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld", "type": "EPCISDocument",
+            "schemaVersion": "2.0", "creationDate": "2026-01-01T00:00:00Z", "epcisBody": {{"eventList": [{}]}}}}"#,
+        events.join(",")
+    )
+}
+
+#[test]
+fn the_coffee_is_traced_and_a_second_run_goes_on_where_the_first_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("report.json"));
+    let arguments = ["--data", text(&data), "--report", text(&file)];
+    let first = example(&arguments);
+    assert_eq!((first.status, first.err.as_str()), (0, ""));
+    assert!(first.out.contains("Timeline of (01)09521300000039(10)R40"), "{}", first.out);
+    assert!(first.out.contains("! WARNING  blend of 2"));
+    let measured = report(&file);
+    for (name, least) in [
+        ("events", 400.0),
+        ("transactions", 400.0),
+        ("blocks", 2.0),
+        ("final_ms_p50", 0.001),
+        ("final_ms_p99", 0.001),
+        ("transactions_per_s", 1.0),
+        ("trace.events", 16.0),
+        ("trace.proofs_verified", 60.0),
+        ("checkpoint.size", 2.0),
+    ] {
+        assert!(figure(&measured, name) >= least, "{name} in {measured}");
+    }
+    assert_eq!(figure(&measured, "refused"), 0.0);
+    assert!(figure(&measured, "final_ms_p50") <= figure(&measured, "final_ms_p99"));
+    assert_eq!(measured.get("trace").unwrap().get("lot").unwrap().as_text(), Some(BLEND));
+    assert_eq!(measured.get("state_root").unwrap().as_text().unwrap().len(), 64);
+
+    let second = example(&arguments);
+    assert_eq!(second.status, 0, "{}", second.err);
+    let again = report(&file);
+    assert_eq!(figure(&again, "events"), figure(&measured, "events"));
+    assert_eq!(figure(&again, "transactions"), 0.0);
+    assert_eq!(again.get("state_root"), measured.get("state_root"));
+    let timeline = |run: &Run| run.out.split_once("Timeline of").unwrap().1.to_owned();
+    assert_eq!(timeline(&second), timeline(&first));
+
+    // Each fault of the document is found, and found by the lot that the help text names for it.
+    for (lot, warning) in [
+        ("9521303.000003.R07", "to 41.2 °C, allowed 10 to 30 °C"),
+        ("9521303.000003.R19", "to 36.8 °C, allowed 10 to 30 °C"),
+        ("9521300.000003.R12", "received 9 days after the promised time"),
+        ("9521303.000003.R23", "expired 20 days before this roasting"),
+        ("9521302.000003.R30", "split: "),
+    ] {
+        let shown = example(&["--data", text(&data), "--lot", &format!("urn:epc:class:lgtin:{lot}")]);
+        assert_eq!(shown.status, 0, "{lot}: {}", shown.err);
+        let warnings: Vec<&str> = shown.out.lines().filter(|line| line.starts_with("! WARNING")).collect();
+        assert!(warnings.len() == 1 && warnings[0].contains(warning), "{lot}: {warnings:?}");
+        assert!(arguments::HELP.contains(lot));
+    }
+    let unknown = example(&["--data", text(&data), "--lot", "urn:epc:class:lgtin:9521300.000003.R49"]);
+    assert_eq!(unknown.status, 1);
+    assert!(unknown.err.contains("--lot urn:epc:class:lgtin:9521300.000003.R49: no event"), "{}", unknown.err);
+    assert!(unknown.err.contains(BLEND), "{}", unknown.err);
+}
+
+#[test]
+fn changed_evidence_and_foreign_trust_roots_show_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(example(&["--data", text(folder.path())]).status, 0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let ledger = ledger::Ledger::open(folder.path()).await.unwrap();
+        let in_use =
+            std::thread::scope(|scope| scope.spawn(|| example(&["--data", text(folder.path())])).join().unwrap());
+        assert_eq!(in_use.status, 1);
+        assert!(in_use.err.starts_with("error: --data "), "{}", in_use.err);
+
+        let evidence = ledger.prove(&Item::new(BLEND)).unwrap();
+        let show = |root: &[u8], checkpoint: &[u8], proof: &[u8]| {
+            timeline(root, checkpoint, proof).map(|shown| shown.lines.len())
+        };
+        assert_eq!(show(&evidence.trust_root, &evidence.checkpoint, &evidence.proof).unwrap(), 18);
+        for at in (0..evidence.proof.len()).step_by(evidence.proof.len() / 97) {
+            let mut changed = evidence.proof.clone();
+            changed[at] ^= 0x10;
+            assert!(show(&evidence.trust_root, &evidence.checkpoint, &changed).is_err(), "byte {at}");
+        }
+        let stranger = MemorySigner::from_seed([1; 32]).public_key();
+        let foreign = codec::encode(&TrustRoot::new(Genesis::solo("chain of origin", stranger, Timestamp(0))));
+        assert!(show(&foreign, &evidence.checkpoint, &evidence.proof).is_err());
+        ledger.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_bad_document_is_refused_whole_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, data, file) =
+        (folder.path().join("events"), folder.path().join("data"), folder.path().join("report.json"));
+    std::fs::create_dir_all(events.join("inner")).unwrap();
+    let bad = seen("urn:x:bad-lot").replace("2026-01-01T", "soon");
+    std::fs::write(events.join("inner/bad.JSON"), document(&[seen("urn:x:good-but-refused"), bad])).unwrap();
+    std::fs::write(events.join("good.jsonld"), document(&[seen("urn:x:good-lot")])).unwrap();
+    std::fs::write(events.join("twice.json"), document(&[seen("urn:x:good-lot"), seen("urn:x:other")])).unwrap();
+    std::fs::write(events.join("notes.txt"), "not looked at").unwrap();
+    let arguments = ["--events", text(&events), "--data", text(&data), "--report", text(&file)];
+    let run = example(&arguments);
+    assert_eq!(run.status, 0, "{}", run.err);
+    assert!(run.err.contains("bad.JSON: event 2 (eventList[1]): eventTime: "), "{}", run.err);
+    let measured = report(&file);
+    let figures = ["events", "transactions", "refused"].map(|name| figure(&measured, name));
+    assert_eq!(figures, [3.0, 3.0, 1.0]);
+    let refused = example(&["--events", text(&events), "--data", text(&data), "--lot", "urn:x:good-but-refused"]);
+    assert_eq!(refused.status, 1, "no event of a refused document is stored");
+    // The same event out of two documents is one event.
+    let good = example(&["--events", text(&events), "--data", text(&data), "--lot", "urn:x:good-lot"]);
+    assert!(good.out.contains("\n1 events, "), "{}", good.out);
+}
+
+#[test]
+fn a_report_is_written_when_everything_was_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, file) = (folder.path().join("bad.json"), folder.path().join("report.json"));
+    std::fs::write(&events, "{").unwrap();
+    let data = folder.path().join("data");
+    let run = example(&["--events", text(&events), "--data", text(&data), "--report", text(&file)]);
+    assert_eq!(run.status, 1);
+    assert!(run.err.contains("bad.json: not JSON: line 1, column 2"), "{}", run.err);
+    let measured = report(&file);
+    for (name, expected) in
+        [("events", 0.0), ("transactions", 0.0), ("refused", 1.0), ("trace.events", 0.0), ("final_ms_p99", 0.0)]
+    {
+        assert_eq!(figure(&measured, name), expected, "{name}");
+    }
+    assert_eq!(measured.get("trace").unwrap().get("lot"), Some(&Json::Null));
+    assert!(figure(&measured, "checkpoint.size") >= 1.0);
+    let missing = example(&["--events", "/no/such/file", "--report", text(&file)]);
+    assert_eq!(missing.status, 1);
+    assert!(missing.err.contains("--events /no/such/file: "), "{}", missing.err);
+}
+
+#[test]
+fn a_wrong_command_line_is_told_by_the_option() {
+    for (arguments, error) in [
+        (vec!["--lto", "x"], "error: there is no option `--lto`"),
+        (vec!["coffee"], "error: there is no option `coffee`"),
+        (vec!["--lot"], "error: --lot needs a value"),
+        (vec!["--data="], "error: --data needs a value"),
+        (vec!["--lot=a", "--lot", "b"], "error: --lot is given twice"),
+    ] {
+        let run = example(&arguments);
+        assert_eq!(run.status, 2, "{arguments:?}");
+        assert!(run.err.starts_with(error), "{arguments:?}: {}", run.err);
+    }
+    let help = example(&["--help"]);
+    assert_eq!((help.status, help.out.as_str()), (0, arguments::HELP));
+    assert!(help.out.lines().all(|line| line.chars().count() <= 100));
+}
