@@ -48,7 +48,8 @@ fn root() -> PathBuf {
 }
 
 fn crates() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.join("Cargo.toml").exists());
     found.sort();
     assert!(found.len() >= 7, "the crates are gone: {found:?}");

@@ -276,7 +276,7 @@ async fn many_chains_share_one_log_and_stay_apart() {
 /// Sets a token up on all chains at once.
 async fn futures_of(chains: &[Chain]) -> Vec<ContractId> {
     let mut tasks = Vec::new();
-    for chain in chains.to_vec() {
+    for chain in chains.iter().cloned() {
         tasks.push(tokio::spawn(async move { token(&chain).await }));
     }
     let mut contracts = Vec::new();
