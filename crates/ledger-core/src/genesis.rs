@@ -35,7 +35,7 @@ impl Format for Genesis {
     const LIMIT: usize = 1 << 20;
 }
 
-/// A consensus engine's name and parameters. The name picks the [`Finality`](crate::Finality) by which everyone,
+/// A consensus engine's name and parameters. The name picks the [`Finality`] by which everyone,
 /// light clients included, knows a finalized header.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Engine {
@@ -55,7 +55,7 @@ impl Engine {
 /// How the state root commits to the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum StateScheme {
-    /// The sparse binary Merkle tree of [`state::tree`](crate::state::tree).
+    /// The sparse binary Merkle tree of [`state::tree`].
     SparseMerkle,
 }
 

@@ -13,7 +13,11 @@
 //! - Every format has one encoding ([`codec`]); `docs/format.md` specifies the bytes, golden files pin them.
 //! - Everything that verifies is here and in `ledger-crypto`, and builds for `wasm32-unknown-unknown`: no threads,
 //!   files, sockets or clocks. [`verify`] takes bytes and trusts nothing but the trust root.
-//! - Decoders are bounded and never panic; errors name the thing, the place and the limit.
+//! - Decoders are bounded and never panic: memory stays under 64 KiB and eight times the input. Errors name the thing,
+//!   the place and the limit.
+//! - Roots over lists cover the number of items ([`list_root`]), so a proof shows an item at one place only.
+//! - [`Proven`] is what a proof says, not what was asked: compare the two. A proven transaction was in the block and was
+//!   signed; whether it had an effect, and its key the right to, its receipt says.
 //!
 //! # Example
 //! ```
@@ -34,7 +38,9 @@
 //! ```
 //!
 //! # Failure
-//! Nothing here does I/O or keeps state but [`LightClient`], which stays where it is when an advance fails.
+//! Nothing here does I/O or keeps state but [`LightClient`], which stays where it is when an advance fails. A refused
+//! proof says nothing about what it was to show. [`TrustError::Forked`], [`TrustError::OtherHistory`] and
+//! [`TrustError::OtherHeader`] mean that whoever certifies has signed two histories: keep both checkpoints.
 //!
 //! # Features
 //! None.
