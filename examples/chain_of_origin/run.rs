@@ -77,6 +77,11 @@ fn status(written: std::io::Result<()>, err: &mut dyn Write) -> u8 {
 }
 
 async fn trace(options: &Options, report: &mut Report, out: &mut dyn Write, err: &mut dyn Write) -> Fallible<()> {
+    if let Some(path) = &options.report {
+        // Better to know it before everything is loaded.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        opened.map_err(|error| format!("--report {}: {error}", path.display()))?;
+    }
     let sources = documents::find(options.events.as_deref())?;
     let folder = match &options.data {
         Some(folder) => folder.clone(),
@@ -229,13 +234,13 @@ fn lot(ledger: &Ledger, wanted: Option<&str>) -> Fallible<Option<Item>> {
         return Ok(Some(item));
     }
     let known: Vec<Item> = items.into_iter().map(|(item, _)| item).collect();
-    let mut message = format!("--lot {wanted}: no event in the ledger names it");
+    let mut message = format!("--lot {}: no event in the ledger names it", wanted.escape_debug());
     let near = nearest(&item, &known, 5);
     if !near.is_empty() {
         message.push_str("; the nearest that are there:");
         for item in near {
             message.push_str("\n  ");
-            message.push_str(item.as_str());
+            message.extend(item.as_str().escape_debug());
         }
     }
     Err(message.into())

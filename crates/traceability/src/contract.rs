@@ -33,8 +33,11 @@ pub const UNKNOWN_ITEM: u32 = 3;
 /// Refusal: the trace is larger than the limits allow.
 pub const TRACE_TOO_LARGE: u32 = 4;
 
-/// The most items of one [`ItemsAnswer`].
+/// The most items of one [`ItemsAnswer`]; fewer where their names are long.
 pub const MAX_PAGE: u32 = 1_000;
+
+/// Bytes of names after which a page ends, well below what a call may answer.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// Fuel that reading a byte of an event costs: parsing it, and comparing it with the standard.
 const FUEL_PER_BYTE: u64 = 20;
@@ -193,12 +196,18 @@ fn items(host: &mut dyn Host, question: &ItemsQuestion) -> Result<Vec<u8>, Trap>
     }
     let limit = usize::try_from(question.limit.clamp(1, MAX_PAGE)).unwrap_or(1);
     let entries = host.scan(from, Some(b"j"), limit)?;
-    let next = match entries.last() {
-        Some(last) if entries.len() == limit => Some(Bytes::from([last.key.as_slice(), &[0]].concat())),
-        _ => None,
-    };
-    let items =
-        entries.iter().map(|entry| ledger_contracts::decode_value(&entry.value)).collect::<Result<_, Trap>>()?;
+    let (mut items, mut bytes, mut last) = (List::new(), 0_usize, None);
+    for entry in &entries {
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+        let record: ItemRecord = ledger_contracts::decode_value(&entry.value)?;
+        bytes = bytes.saturating_add(record.item.len());
+        items.push(record);
+        last = Some(&entry.key);
+    }
+    let ended = items.len() == entries.len() && entries.len() < limit;
+    let next = last.filter(|_| !ended).map(|key| Bytes::from([key.as_slice(), &[0]].concat()));
     Ok(codec::encode(&ItemsAnswer { items, next }))
 }
 

@@ -222,7 +222,9 @@ fn the_recorder_is_the_account_that_signed() {
 
 #[test]
 fn items_are_listed_page_by_page() {
-    let names: Vec<String> = (0..25).map(|number| format!("urn:x:{number}")).collect();
+    let long = "x".repeat(60_000);
+    let mut names: Vec<String> = (0..25).map(|number| format!("urn:x:{number}")).collect();
+    names.extend((0..3).map(|number| format!("urn:{number}{long}")));
     let ledger = ledger(&[seen(1, &names.iter().map(String::as_str).collect::<Vec<_>>())]);
     let (mut from, mut found, mut pages) = (Bytes::default(), Vec::new(), 0);
     loop {
@@ -238,5 +240,6 @@ fn items_are_listed_page_by_page() {
     found.sort();
     let mut expected = names;
     expected.sort();
-    assert_eq!((found, pages), (expected, 3));
+    assert_eq!(found, expected);
+    assert!(pages >= 3, "{pages}");
 }

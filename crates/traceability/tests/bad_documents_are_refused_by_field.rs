@@ -360,3 +360,49 @@ fn a_document_cut_anywhere_is_refused() {
         assert!(epcis::read("cut", &whole.as_bytes()[..length], &Limits::default()).is_err(), "{length}");
     }
 }
+
+#[test]
+fn whatever_is_accepted_can_be_read() {
+    let odd = [
+        json!(""),
+        json!(" "),
+        json!(":"),
+        json!("urn:epc:id:sgtin:1.2.3"),
+        json!("https://id.gs1.org/01/%ff/10/"),
+        json!("\u{1b}[2J\u{0}"),
+        json!(-1e300),
+        json!(0),
+        json!([]),
+        json!({}),
+        json!([""]),
+        json!({"id": ""}),
+        json!("9999-12-31T23:59:59.999999999999+14:00"),
+        json!("0001-01-01T00:00:00-14:00"),
+        json!("é".repeat(500)),
+        json!(true),
+    ];
+    let mut accepted = 0;
+    for event in full_events() {
+        let mut all = Vec::new();
+        fields(&event, "", "", &mut all);
+        for (at, (pointer, _)) in all.iter().enumerate() {
+            // Every third value for each field, another third for its neighbours.
+            for value in odd.iter().skip(at % 3).step_by(3) {
+                let mut changed = event.clone();
+                *changed.pointer_mut(pointer).unwrap() = value.clone();
+                let document = capture(vec![changed]).to_string();
+                let Ok(document) = epcis::read("odd", document.as_bytes(), &Limits::default()) else { continue };
+                accepted += 1;
+                let event = &document.events[0];
+                let read = epcis::Event::from_bytes(&event.to_bytes(), &Limits::default()).unwrap();
+                assert_eq!(read.key(), event.key());
+                assert_eq!(read.mentions(), event.mentions());
+                assert_eq!(read.recorder(), event.recorder());
+                assert_eq!(read.readings(), event.readings());
+                assert_eq!((read.certificates(), read.limits()), (event.certificates(), event.limits()));
+                assert_eq!((read.lot_data(), read.promised()), (event.lot_data(), event.promised()));
+            }
+        }
+    }
+    assert!(accepted > 200, "{accepted}");
+}
