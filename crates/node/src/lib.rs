@@ -1,4 +1,66 @@
-//! node
+//! A node composed of parts: a [`Host`] owns log, engine and signature pool; a [`Chain`] is a handle on one of its chains.
+//!
+//! ```text
+//!   Chain::submit ─▶ ┌───────────── shell (one tokio task a chain) ─────────────┐
+//!   Pending ◀─────── │  Event ─▶ ChainCore::step (pure: mempool, driver, engine) │ ─▶ Effect
+//!                    └───────────────────────────────────────────────────────────┘      │
+//!        Check ─▶ signature pool (all chains, batches)                                   │
+//!        Persist ─▶ log (all chains, one group commit) ─▶ vote guard                     │
+//!        Execute ─▶ Applier: executor on the state before, one engine batch              ▼
+//!        Ordered, Executed, Certified ─▶ Progress ─▶ Pending, Subscription, proofs
+//! ```
+//!
+//! # Example
+//! ```
+//! use ledger_consensus::Solo;
+//! use ledger_contracts::{NATIVE, NativeRuntime, token::Token};
+//! use ledger_core::{ContractId, Genesis, Timestamp, TransactionBuilder};
+//! use ledger_crypto::{MemorySigner, Signer};
+//! use ledger_node::NodeBuilder;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let owner = MemorySigner::from_seed([7; 32]);
+//! let genesis = Genesis::solo("example", owner.public_key(), Timestamp(0));
+//! let host = NodeBuilder::new().folder(&folder)?.runtime(NativeRuntime::new().with(Token)).start().await?;
+//! let chain = host.chain(genesis, Solo::new(owner)).await?;
+//!
+//! let alice = MemorySigner::from_seed([8; 32]);
+//! let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), vec![]).sign(&alice)?;
+//! let mut pending = chain.submit(deploy).await?; // Accepted
+//! let place = pending.ordered().await?.place; // durable
+//! let certified = pending.certified().await?; // provable
+//! assert_eq!(certified.executed.place, place);
+//! assert_eq!(chain.query(ContractId::deployed_by(&pending.id()), "supply", &[])?, [0; 16]);
+//! # drop((chain, pending));
+//! # host.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Contract
+//! - The four answers mean what their types say: [`Accepted`], [`Ordered`], [`Executed`], [`Certified`]. A transaction that
+//!   was ordered is never lost, executed twice, or given another receipt, whatever crashes.
+//! - An answer that can't be known is [`PendingError::Unknown`], never a guess. Submitting the same signed transaction
+//!   again is harmless: it has one place in its lane.
+//! - Every queue is bounded ([`Limits`]); a full one says [`Refusal::Busy`] or makes the client wait.
+//! - [`core`] is pure: the simulator drives the same `step` as this crate's shell.
+//!
+//! # Failure
+//! | what | effect |
+//! |---|---|
+//! | the log or the vote guard can't be written | the chain stops ([`Stop::Log`]); what was ordered is safe; reopen the host |
+//! | execution or the views fail | that chain stops ([`Stop::Apply`]); others go on |
+//! | a finalized header commits to another history than this node's | the chain stops ([`Stop::Diverged`]) and says how to go back |
+//! | a panic in a chain's core or in execution | that chain stops ([`Stop::Panic`]) |
+//! | the folder is in use, of another version, or the log is damaged | the host doesn't start; the error names file and place |
+//! | the views can't be opened | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
+//! | the views stand where the log never was | the chain isn't opened ([`recovery::RecoveryError::ViewsAhead`]) |
+//! | the log was lost or rolled back while the guard stayed | the signer refuses ([`ledger_crypto::VoteError`]) |
+//!
+//! # Features
+//! None.
 #![forbid(unsafe_code)]
 
 pub mod answers;

@@ -71,7 +71,10 @@ pub enum RecoveryError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The views have blocks that the log hasn't.
-    #[error("the views stand at block {views}, the log ends at block {log}")]
+    #[error(
+        "the views stand at block {views}, but the log ends at block {log}: if the log is the right one, remove the \
+         folder `views` and they are replayed from it"
+    )]
     ViewsAhead {
         /// The views' height.
         views: Height,
@@ -79,7 +82,10 @@ pub enum RecoveryError {
         log: Height,
     },
     /// The views' newest block isn't the log's.
-    #[error("the views' block {height} is not the log's")]
+    #[error(
+        "the views' block {height} is not the log's: if the log is the right one, remove the folder `views` and they \
+         are replayed from it"
+    )]
     ViewsDiffer {
         /// The height in question.
         height: Height,

@@ -215,6 +215,9 @@ async fn a_folder_in_use_and_a_chain_in_use_are_refused() {
     assert!(matches!(again.map(|_| ()), Err(HostError::Disk(DiskError::InUse { .. }))));
     let twice = first.chain(genesis(), Solo::new(owner())).await;
     assert!(matches!(twice, Err(HostError::AlreadyOpen { chain: id }) if id == chain.id()));
+    drop(chain);
+    let still = first.open_chain(&genesis().chain()).unwrap();
+    assert_eq!(still.progress().executed, Height(0));
     let stranger = Genesis::solo("other", owner().public_key(), Timestamp(1));
     let wrong = first.chain(stranger, Solo::new(alice())).await;
     assert!(matches!(wrong, Err(HostError::Consensus(_))));

@@ -99,7 +99,7 @@ impl Shell {
                 }
                 count = self.submissions.recv_many(&mut submissions, BATCH) => {
                     if count == 0 {
-                        // Every handle is gone: nothing new can come, but what was accepted is ordered.
+                        // The host and every handle are gone: nothing new can come, but what was accepted is ordered.
                         desk.closing.get_or_insert_with(|| oneshot::channel().0);
                         self.submissions.close();
                         self.step(&mut desk, Event::Close, &mut effects);

@@ -94,6 +94,8 @@ pub enum HostError {
 }
 
 struct Open {
+    /// Keeps the chain running while nobody else holds a handle on it.
+    chain: Chain,
     signals: mpsc::UnboundedSender<Signal>,
     task: JoinHandle<()>,
 }
@@ -154,6 +156,12 @@ impl Host {
     pub fn closed_chains(&self) -> Vec<(Genesis, Height)> {
         let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         logged.values().filter_map(|chain| Some((chain.genesis.clone()?, chain.height()))).collect()
+    }
+
+    /// A handle on a chain that is open.
+    pub fn open_chain(&self, id: &ChainId) -> Option<Chain> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(id).map(|open| open.chain.clone())
     }
 
     /// Opens the chain of `genesis`, or creates it. Blocks that the views lack are replayed first.
@@ -263,9 +271,11 @@ impl Host {
             progress,
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Open { signals, task });
         let shared = Shared { id, genesis, reader, log: self.reader.clone(), executor, progress: watched };
-        Ok(Chain { shared: Arc::new(shared), submissions })
+        let chain = Chain { shared: Arc::new(shared), submissions };
+        let open = Open { chain: chain.clone(), signals, task };
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, open);
+        Ok(chain)
     }
 
     /// Closes the host: chains take nothing new, what was accepted is ordered, executed and certified, the log is
@@ -276,12 +286,12 @@ impl Host {
     pub async fn shutdown(self) -> Result<LogEnd, HostError> {
         let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
         let mut waiting = Vec::new();
-        for chain in open.into_values() {
+        for Open { chain, signals, task } in open.into_values() {
             let (done, closed) = oneshot::channel();
             // A chain whose task has ended is closed already.
-            let _ = chain.signals.send(Signal::Close(done));
-            drop(chain.signals);
-            waiting.push((closed, chain.task));
+            let _ = signals.send(Signal::Close(done));
+            drop((chain, signals));
+            waiting.push((closed, task));
         }
         let mut failed = None;
         for (closed, task) in waiting {

@@ -1,0 +1,154 @@
+//! Damaged files, foreign versions, a full disk, a lost log: each is named, and nothing whose ticket completed is lost.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use ledger_consensus::{Solo, StartError};
+use ledger_contracts::token::Token;
+use ledger_contracts::{NATIVE, NativeRuntime};
+use ledger_core::{Genesis, Timestamp, TransactionBuilder};
+use ledger_crypto::{FileGuard, MemorySigner, Signer, VoteError};
+use ledger_node::{Chain, Host, HostError, NodeBuilder, Pending, Stop};
+use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::log::LogError;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn owner() -> MemorySigner {
+    MemorySigner::from_seed([1; 32])
+}
+
+fn genesis() -> Genesis {
+    Genesis::solo("test", owner().public_key(), Timestamp(1_000))
+}
+
+async fn start(builder: NodeBuilder) -> Result<(Host, Chain), HostError> {
+    let host = builder.runtime(NativeRuntime::new().with(Token)).start().await?;
+    let chain = host.chain(genesis(), Solo::new(owner())).await?;
+    Ok((host, chain))
+}
+
+async fn deploy(chain: &Chain, number: u64) -> Pending {
+    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+    chain.submit(deploy.sequence(0, number).sign(&owner()).unwrap()).await.unwrap()
+}
+
+/// A folder with five certified blocks' worth of transactions.
+async fn filled(folder: &Path) {
+    let (host, chain) = start(NodeBuilder::new().folder(folder).unwrap()).await.unwrap();
+    for number in 0..5 {
+        deploy(&chain, number).await.certified().await.unwrap();
+    }
+    drop(chain);
+    host.shutdown().await.unwrap();
+}
+
+fn segment(folder: &Path) -> PathBuf {
+    let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("log-");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(named).min().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_in_the_log_is_named_with_file_and_offset() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let file = segment(folder.path());
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[700] ^= 4;
+    fs::write(&file, bytes).unwrap();
+    let refused = start(NodeBuilder::new().folder(folder.path()).unwrap()).await;
+    let Err(error) = refused else { panic!("a damaged log was opened") };
+    assert!(error.to_string().contains("log-0000"), "{error}");
+    assert!(matches!(error, HostError::Log(LogError::Damaged { .. }) | HostError::Recovery(_)), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_another_version_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let file = segment(folder.path());
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[8] = 9;
+    fs::write(&file, bytes).unwrap();
+    let refused = start(NodeBuilder::new().folder(folder.path()).unwrap()).await;
+    assert!(matches!(refused, Err(HostError::Log(LogError::UnknownVersion { found: 9, understood: 0, .. }))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_views_are_rebuilt_from_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let mut folders = vec![folder.path().join("views")];
+    while let Some(below) = folders.pop() {
+        for entry in fs::read_dir(below).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::metadata(&path).unwrap().len() < 4_096 {
+                fs::write(path, b"garbage").unwrap();
+            }
+        }
+    }
+    let (host, chain) = start(NodeBuilder::new().folder(folder.path()).unwrap()).await.unwrap();
+    assert!(host.rebuilt_views().is_some());
+    assert_eq!(chain.next_number_of(&owner()).unwrap(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_log_stops_the_signer_whose_guard_stayed() {
+    let keys = tempfile::tempdir().unwrap();
+    let guard = || FileGuard::new(keys.path().join("owner.guard"));
+    for run in 0..2 {
+        let folder = tempfile::tempdir().unwrap();
+        let builder = NodeBuilder::new().folder(folder.path()).unwrap().runtime(NativeRuntime::new().with(Token));
+        let host = builder.start().await.unwrap();
+        let opened = host.chain(genesis(), Solo::new(owner()).guard(guard())).await;
+        match run {
+            0 => {
+                deploy(&opened.unwrap(), 0).await.certified().await.unwrap();
+            }
+            _ => {
+                let Err(HostError::Consensus(StartError::Vote(error))) = opened else { panic!("it was opened") };
+                assert!(matches!(error, VoteError::ForeignLog { .. }), "{error}");
+            }
+        }
+        host.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_the_chain_and_a_restart_has_all_that_was_ordered() {
+    let disk = SimulatedDisk::new(7);
+    let (host, chain) = start(NodeBuilder::new().disk(disk.clone()).memory_engine()).await.unwrap();
+    deploy(&chain, 0).await.certified().await.unwrap();
+    disk.limit_space(Some(disk_bytes(&disk) + 2_000));
+    let (mut ordered, mut stopped) = (0, None);
+    for number in 1..20_000 {
+        let submitted = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), vec![0; 10_000]);
+        match chain.submit(submitted.sequence(0, number).sign(&owner()).unwrap()).await {
+            Ok(mut pending) => match pending.ordered().await {
+                Ok(_) => ordered = number,
+                Err(error) => stopped = Some(error.to_string()),
+            },
+            Err(error) => stopped = Some(error.to_string()),
+        }
+        if stopped.is_some() {
+            break;
+        }
+    }
+    let stopped = stopped.expect("the disk was full before the end");
+    assert!(stopped.contains("disk full"), "{stopped}");
+    assert!(matches!(chain.progress().stopped, Some(Stop::Log(_))));
+    drop(chain);
+    let _ = host.shutdown().await;
+
+    disk.limit_space(None);
+    let (_host, chain) = start(NodeBuilder::new().disk(disk.survivor(0)).memory_engine()).await.unwrap();
+    assert!(chain.next_number_of(&owner()).unwrap() > ordered);
+}
+
+/// How much the simulated disk holds, as far as its files tell.
+fn disk_bytes(disk: &SimulatedDisk) -> u64 {
+    use ledger_storage::disk::Disk;
+    let names = disk.list().unwrap();
+    names.iter().map(|name| disk.open(name).unwrap().len().unwrap()).sum()
+}
