@@ -1,0 +1,216 @@
+//! A host's life: one log, one engine, and the chains on them, opened as a node opens them.
+
+use crate::planted::PlantedBug;
+use crate::settings::{ChainSpec, Settings};
+use ledger_consensus::{EngineFactory, Setup, SharedSigner, Solo, StartError};
+use ledger_core::codec::{self, Bytes};
+use ledger_core::{
+    Block, Call, Checkpoint, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
+    Simulation, StateView, Writes, finality,
+};
+use ledger_crypto::{Digest, LogFacts, MemorySigner, VoteError, VotePosition};
+use ledger_node::core::{Applied, ChainCore, Effect, Event, Start, Stop, Token};
+use ledger_node::recovery::{self, GENESIS_RECORD, LoggedChain};
+use ledger_node::{Applier, DiskGuard};
+use ledger_storage::chain::{ChainConfig, ChainReader, ChainStore};
+use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::engine::{Engine, MemoryEngine};
+use ledger_storage::log::{Log, LogId, Outcome, Record, Ticket};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What a chain's task would find in its channel.
+pub(crate) enum Item {
+    Event(Event),
+    Durable { token: Token, voted: Option<VotePosition>, outcome: Outcome },
+    Stop(Stop),
+}
+
+/// A chain in this life.
+pub(crate) struct LiveChain {
+    pub(crate) core: ChainCore,
+    pub(crate) applier: Applier,
+    pub(crate) reader: ChainReader,
+    pub(crate) signer: Option<SharedSigner>,
+    /// Not carried out yet.
+    pub(crate) effects: VecDeque<Effect>,
+    /// Not taken up yet.
+    pub(crate) inbox: VecDeque<Item>,
+    /// The log's queue is full, and the next effect has to wait for it.
+    pub(crate) blocked: bool,
+    /// What was applied and not yet told to be executed.
+    pub(crate) applied: VecDeque<Applied>,
+    /// The number of the alarm that counts.
+    pub(crate) alarm: u64,
+    /// When the last news of durable records arrive: they arrive in order.
+    pub(crate) last_notice: u64,
+    pub(crate) stopped: Option<Stop>,
+}
+
+/// Records in the log's queue.
+pub(crate) struct Waiting {
+    pub(crate) chain: usize,
+    pub(crate) token: Token,
+    pub(crate) voted: Option<VotePosition>,
+    pub(crate) ticket: Ticket,
+}
+
+pub(crate) struct Host {
+    pub(crate) log: Log,
+    pub(crate) chains: BTreeMap<usize, LiveChain>,
+    pub(crate) waiting: Vec<Waiting>,
+    pub(crate) flushing: bool,
+    /// Chains whose signer refused the log as rolled back.
+    pub(crate) refused: Vec<usize>,
+    /// How many blocks were replayed into the views.
+    pub(crate) replayed: u64,
+}
+
+/// What a host is opened on.
+pub(crate) struct Machine<'a> {
+    pub(crate) disk: &'a SimulatedDisk,
+    pub(crate) engine: &'a MemoryEngine,
+    pub(crate) executor: &'a Arc<dyn Executor>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) planted: Option<PlantedBug>,
+    /// The id of the log, should there be none yet.
+    pub(crate) log_id: [u8; 32],
+}
+
+impl Machine<'_> {
+    /// Opens the log and then all chains, in the order given.
+    pub(crate) fn open(&self, order: &[usize]) -> Result<(Host, BTreeMap<usize, Start>), String> {
+        let log = Log::open_or_create(Arc::new(self.disk.clone()), LogId::new(self.log_id), self.settings.log.clone());
+        let log = log.map_err(said)?;
+        let mut logged = recovery::index(&log.reader()).map_err(said)?;
+        let (chains, refused) = (BTreeMap::new(), Vec::new());
+        let mut host = Host { log, chains, waiting: Vec::new(), flushing: false, refused, replayed: 0 };
+        let mut starts = BTreeMap::new();
+        for &number in order {
+            let Some(spec) = self.settings.chains.get(number) else { continue };
+            let known = logged.remove(&spec.genesis.chain());
+            if let Some(start) = self.open_chain(number, spec, known, &mut host)? {
+                starts.insert(number, start);
+            }
+        }
+        Ok((host, starts))
+    }
+
+    fn open_chain(
+        &self,
+        number: usize,
+        spec: &ChainSpec,
+        known: Option<LoggedChain>,
+        host: &mut Host,
+    ) -> Result<Option<Start>, String> {
+        let genesis = &spec.genesis;
+        genesis.check().map_err(said)?;
+        let logged = match known {
+            Some(logged) => logged,
+            None => create(&mut host.log, genesis)?,
+        };
+        let engine: Arc<dyn Engine> = Arc::new(self.engine.clone());
+        let store = ChainStore::open(engine, genesis, ChainConfig::default()).map_err(said)?;
+        let mut applier = Applier::new(genesis, Arc::clone(self.executor), store);
+        let start = if self.planted == Some(PlantedBug::SkipsReplay) {
+            unreplayed(&applier)?
+        } else {
+            let finality = finality::of(genesis).map_err(said)?;
+            let replayed = &mut host.replayed;
+            let reader = host.log.reader();
+            recovery::replay(&mut applier, &*finality, genesis, &reader, &logged, &mut |_| *replayed += 1)
+                .map_err(said)?
+        };
+        let factory = Box::new(Solo::new(MemorySigner::from_seed(spec.owner)));
+        let last = factory.vote_position(start.checkpoint.header.height);
+        let facts = LogFacts { id: Digest::new(*host.log.id().as_bytes()), last };
+        let chain = genesis.chain();
+        let guard = Box::new(DiskGuard::new(Arc::new(self.disk.clone()), format!("guard-{chain}")));
+        let started = match factory.start(Setup { genesis, chain, log: facts, guard }) {
+            Ok(started) => started,
+            Err(StartError::Vote(VoteError::StaleLog { .. })) => {
+                host.refused.push(number);
+                return Ok(None);
+            }
+            Err(error) => return Err(said(error)),
+        };
+        let core = ChainCore::new(chain, genesis.rules.clone(), started.engine, self.settings.core.clone());
+        let live = LiveChain {
+            core,
+            reader: applier.reader(),
+            applier,
+            signer: started.signer,
+            effects: VecDeque::new(),
+            inbox: VecDeque::new(),
+            blocked: false,
+            applied: VecDeque::new(),
+            alarm: 0,
+            last_notice: 0,
+            stopped: None,
+        };
+        host.chains.insert(number, live);
+        Ok(Some(start))
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn create(log: &mut Log, genesis: &Genesis) -> Result<LoggedChain, String> {
+    let record = Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
+    let ticket = log.submit(vec![record]).map_err(said)?;
+    log.flush().map_err(said)?;
+    match ticket.outcome() {
+        Some(Ok(_)) => {
+            let mut logged = LoggedChain::default();
+            logged.genesis = Some(genesis.clone());
+            Ok(logged)
+        }
+        Some(Err(error)) => Err(said(error)),
+        None => Err("a flush left a ticket open".to_owned()),
+    }
+}
+
+/// What a shell would start from that takes the views for the truth.
+fn unreplayed(applier: &Applier) -> Result<Start, String> {
+    let head = applier.store().head();
+    let certificate = applier.reader().certificate(head.header.height).map_err(said)?;
+    let certificate = Bytes::from(certificate.into_vec());
+    Ok(Start { checkpoint: Checkpoint { header: head.header.clone(), certificate }, history: head.history, owed: None })
+}
+
+/// An executor that loses the last write of every block.
+pub(crate) struct Forgetful(pub(crate) Arc<dyn Executor>);
+
+impl Executor for Forgetful {
+    fn execute(
+        &self,
+        block: &Block,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Execution, ExecutionError> {
+        let mut execution = self.0.execute(block, context, state)?;
+        let kept = execution.writes.len().saturating_sub(1);
+        execution.writes = Writes::new(execution.writes.iter().take(kept).cloned().collect());
+        Ok(execution)
+    }
+
+    fn simulate(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
+        self.0.simulate(call, context, state)
+    }
+
+    fn admit(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Result<u64, Rejection>, ExecutionError> {
+        self.0.admit(transaction, context, state)
+    }
+}

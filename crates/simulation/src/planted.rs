@@ -1,0 +1,30 @@
+//! Bugs that tests put into the world's shell, to see whether the laws would catch such a one in a real shell.
+
+/// A wrong way of carrying out a core's effects. None is ever there unless a scenario plants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlantedBug {
+    /// Records are reported durable when they were handed to the log, before it has synced them.
+    AcknowledgesUnsynced,
+    /// The certificate is kept back from the log.
+    LogsNoCertificate,
+    /// The vote guard isn't moved when a vote is durable.
+    LeavesTheGuard,
+    /// Signatures aren't checked.
+    ChecksNoSignature,
+    /// Restart takes the views as they are and doesn't replay the log.
+    SkipsReplay,
+    /// Execution loses the last write of every block.
+    LosesAWrite,
+}
+
+impl PlantedBug {
+    /// All of them.
+    pub const ALL: [PlantedBug; 6] = [
+        PlantedBug::AcknowledgesUnsynced,
+        PlantedBug::LogsNoCertificate,
+        PlantedBug::LeavesTheGuard,
+        PlantedBug::ChecksNoSignature,
+        PlantedBug::SkipsReplay,
+        PlantedBug::LosesAWrite,
+    ];
+}

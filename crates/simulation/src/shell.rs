@@ -1,0 +1,301 @@
+//! Feeding events into cores and carrying out their effects, as a node's shell does, but in one thread and on one
+//! simulated clock.
+
+use crate::host::{Item, LiveChain, Waiting};
+use crate::keys;
+use crate::planted::PlantedBug;
+use crate::report::Violation;
+use crate::schedule::{Happening, Verdict};
+use crate::world::World;
+use ledger_consensus::{Record, RecordKind};
+use ledger_core::{Block, SignedTransaction, TransactionId};
+use ledger_crypto::VotePosition;
+use ledger_node::Applier;
+use ledger_node::core::{CheckFailure, Effect, Event, Execute, Stop, Token};
+use ledger_storage::log::{self, LogError, LogPosition};
+use std::sync::{Arc, PoisonError};
+
+impl World<'_> {
+    pub(crate) fn live(&mut self, chain: usize) -> Option<&mut LiveChain> {
+        self.host.as_mut()?.chains.get_mut(&chain)
+    }
+
+    /// Puts something into a chain's channel, and lets the chain go on as far as it can.
+    pub(crate) fn deliver(&mut self, chain: usize, item: Item) -> Result<(), Violation> {
+        let Some(live) = self.live(chain) else { return Ok(()) };
+        live.inbox.push_back(item);
+        self.pump(chain)
+    }
+
+    pub(crate) fn pump(&mut self, chain: usize) -> Result<(), Violation> {
+        while !self.crashed() {
+            let Some(live) = self.live(chain) else { return Ok(()) };
+            if live.blocked {
+                return Ok(());
+            }
+            if let Some(effect) = live.effects.pop_front() {
+                self.carry_out(chain, effect)?;
+            } else if let Some(item) = live.inbox.pop_front() {
+                self.take_up(chain, item);
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_up(&mut self, chain: usize, item: Item) {
+        match item {
+            Item::Event(event) => self.step(chain, event),
+            Item::Durable { token, voted, outcome } => {
+                let moved = outcome.map_err(|error| error.to_string()).and_then(|positions| {
+                    self.advance_guard(chain, voted)?;
+                    Ok(positions)
+                });
+                match moved {
+                    Ok(positions) => self.step(chain, Event::Persisted { token, positions }),
+                    Err(reason) => self.stop(chain, Stop::Log(reason)),
+                }
+            }
+            Item::Stop(stop) => self.stop(chain, stop),
+        }
+    }
+
+    fn step(&mut self, chain: usize, event: Event) {
+        let (micros, now) = (self.now, self.timestamp());
+        self.trace.event(micros, chain, &event);
+        if let Event::Applied(applied) = &event
+            && let Some(live) = self.live(chain)
+        {
+            live.applied.push_back(applied.clone());
+        }
+        let mut effects = Vec::new();
+        let Some(live) = self.live(chain) else { return };
+        live.core.step(now, event, &mut effects);
+        live.effects.extend(effects);
+    }
+
+    fn stop(&mut self, chain: usize, stop: Stop) {
+        let mut effects = Vec::new();
+        let Some(live) = self.live(chain) else { return };
+        live.core.stop(stop, &mut effects);
+        live.effects.extend(effects);
+    }
+
+    /// The log has the vote: the guard moves before anything of it leaves.
+    fn advance_guard(&mut self, chain: usize, voted: Option<VotePosition>) -> Result<(), String> {
+        if self.planted() == Some(PlantedBug::LeavesTheGuard) {
+            return Ok(());
+        }
+        let signer = self.live(chain).and_then(|live| live.signer.clone());
+        match (voted, signer) {
+            (Some(position), Some(signer)) => {
+                let mut signer = signer.lock().unwrap_or_else(PoisonError::into_inner);
+                signer.advance(position).map_err(|error| chained(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn carry_out(&mut self, chain: usize, effect: Effect) -> Result<(), Violation> {
+        let now = self.now;
+        self.trace.effect(now, chain, &effect);
+        match effect {
+            Effect::Check { id, transaction } => self.begin_check(chain, id, transaction),
+            Effect::Persist { token, records, voted } => self.persist(chain, token, records, voted),
+            Effect::Execute(execute) => {
+                let at = self.after(self.settings.delays.execute);
+                self.schedule.at(at, Happening::Apply { chain, execute });
+            }
+            Effect::Answer { ask, answer, .. } => {
+                if let Some((clients, oracle, counters)) = self.outside(chain) {
+                    clients.answered(ask, answer, oracle, counters)?;
+                }
+            }
+            Effect::Drop { id, .. } => {
+                if let Some((clients, oracle, counters)) = self.outside(chain) {
+                    clients.dropped(&id, oracle, counters)?;
+                }
+            }
+            Effect::Ordered { block, .. } => {
+                self.counters.add("block: ordered");
+                self.counters.add_many("transaction: ordered", block.transactions.len() as u64);
+                if let Some(oracle) = self.oracles.get_mut(chain) {
+                    oracle.ordered(&block)?;
+                }
+                if let Some(ordered) = self.ordered.get_mut(chain) {
+                    ordered.push_back(block);
+                }
+            }
+            Effect::Executed { .. } => self.executed(chain)?,
+            Effect::Certified(checkpoint) => {
+                self.counters.add("checkpoint: certified");
+                let reader = self.live(chain).map(|live| live.reader.clone());
+                if let (Some(reader), Some(oracle)) = (reader, self.oracles.get_mut(chain)) {
+                    oracle.certified(&checkpoint, &reader)?;
+                }
+            }
+            Effect::Wake(at) => {
+                let micros = self.micros_of(at);
+                if let Some(live) = self.live(chain) {
+                    live.alarm += 1;
+                    let request = live.alarm;
+                    self.schedule.at(micros, Happening::Wake { chain, request });
+                }
+            }
+            Effect::Stop(stop) => {
+                self.counters.add("chain: stopped");
+                if let Some(live) = self.live(chain) {
+                    live.stopped = Some(stop);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn executed(&mut self, chain: usize) -> Result<(), Violation> {
+        let applied = self.live(chain).and_then(|live| live.applied.pop_front());
+        let block = self.ordered.get_mut(chain).and_then(std::collections::VecDeque::pop_front);
+        if let (Some(applied), Some(block), Some((clients, oracle, _))) = (applied, block, self.outside(chain)) {
+            oracle.executed(&applied.outcome, &applied.results)?;
+            clients.executed(&block.transactions, &applied.results);
+        }
+        Ok(())
+    }
+
+    /// Half of the checks read the state as it is when they begin, half when they end.
+    fn begin_check(&mut self, chain: usize, id: TransactionId, transaction: Arc<SignedTransaction>) {
+        let early = self.random.chance(50);
+        let verdict = early.then(|| self.check(chain, &id, &transaction)).flatten();
+        let at = self.after(self.settings.delays.check);
+        self.schedule.at(at, Happening::Checked { chain, id, transaction, verdict });
+    }
+
+    pub(crate) fn check(
+        &mut self,
+        chain: usize,
+        id: &TransactionId,
+        transaction: &SignedTransaction,
+    ) -> Option<Verdict> {
+        if self.planted() != Some(PlantedBug::ChecksNoSignature)
+            && let Err(error) = keys::check(transaction, id, self.settings.mocked)
+        {
+            return Some(Err(error.into()));
+        }
+        let executor = Arc::clone(&self.executor);
+        let rules = &self.settings.chains.get(chain)?.genesis.rules;
+        let reader = self.host.as_ref()?.chains.get(&chain)?.reader.clone();
+        let head = Block { header: reader.head().header.clone(), transactions: Vec::new().into() };
+        let context = Applier::context(head.header.chain, rules, &head);
+        let unread = |error: &dyn std::fmt::Display| Some(Err(CheckFailure::State(error.to_string())));
+        let state = match reader.state() {
+            Ok(state) => state,
+            Err(error) => return unread(&error),
+        };
+        match executor.admit(transaction, &context, &state) {
+            Ok(Ok(next)) => Some(Ok(next)),
+            Ok(Err(rejection)) => Some(Err(rejection.into())),
+            Err(error) => unread(&error),
+        }
+    }
+
+    fn persist(&mut self, chain: usize, token: Token, mut records: Vec<Record>, voted: Option<VotePosition>) {
+        let planted = self.planted();
+        if planted == Some(PlantedBug::LogsNoCertificate) {
+            records.retain(|record| record.kind != RecordKind::Certificate);
+        }
+        let Some(name) = self.settings.chains.get(chain).map(|spec| spec.genesis.chain().0) else { return };
+        let to_log = |record: &Record| {
+            let kind = match record.kind {
+                RecordKind::Payload => log::RecordKind::PAYLOAD,
+                RecordKind::Certificate => log::RecordKind::CERTIFICATE,
+            };
+            log::Record { chain: name, kind, height: record.height.0, bytes: record.bytes.to_vec() }
+        };
+        let Some(host) = self.host.as_mut() else { return };
+        match host.log.submit(records.iter().map(to_log).collect()) {
+            Ok(ticket) => host.waiting.push(Waiting { chain, token, voted, ticket }),
+            Err(LogError::Busy { .. }) => {
+                self.counters.add("log: queue full");
+                if let Some(live) = self.live(chain) {
+                    live.effects.push_front(Effect::Persist { token, records, voted });
+                    live.blocked = true;
+                }
+                return;
+            }
+            Err(error) => return self.stop(chain, Stop::Log(error.to_string())),
+        }
+        if !host.flushing {
+            host.flushing = true;
+            let at = self.after(self.settings.delays.flush);
+            self.schedule.at(at, Happening::Flush);
+        }
+        if planted == Some(PlantedBug::AcknowledgesUnsynced) {
+            let positions: Arc<[LogPosition]> = records.iter().map(|_| LogPosition::START).collect();
+            let at = self.now;
+            self.schedule.at(at, Happening::Durable { chain, token, voted, outcome: Ok(positions) });
+        }
+    }
+
+    /// The log makes durable what waits, of all chains at once.
+    pub(crate) fn flush(&mut self) -> Result<(), Violation> {
+        let Some(host) = self.host.as_mut() else { return Ok(()) };
+        host.flushing = false;
+        // An error is in every ticket.
+        let _ = host.log.flush();
+        if self.crashed() {
+            return Ok(());
+        }
+        let Some(host) = self.host.as_mut() else { return Ok(()) };
+        let waiting = std::mem::take(&mut host.waiting);
+        if waiting.iter().any(|first| first.chain != waiting.first().map_or(0, |other| other.chain)) {
+            self.counters.add("log: one sync for several chains");
+        }
+        for Waiting { chain, token, voted, ticket } in waiting {
+            let Some(outcome) = ticket.outcome() else {
+                return Err(Violation::new("a flush ends every wait", format!("chain {chain}, token {}", token.0)));
+            };
+            let at = self.after(self.settings.delays.notice);
+            let Some(live) = self.live(chain) else { continue };
+            live.last_notice = live.last_notice.max(at);
+            let at = live.last_notice;
+            if self.planted() != Some(PlantedBug::AcknowledgesUnsynced) {
+                self.schedule.at(at, Happening::Durable { chain, token, voted, outcome });
+            }
+        }
+        let seal = self.now + SEAL_AFTER;
+        self.schedule.at(seal, Happening::Seal);
+        let chains: Vec<usize> = self.host.iter().flat_map(|host| host.chains.keys().copied()).collect();
+        for chain in chains {
+            if let Some(live) = self.live(chain) {
+                live.blocked = false;
+            }
+            self.pump(chain)?;
+        }
+        Ok(())
+    }
+
+    /// A block's outcome is computed and stored; the core hears of it later.
+    pub(crate) fn apply(&mut self, chain: usize, execute: &Execute) -> Result<(), Violation> {
+        let Some(live) = self.live(chain) else { return Ok(()) };
+        let height = execute.block.header.height;
+        match live.applier.apply(execute) {
+            Ok(applied) => {
+                let at = self.after(self.settings.delays.notice);
+                self.schedule.at(at, Happening::Applied { chain, applied });
+                Ok(())
+            }
+            Err(error) => self.deliver(chain, Item::Stop(Stop::Apply { height, reason: error.to_string() })),
+        }
+    }
+}
+
+/// An idle log is sealed after so many µs.
+const SEAL_AFTER: u64 = 1_000_000;
+
+fn chained(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chained(source)),
+        None => error.to_string(),
+    }
+}

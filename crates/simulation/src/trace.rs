@@ -1,0 +1,124 @@
+//! A run's fingerprint: the hash of all that cores were told and of all that they asked for, in order.
+
+use ledger_core::ChainId;
+use ledger_crypto::{Digest, Domain, Hasher};
+use ledger_node::core::{Effect, Event};
+
+const TRACE: Domain = Domain::new("ledgerkit.sim.trace");
+
+/// Hashes events and effects as they happen, and writes them down if asked to.
+pub(crate) struct Trace {
+    hasher: Hasher,
+    entries: u64,
+    /// Whether each entry is printed as it happens.
+    print: bool,
+}
+
+impl Trace {
+    pub(crate) fn new(print: bool) -> Self {
+        Trace { hasher: Hasher::new(TRACE), entries: 0, print }
+    }
+
+    /// Something that happened to the world: a crash, a restart, a planned fault.
+    pub(crate) fn note(&mut self, now: u64, what: &str) {
+        self.entry(now, 0, what.as_bytes(), &[]);
+        if self.print {
+            println!("{now:>10} us  {what}");
+        }
+    }
+
+    pub(crate) fn event(&mut self, now: u64, chain: usize, event: &Event) {
+        let words = describe_event(event);
+        self.entry(now, chain as u64 + 1, b"event", &[words.as_bytes()]);
+        self.print(now, chain, "<-", &words);
+    }
+
+    pub(crate) fn effect(&mut self, now: u64, chain: usize, effect: &Effect) {
+        let words = describe_effect(effect);
+        let mut parts: Vec<&[u8]> = vec![words.as_bytes()];
+        if let Effect::Persist { records, .. } = effect {
+            parts.extend(records.iter().map(|record| &*record.bytes));
+        }
+        self.entry(now, chain as u64 + 1, b"effect", &parts);
+        self.print(now, chain, "->", &words);
+    }
+
+    fn print(&self, now: u64, chain: usize, arrow: &str, words: &str) {
+        if self.print {
+            println!("{now:>10} us  chain {chain} {arrow} {words}");
+        }
+    }
+
+    fn entry(&mut self, now: u64, source: u64, kind: &[u8], parts: &[&[u8]]) {
+        self.entries += 1;
+        self.hasher.update(&now.to_le_bytes()).update(&source.to_le_bytes());
+        for part in [kind].iter().chain(parts) {
+            self.hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub(crate) fn hash(&self) -> Digest {
+        self.hasher.finalize()
+    }
+}
+
+/// The hash of the chains' ids names the world in a trace.
+pub(crate) fn world_of(chains: impl Iterator<Item = ChainId>) -> String {
+    chains.map(|chain| chain.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn describe_event(event: &Event) -> String {
+    match event {
+        Event::Start(start) => {
+            let header = &start.checkpoint.header;
+            format!("start at {} {} owed {:?}", header.height, header.digest(), start.owed)
+        }
+        Event::Submit { ask, transaction } => format!("submit {} {}", ask.0, transaction.id()),
+        Event::Checked { id, verdict } => match verdict {
+            Ok(next) => format!("checked {id}: next {next}"),
+            Err(failure) => format!("checked {id}: {failure}"),
+        },
+        Event::Persisted { token, positions } => {
+            let places: Vec<String> = positions.iter().map(ToString::to_string).collect();
+            format!("persisted {} at {}", token.0, places.join(", "))
+        }
+        Event::Applied(applied) => {
+            let outcome = &applied.outcome;
+            format!("applied {} {} history {}", outcome.height, outcome.digest(), applied.history.root)
+        }
+        Event::Wake => "wake".to_owned(),
+        Event::Close => "close".to_owned(),
+    }
+}
+
+fn describe_effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Check { id, .. } => format!("check {id}"),
+        Effect::Persist { token, records, voted } => {
+            let voted = voted.map_or_else(String::new, |position| format!(", vote at {position}"));
+            format!("persist {}: {} records{voted}", token.0, records.len())
+        }
+        Effect::Execute(execute) => {
+            format!("execute {} {} at {}", execute.block.header.height, execute.block.digest(), execute.position)
+        }
+        Effect::Answer { ask, id, answer } => match answer {
+            Ok(()) => format!("answer {} {id}: accepted", ask.0),
+            Err(error) => format!("answer {} {id}: {error}", ask.0),
+        },
+        Effect::Drop { id, reason } => format!("drop {id}: {reason}"),
+        Effect::Ordered { block, .. } => {
+            format!("ordered {} {} ({} transactions)", block.header.height, block.digest(), block.transactions.len())
+        }
+        Effect::Executed { height } => format!("executed {height}"),
+        Effect::Certified(checkpoint) => {
+            let header = &checkpoint.header;
+            format!("certified {} by {} {}", header.history.size, header.height, header.digest())
+        }
+        Effect::Wake(at) => format!("wake at {at}"),
+        Effect::Stop(stop) => format!("stop: {stop}"),
+    }
+}
