@@ -425,3 +425,17 @@ proptest! {
         agreed(&cases);
     }
 }
+
+#[test]
+fn a_weak_key_is_known_by_its_bytes_alone() {
+    for bytes in small_order_encodings().into_iter().chain(non_canonical_encodings()) {
+        assert!(PublicKey::new(bytes).check_not_weak().is_err(), "{bytes:02x?}");
+    }
+    // What it lets through is decodable and canonical, of large order, or under no signature valid.
+    for number in 0..2_000u64 {
+        let point = ED25519_BASEPOINT_POINT * Scalar::from(number + 1) + EIGHT_TORSION[(number % 8) as usize];
+        let key = PublicKey::new(point.compress().0);
+        assert!(key.check_not_weak().is_ok());
+        assert_eq!(key.check_strong().is_ok(), number % 8 == 0);
+    }
+}

@@ -295,7 +295,8 @@ impl Rules {
         Ok(())
     }
 
-    /// Checks what a transaction's bytes and these rules decide: form, body, size, fuel limit. Not the signature.
+    /// Checks what a transaction's bytes and these rules decide: form, body, size, fuel limit, the key's quality. Not the
+    /// signature.
     ///
     /// # Errors
     /// [`TransactionError`] names what is wrong.
@@ -313,6 +314,7 @@ impl Rules {
         if found > limit {
             return Err(TransactionError::FuelLimit { found, limit });
         }
+        transaction.witness.check_key()?;
         transaction.check_form(chain)
     }
 }

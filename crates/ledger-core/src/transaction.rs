@@ -338,14 +338,15 @@ impl Witness {
         Check { key, domain: domains::SIGN_TRANSACTION, message: id.0.as_bytes(), signature }
     }
 
-    /// Refuses keys that are no identity: those of small or mixed order, and non-canonical encodings.
-    /// [`Witness::verify`] accepts them, as ZIP-215 demands, so whoever admits a transaction calls this too.
+    /// Refuses keys that are no identity: those of small order, under which anyone can sign, and non-canonical
+    /// encodings. [`Witness::verify`] accepts them, as ZIP-215 demands, so whoever admits a transaction calls this too;
+    /// [`Rules::check`](crate::Rules::check) does.
     ///
     /// # Errors
     /// [`TransactionError::Key`].
     pub fn check_key(&self) -> Result<(), TransactionError> {
         let key = *self.key();
-        key.check_strong().map_err(|error| TransactionError::Key { key, error })
+        key.check_not_weak().map_err(|error| TransactionError::Key { key, error })
     }
 
     /// Verifies the signature over transaction `id` with the verdict that a batch gives; the key's quality is
