@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-const WIDTH: usize = 40;
+const WIDTH: usize = 30;
 const BETWEEN: Duration = Duration::from_millis(80);
 
 /// How much of the documents was loaded, drawn on standard error.
