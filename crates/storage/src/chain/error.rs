@@ -115,6 +115,19 @@ pub enum StoreError {
     Stopped,
 }
 
+impl StoreError {
+    /// Whether the way out is to delete the views and build them again from the log.
+    #[must_use]
+    pub fn wants_rebuild(&self) -> bool {
+        match self {
+            StoreError::Engine(error) => error.wants_rebuild(),
+            StoreError::State(error) => matches!(error, StateError::Damaged { .. }),
+            StoreError::Format { .. } | StoreError::Damaged { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<ReadError<StoreError>> for StoreError {
     fn from(error: ReadError<StoreError>) -> Self {
         match error {

@@ -31,6 +31,12 @@ impl Batch {
         self.operations.push((key, None));
     }
 
+    /// Adds the operations of `later` behind these.
+    pub fn append(&mut self, mut later: Self) {
+        self.bytes += later.bytes;
+        self.operations.append(&mut later.operations);
+    }
+
     /// How many operations there are, replaced ones included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -68,6 +68,14 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// Whether the way out is to delete the engine's folder and fill it again from the log.
+    #[must_use]
+    pub fn wants_rebuild(&self) -> bool {
+        matches!(self, EngineError::Damaged { .. } | EngineError::Version { .. })
+    }
+}
+
 impl From<EngineError> for StateError {
     fn from(error: EngineError) -> Self {
         match error {

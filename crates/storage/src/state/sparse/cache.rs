@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::page::{Entry, Page};
+use super::bucket::Bucket;
+use super::page::Page;
 use super::prefix::Prefix;
 
 /// What lies at a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Node {
     Page(Box<Page>),
-    /// Sorted by place.
-    Bucket(Vec<Entry>),
+    Bucket(Bucket),
 }
 
 impl Node {
@@ -19,7 +19,7 @@ impl Node {
         OVERHEAD
             + match self {
                 Node::Page(_) => size_of::<Page>(),
-                Node::Bucket(entries) => size_of_val(entries.as_slice()),
+                Node::Bucket(bucket) => bucket.bytes(),
             }
     }
 }

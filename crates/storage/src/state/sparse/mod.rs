@@ -3,14 +3,15 @@
 //! ```text
 //!   root slot ─▶ page: 16 slots, one for each next 4 bits of the path
 //!                  ├─ empty
-//!                  ├─ bucket: 1 to 16 keys, which are a run of the values' table; hashed when it changes
+//!                  ├─ bucket: 1 to 64 keys, which are a run of the values' table; hashed when it changes
 //!                  └─ page …
 //! ```
 //! A slot holds its subtree's digest and how many keys it has, so a page is hashed without reading what lies below. An
 //! update of a block reads the pages and buckets on the way to the changed keys, each once, and writes the pages. A
-//! bucket that grows over 16 keys becomes a page; a page whose buckets shrink to 8 keys together becomes a bucket. Where
+//! bucket that grows over 64 keys becomes a page; a page whose buckets shrink to 32 keys together becomes a bucket. Where
 //! pages begin has no part in the root, which [`tree`](ledger_core::state::tree) defines.
 
+mod bucket;
 mod cache;
 mod page;
 mod prefix;
@@ -34,11 +35,11 @@ use super::tables;
 use crate::engine::{Batch, Snapshot, Space};
 
 /// A bucket with more keys becomes a page.
-const MAX_BUCKET: usize = 16;
+const MAX_BUCKET: usize = 64;
 
 /// A page without pages below and with at most so many keys becomes a bucket. Less than [`MAX_BUCKET`], so that a key
 /// that comes and goes doesn't turn one into the other each time.
-const MERGE_BELOW: usize = 8;
+const MERGE_BELOW: usize = 32;
 
 /// Settings of a [`SparseMerkle`] tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,10 +32,9 @@ pub(super) enum Kind {
 impl Slot {
     pub(super) const EMPTY: Self = Self { count: 0, digest: tree::EMPTY };
 
-    pub(super) fn bucket(entries: &[Entry], prefix: &Prefix) -> Self {
+    pub(super) fn bucket(count: usize, digest: Digest) -> Self {
         // Larger buckets aren't made; were one made, its count would be noticed as damage when it is read.
-        let count = u8::try_from(entries.len()).unwrap_or(MANY - 1);
-        Self { count, digest: bucket_digest(entries, prefix.depth()) }
+        Self { count: u8::try_from(count).unwrap_or(MANY - 1), digest }
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -68,27 +67,6 @@ pub(super) fn fold(slots: &[Slot]) -> Slot {
         several => {
             let (left, right) = several.split_at(several.len() / 2);
             Slot::join(fold(left), fold(right))
-        }
-    }
-}
-
-/// A key of a bucket: its place and its leaf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) place: Digest,
-    pub(super) leaf: Digest,
-}
-
-/// The digest of the subtree at `depth` over `entries`, sorted by place.
-pub(super) fn bucket_digest(entries: &[Entry], depth: usize) -> Digest {
-    match entries {
-        [] => tree::EMPTY,
-        [entry] => entry.leaf,
-        _ if depth >= tree::MAX_DEPTH => tree::EMPTY,
-        several => {
-            let middle = several.partition_point(|entry| !tree::turns_right(&entry.place, depth));
-            let (left, right) = several.split_at(middle);
-            tree::node(&bucket_digest(left, depth + 1), &bucket_digest(right, depth + 1))
         }
     }
 }

@@ -10,6 +10,7 @@ use ledger_crypto::Digest;
 use super::super::commitment::StateProver;
 use super::super::damage::damaged;
 use super::super::{tables, values};
+use super::bucket::{self, Entry};
 use super::page::{Kind, Page, RootRecord, Slot, fold};
 use super::prefix::Prefix;
 use super::window::{Undo, Window};
@@ -164,9 +165,8 @@ impl PastTree<'_> {
 }
 
 fn bucket_digest(entries: &[(Digest, Digest)], depth: usize) -> Digest {
-    let leaf =
-        |(place, content): &(Digest, Digest)| super::page::Entry { place: *place, leaf: tree::leaf(place, content) };
-    super::page::bucket_digest(&entries.iter().map(leaf).collect::<Vec<_>>(), depth)
+    let leaf = |(place, content): &(Digest, Digest)| Entry { place: *place, leaf: tree::leaf(place, content) };
+    bucket::digest_of(&entries.iter().map(leaf).collect::<Vec<_>>(), depth)
 }
 
 /// Walks the four levels of a page towards `nibble`. Gives the slot where it goes on: the one of `nibble`, or of a lone

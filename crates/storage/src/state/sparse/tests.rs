@@ -32,7 +32,7 @@ type Block = Vec<(Digest, Option<u8>)>;
 
 fn blocks() -> impl Strategy<Value = Vec<Block>> {
     let write = (place(), prop::option::weighted(0.6, any::<u8>()));
-    prop::collection::vec(prop::collection::vec(write, 0..40), 1..12)
+    prop::collection::vec(prop::collection::vec(write, 0..150), 1..12)
 }
 
 fn config(cache_bytes: usize) -> SparseMerkleConfig {
@@ -144,7 +144,7 @@ proptest! {
             newest = height;
         }
         let snapshot = engine.snapshot();
-        let mut places: Vec<Digest> = blocks.iter().flatten().map(|(place, _)| *place).step_by(7).collect();
+        let mut places: Vec<Digest> = blocks.iter().flatten().map(|(place, _)| *place).step_by(23).collect();
         places.push(Digest::new([0x55; 32]));
         let prover = SparseProver::new(SPACE, Arc::clone(&commitment.window));
         for (at, then) in (0..).zip(&past) {

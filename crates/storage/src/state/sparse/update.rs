@@ -7,8 +7,9 @@ use ledger_crypto::Digest;
 use super::super::commitment::Change;
 use super::super::damage::damaged;
 use super::super::tables;
+use super::bucket::{Bucket, Entry};
 use super::cache::{Cache, Node};
-use super::page::{Entry, Kind, Page, Slot};
+use super::page::{Kind, Page, Slot};
 use super::prefix::Prefix;
 use super::window::Undo;
 use super::{MAX_BUCKET, MERGE_BELOW};
@@ -47,24 +48,20 @@ impl Tree<'_> {
         match slot.kind() {
             Kind::Empty => out.extend(places.iter().map(|_| None)),
             Kind::Bucket(count) => {
-                let found = |entries: &[Entry], place: &Digest| {
-                    let index = entries.binary_search_by_key(place, |entry| entry.place).ok()?;
-                    entries.get(index).map(|entry| entry.leaf)
-                };
-                if let Some(Node::Bucket(entries)) = self.cache.get(&prefix) {
-                    out.extend(places.iter().map(|place| found(entries, place)));
+                if let Some(Node::Bucket(bucket)) = self.cache.get(&prefix) {
+                    out.extend(places.iter().map(|place| bucket.leaf(place)));
                     return Ok(());
                 }
-                let entries = self.read_bucket(&prefix, count)?;
-                out.extend(places.iter().map(|place| found(&entries, place)));
-                self.cache.insert(prefix, Node::Bucket(entries));
+                let bucket = self.read_bucket(&prefix, count)?;
+                out.extend(places.iter().map(|place| bucket.leaf(place)));
+                self.cache.insert(prefix, Node::Bucket(bucket));
             }
             Kind::Page => {
                 let page = match self.cache.get(&prefix) {
-                    Some(Node::Page(page)) => page.clone(),
+                    Some(Node::Page(page)) => Page::clone(page),
                     _ => {
-                        let page = Box::new(Page::read(self.space, self.reader, &prefix)?);
-                        self.cache.insert(prefix, Node::Page(page.clone()));
+                        let page = Page::read(self.space, self.reader, &prefix)?;
+                        self.cache.insert(prefix, Node::Page(Box::new(page.clone())));
                         page
                     }
                 };
@@ -101,10 +98,13 @@ impl Tree<'_> {
         output: &mut Output<'_>,
     ) -> Result<Slot, StateError> {
         match slot.kind() {
-            Kind::Empty => Ok(self.build(prefix, merge(&[], changes), output)),
+            Kind::Empty => {
+                let bucket = Bucket::new(&prefix, Vec::new()).change(&prefix, changes);
+                Ok(self.build(prefix, bucket, output))
+            }
             Kind::Bucket(count) => {
-                let entries = self.take_bucket(&prefix, count)?;
-                Ok(self.build(prefix, merge(&entries, changes), output))
+                let bucket = self.take_bucket(&prefix, count)?.change(&prefix, changes);
+                Ok(self.build(prefix, bucket, output))
             }
             Kind::Page => self.change_page(prefix, changes, output),
         }
@@ -115,7 +115,6 @@ impl Tree<'_> {
             Some(Node::Page(page)) => page,
             _ => Box::new(Page::read(self.space, self.reader, &prefix)?),
         };
-        let before = page.clone();
         for group in changes.chunk_by(|a, b| prefix.next(&a.place) == prefix.next(&b.place)) {
             let nibble = group.first().map_or(0, |change| prefix.next(&change.place));
             let (child, slot) = (prefix.child(nibble), page.get(nibble));
@@ -123,46 +122,42 @@ impl Tree<'_> {
             page.set(nibble, self.change(slot, child, group, output)?);
         }
         if page.keys().is_some_and(|keys| keys <= MERGE_BELOW) {
-            return self.collapse(prefix, &page, &before, output);
+            return self.collapse(prefix, &page, output);
         }
         Ok(self.store(prefix, page, output))
     }
 
     /// Turns a page into a bucket.
-    fn collapse(
-        &mut self,
-        prefix: Prefix,
-        page: &Page,
-        before: &Page,
-        output: &mut Output<'_>,
-    ) -> Result<Slot, StateError> {
-        for (nibble, slot) in (0..16).zip(before.slots()) {
+    fn collapse(&mut self, prefix: Prefix, page: &Page, output: &mut Output<'_>) -> Result<Slot, StateError> {
+        // Those that the block changed were noted before, and what is noted first counts.
+        for (nibble, slot) in (0..16).zip(page.slots()) {
             output.undo.note(prefix.child(nibble), *slot);
         }
         let mut entries = Vec::with_capacity(MERGE_BELOW);
         for (nibble, slot) in page.filled() {
             if let Kind::Bucket(count) = slot.kind() {
-                entries.extend(self.take_bucket(&prefix.child(nibble), count)?);
+                entries.append(&mut self.take_bucket(&prefix.child(nibble), count)?.into_entries());
             }
         }
         output.batch.delete(prefix.with_bytes(|parts| tables::page_key(self.space, parts)));
-        Ok(self.build(prefix, entries, output))
+        Ok(self.build(prefix, Bucket::new(&prefix, entries), output))
     }
 
-    /// The subtree of `entries` at `prefix`.
-    fn build(&mut self, prefix: Prefix, entries: Vec<Entry>, output: &mut Output<'_>) -> Slot {
-        if entries.is_empty() {
+    /// The subtree of the keys in `bucket` at `prefix`.
+    fn build(&mut self, prefix: Prefix, bucket: Bucket, output: &mut Output<'_>) -> Slot {
+        if bucket.entries().is_empty() {
             return Slot::EMPTY;
         }
-        if entries.len() <= MAX_BUCKET {
-            let slot = Slot::bucket(&entries, &prefix);
-            self.cache.stage(prefix, Node::Bucket(entries));
+        if bucket.entries().len() <= MAX_BUCKET {
+            let slot = bucket.slot(&prefix);
+            self.cache.stage(prefix, Node::Bucket(bucket));
             return slot;
         }
         let mut page = Box::new(Page::EMPTY);
-        for group in entries.chunk_by(|a, b| prefix.next(&a.place) == prefix.next(&b.place)) {
+        for group in bucket.entries().chunk_by(|a, b| prefix.next(&a.place) == prefix.next(&b.place)) {
             let nibble = group.first().map_or(0, |entry| prefix.next(&entry.place));
-            page.set(nibble, self.build(prefix.child(nibble), group.to_vec(), output));
+            let child = prefix.child(nibble);
+            page.set(nibble, self.build(child, Bucket::new(&child, group.to_vec()), output));
         }
         self.store(prefix, page, output)
     }
@@ -174,14 +169,14 @@ impl Tree<'_> {
         slot
     }
 
-    fn take_bucket(&mut self, prefix: &Prefix, count: usize) -> Result<Vec<Entry>, StateError> {
+    fn take_bucket(&mut self, prefix: &Prefix, count: usize) -> Result<Bucket, StateError> {
         match self.cache.take(prefix) {
-            Some(Node::Bucket(entries)) => Ok(entries),
+            Some(Node::Bucket(bucket)) => Ok(bucket),
             _ => self.read_bucket(prefix, count),
         }
     }
 
-    fn read_bucket(&self, prefix: &Prefix, count: usize) -> Result<Vec<Entry>, StateError> {
+    fn read_bucket(&self, prefix: &Prefix, count: usize) -> Result<Bucket, StateError> {
         let (from, to) = prefix.bounds();
         let (from, to) = tables::value_range(self.space, &from, &to);
         let mut entries = Vec::with_capacity(count);
@@ -193,21 +188,6 @@ impl Tree<'_> {
         if entries.len() != count {
             return Err(damaged("page", prefix, format_args!("a bucket of {count} keys has other values")));
         }
-        Ok(entries)
+        Ok(Bucket::new(prefix, entries))
     }
-}
-
-/// Both are sorted; so is what they give.
-fn merge(entries: &[Entry], changes: &[Change]) -> Vec<Entry> {
-    let mut merged = Vec::with_capacity(entries.len() + changes.len());
-    let mut entries = entries.iter().copied().peekable();
-    for change in changes {
-        while let Some(entry) = entries.next_if(|entry| entry.place < change.place) {
-            merged.push(entry);
-        }
-        entries.next_if(|entry| entry.place == change.place);
-        merged.extend(change.leaf.map(|leaf| Entry { place: change.place, leaf }));
-    }
-    merged.extend(entries);
-    merged
 }
