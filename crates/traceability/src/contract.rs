@@ -17,8 +17,8 @@ use crate::epcis::{Event, EventKey, Item, Limits, Role};
 use crate::records::{self, ItemRecord, Link, Recorded, event_name, item_name, link_name};
 use crate::walk::{Graph, WalkError, WalkLimits, walk};
 
-/// Records an event.
-pub const RECORD: &str = "record";
+pub use crate::records::RECORD;
+
 /// Says which events and links a trace consists of.
 pub const TRACE: &str = "trace";
 /// Lists items.

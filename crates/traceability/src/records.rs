@@ -19,6 +19,9 @@ use crate::epcis::{EventKey, Item, Role};
 /// The name under which the contract is deployed.
 pub const CONTRACT: &str = "traceability";
 
+/// The method that records an event.
+pub const RECORD: &str = "record";
+
 const ITEM: Domain = Domain::new("ledgerkit.0.traceability.item");
 
 /// An event as stored.

@@ -11,11 +11,8 @@ use ledger_crypto::{Digest, PublicKey};
 
 use super::{TimelineError, TraceProof};
 use crate::epcis::{Event, EventKey, Item, Limits};
-use crate::records::{CONTRACT, ItemRecord, Link, Recorded, event_name, item_name, link_name};
+use crate::records::{CONTRACT, ItemRecord, Link, RECORD, Recorded, event_name, item_name, link_name};
 use crate::walk::Graph;
-
-/// The method by which events are recorded.
-const RECORD: &str = "record";
 
 /// The runtime of contracts that are linked into the node.
 const NATIVE: &str = "native";
