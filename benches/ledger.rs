@@ -247,6 +247,14 @@ fn peak_memory_mib() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib >> 10)
 }
 
+/// CPU time that this process has used, in seconds; the kernel counts it in hundredths.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<f64>().ok()?, fields.next()?.parse::<f64>().ok()?);
+    Some((user + system) / 100.0)
+}
+
 async fn start(folder: &std::path::Path, options: &Options) -> Host {
     let mut limits = Limits { cached_keys: 2 * options.accounts, ..Limits::default() };
     limits.core.mempool.max_transactions = 2 * options.window.max(50_000);
@@ -302,7 +310,9 @@ async fn measure(options: &Options, folder: &std::path::Path) {
     let warm_up = Duration::from_secs(options.warm_up);
     let end = warm_up + Duration::from_secs(options.seconds);
     let sample = sample.to_vec();
+    let cpu_before = cpu_seconds();
     let (times, ran_dry) = feed(&chain, transactions, options.window, end).await;
+    let cpu = cpu_seconds().zip(cpu_before).map_or(f64::NAN, |(after, before)| after - before);
     let counters = host.log_counters();
     let blocks = chain.progress().executed.0 - height_before.0;
     let ceiling_after = ceiling(&sample, &verifier);
@@ -333,6 +343,10 @@ async fn measure(options: &Options, folder: &std::path::Path) {
     println!(
         "bytes per transaction     {:>12.0}  in the log",
         (counters.bytes - before.bytes) as f64 / times.len() as f64
+    );
+    println!(
+        "CPU per transaction       {:>12.1} µs on all cores, the bench's own share included",
+        cpu * 1e6 / times.len() as f64
     );
     println!(
         "peak memory               {:>12} MiB  (the signed transactions included)",

@@ -279,7 +279,8 @@ async fn many_chains_share_one_log_and_stay_apart() {
 /// Sets a token up on all chains at once.
 async fn futures_of(chains: &[Chain]) -> Vec<ContractId> {
     let mut tasks = Vec::new();
-    for chain in chains.iter().cloned() {
+    for chain in chains {
+        let chain = chain.clone();
         tasks.push(tokio::spawn(async move { token(&chain).await }));
     }
     let mut contracts = Vec::new();

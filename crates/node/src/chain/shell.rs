@@ -11,7 +11,7 @@ use ledger_core::{ChainId, SignedTransaction, Timestamp, TransactionId, Version}
 use ledger_crypto::VotePosition;
 use ledger_storage::chain::ChainReader;
 use ledger_storage::log::{self, LogError, LogPosition, LogWriter};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -59,9 +59,9 @@ const BATCH: usize = 256;
 struct Desk {
     next_ask: u64,
     /// Submissions that wait for *Accepted*.
-    asks: BTreeMap<Ask, oneshot::Sender<Result<Pending, SubmitError>>>,
+    asks: HashMap<Ask, oneshot::Sender<Result<Pending, SubmitError>>>,
     /// Accepted transactions that wait for *Ordered*.
-    ordered: BTreeMap<TransactionId, oneshot::Sender<Result<Version, SubmitError>>>,
+    ordered: HashMap<TransactionId, oneshot::Sender<Result<Version, SubmitError>>>,
     wake: Option<Instant>,
     now: Timestamp,
     closing: Option<oneshot::Sender<()>>,
@@ -72,8 +72,8 @@ impl Shell {
     pub(crate) async fn run(mut self, start: Event) {
         let mut desk = Desk {
             next_ask: 0,
-            asks: BTreeMap::new(),
-            ordered: BTreeMap::new(),
+            asks: HashMap::new(),
+            ordered: HashMap::new(),
             wake: None,
             now: Timestamp(0),
             closing: None,

@@ -11,7 +11,7 @@ mod lane;
 
 use lane::Lane;
 use ledger_core::{AccountId, Fuel, Order, Rejection, Rules, SignedTransaction, Status, Timestamp, TransactionId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// The pool's bounds.
@@ -116,14 +116,15 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Mempool {
     config: MempoolConfig,
-    stages: BTreeMap<TransactionId, (AccountId, Order, Stage)>,
-    accounts: BTreeMap<AccountId, Account>,
+    /// Looked up and never walked, as the other hash maps here: their order would differ from run to run.
+    stages: HashMap<TransactionId, (AccountId, Order, Stage)>,
+    accounts: HashMap<AccountId, Account>,
     /// Accounts with something to take, in turn.
     turns: VecDeque<AccountId>,
     /// The accounts in `turns`.
-    queued: BTreeSet<AccountId>,
-    /// Waiting transactions by the time they arrived.
-    ages: BTreeSet<(Timestamp, TransactionId)>,
+    queued: HashSet<AccountId>,
+    /// Transactions in the order of their admission; those that no longer wait are passed over.
+    ages: VecDeque<(Timestamp, TransactionId)>,
     bytes: usize,
     executable: usize,
     unexecutable: usize,
@@ -134,11 +135,11 @@ impl Mempool {
     pub fn new(config: MempoolConfig) -> Self {
         Mempool {
             config,
-            stages: BTreeMap::new(),
-            accounts: BTreeMap::new(),
+            stages: HashMap::new(),
+            accounts: HashMap::new(),
             turns: VecDeque::new(),
-            queued: BTreeSet::new(),
-            ages: BTreeSet::new(),
+            queued: HashSet::new(),
+            ages: VecDeque::new(),
             bytes: 0,
             executable: 0,
             unexecutable: 0,
@@ -206,8 +207,8 @@ impl Mempool {
         let admitted = self.enter_lane(&name, order, &entry, next);
         match admitted {
             Ok(()) => {
-                self.ages.insert((entry.since, *id));
                 self.stages.insert(*id, (name, order, Stage::Waiting));
+                self.remember_age(entry.since, *id);
             }
             Err(_) => self.forget(&name, order, entry.size),
         }
@@ -310,7 +311,6 @@ impl Mempool {
                 self.queued.insert(name);
                 break;
             }
-            self.ages.remove(&(entry.since, entry.id));
             let expired = entry.transaction.transaction.expires_at.filter(|time| *time < timestamp);
             if let Some(expired_at) = expired {
                 let reason = Rejection::Expired { expired_at, now: timestamp };
@@ -394,7 +394,6 @@ impl Mempool {
                 let expected = lane.next();
                 self.recount(&name, lane_number, ready_before, waiting_before);
                 for (found, entry) in passed {
-                    self.ages.remove(&(entry.since, entry.id));
                     self.stages.remove(&entry.id);
                     self.forget(&name, order, entry.size);
                     dropped.push((entry.id, Rejection::OutOfOrder { lane: lane_number, expected, found }.into()));
@@ -412,15 +411,29 @@ impl Mempool {
         dropped
     }
 
+    fn waits(&self, id: &TransactionId) -> bool {
+        matches!(self.stages.get(id), Some((_, _, Stage::Waiting)))
+    }
+
+    fn remember_age(&mut self, since: Timestamp, id: TransactionId) {
+        self.ages.push_back((since, id));
+        // So that what is passed over never outgrows what waits.
+        if self.ages.len() > 2 * self.stages.len() + 1_024 {
+            let mut ages = std::mem::take(&mut self.ages);
+            ages.retain(|(_, id)| self.waits(id));
+            self.ages = ages;
+        }
+    }
+
     /// Drops what has waited too long.
     pub fn prune(&mut self, now: Timestamp) -> Vec<(TransactionId, Refusal)> {
         let mut dropped = Vec::new();
-        while let Some((since, id)) = self.ages.first() {
-            let (since, id, waited_ms) = (*since, *id, now.0.saturating_sub(since.0));
-            if waited_ms <= self.config.max_wait_ms {
+        while let Some((since, id)) = self.ages.front().copied() {
+            let waited_ms = now.0.saturating_sub(since.0);
+            if waited_ms <= self.config.max_wait_ms && self.waits(&id) {
                 break;
             }
-            self.ages.remove(&(since, id));
+            self.ages.pop_front();
             let Some((name, Order::Sequence { lane, number }, Stage::Waiting)) = self.stages.get(&id) else { continue };
             let (name, lane, number) = (*name, *lane, *number);
             let entry = self.accounts.get(&name).and_then(|account| account.lanes.get(&lane)?.get(number)).cloned();
@@ -432,9 +445,9 @@ impl Mempool {
         dropped
     }
 
-    /// When [`Mempool::prune`] next has something to drop.
+    /// When [`Mempool::prune`] next has something to drop, or to look at.
     pub fn prune_at(&self) -> Option<Timestamp> {
-        let (since, _) = self.ages.first()?;
+        let (since, _) = self.ages.front()?;
         Some(since.plus(self.config.max_wait_ms).plus(1))
     }
 }

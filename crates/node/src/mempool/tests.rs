@@ -4,6 +4,7 @@ use super::*;
 use ledger_core::{ChainId, ContractId, TransactionBuilder};
 use ledger_crypto::{Digest, MemorySigner, Signer};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const NOW: Timestamp = Timestamp(1_000);
 
