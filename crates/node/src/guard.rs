@@ -77,18 +77,39 @@ impl DiskGuard {
     }
 
     fn write(&mut self, record: &GuardRecord) -> Result<(), DiskError> {
-        let (file, at) = match self.open.take() {
-            Some(open) => open,
-            None => {
-                let file = self.disk.create(&self.name)?;
-                self.disk.sync_folder()?;
-                (file, 0)
-            }
-        };
+        let Some((file, at)) = self.open.take() else { return self.create(record) };
         file.write_all_at(at, &record.to_bytes())?;
         file.sync_data()?;
         self.open = Some((file, SLOT - at));
         Ok(())
+    }
+
+    /// The file gets its name only when its first record is durable: a crash before leaves no guard, and not a torn one.
+    fn create(&mut self, record: &GuardRecord) -> Result<(), DiskError> {
+        let unnamed = format!("{}.new", self.name);
+        match self.disk.remove(&unnamed) {
+            Ok(()) | Err(DiskError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let file = self.disk.create(&unnamed)?;
+        file.write_all_at(0, &record.to_bytes())?;
+        file.sync_data()?;
+        self.disk.rename(&unnamed, &self.name)?;
+        self.disk.sync_folder()?;
+        self.open = Some((self.disk.open(&self.name)?, SLOT));
+        Ok(())
+    }
+
+    /// Opens the file for the next record. The process before may have stopped at a failed sync, and what is read may
+    /// then never have reached the disk: it is written again before the other slot, the older record, is given up.
+    fn reopen(&self, file: Box<dyn File>) -> Result<(Box<dyn File>, u64), GuardError> {
+        let Some((newest, at)) = self.newest(&*file)? else { return Ok((file, 0)) };
+        let settle = || {
+            file.write_all_at(at, &newest.to_bytes())?;
+            file.sync_data()
+        };
+        settle().map_err(|error| self.failed("write", error))?;
+        Ok((file, SLOT - at))
     }
 }
 
@@ -104,8 +125,7 @@ impl Guard for DiskGuard {
         if self.open.is_none()
             && let Some(file) = self.open_file().map_err(|error| self.failed("open", error))?
         {
-            let next = self.newest(&*file)?.map_or(0, |(_, at)| SLOT - at);
-            self.open = Some((file, next));
+            self.open = Some(self.reopen(file)?);
         }
         self.write(record).map_err(|error| self.failed("write", error))
     }
