@@ -40,11 +40,7 @@ fn mock(key: &PublicKey, domain: Domain, message: &[u8]) -> Signature {
 }
 
 /// What a node's signature check says of `transaction`.
-pub(crate) fn check(
-    transaction: &SignedTransaction,
-    id: &TransactionId,
-    mocked: bool,
-) -> Result<(), TransactionError> {
+pub(crate) fn check(transaction: &SignedTransaction, id: &TransactionId, mocked: bool) -> Result<(), TransactionError> {
     if !mocked {
         transaction.witness.check_key()?;
         return transaction.witness.verify(id);

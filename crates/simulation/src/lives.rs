@@ -59,10 +59,11 @@ impl World<'_> {
             Fault::FillDisk => {
                 let used = self.used();
                 let room = self.random.within(0..=12_000);
+                self.limited = true;
                 self.disk.limit_space(Some(used + room));
             }
             Fault::CutAtTime | Fault::Kill | Fault::Shutdown | Fault::RestoreLog => {
-                let at = now + random.within(1_000..=400_000);
+                let at = now + random.within(1_000..=80_000);
                 self.schedule.at(at, Happening::Strike);
             }
         }
@@ -199,6 +200,7 @@ impl World<'_> {
 
     fn replace_disk(&mut self, disk: SimulatedDisk) {
         self.disk = disk;
+        self.limited = false;
         self.counted = FaultCounts::default();
     }
 
@@ -221,13 +223,14 @@ impl World<'_> {
 
     /// The process ends without the machine, or the machine with it.
     fn end_process(&mut self) -> Result<(), Violation> {
-        let (full, keep) = (self.disk.faults().full > 0, self.random.chance(30));
+        let (full, keep) = (self.limited, self.random.chance(30));
         if self.random.chance(50) {
             return self.lose_power();
         }
         self.end_life();
         self.counters.add(Fault::Kill.counter());
         if full && !keep {
+            self.limited = false;
             self.disk.limit_space(None);
         } else if full {
             self.counters.add("host: restarted on a full disk");

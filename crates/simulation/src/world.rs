@@ -60,6 +60,8 @@ pub(crate) struct World<'a> {
     pub(crate) disk_faults_before: u64,
     pub(crate) last_fault: u64,
     pub(crate) crashed_before: bool,
+    /// Whether the disk's space is limited.
+    pub(crate) limited: bool,
     pub(crate) operations: Option<u64>,
     /// An older copy of the disk, and how many blocks each chain had then.
     pub(crate) copy: Option<(SimulatedDisk, Vec<u64>)>,
@@ -122,6 +124,7 @@ impl<'a> World<'a> {
             disk_faults_before: 0,
             last_fault: 0,
             crashed_before: false,
+            limited: false,
             operations: None,
             copy: None,
             over: false,

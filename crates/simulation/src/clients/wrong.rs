@@ -58,9 +58,7 @@ impl Wrong {
         let out_of_order = matches!(answer, Err(Mempool(Refusal::Rejected(Rejection::OutOfOrder { .. }))));
         let expired = matches!(answer, Err(Mempool(Refusal::Rejected(Rejection::Expired { .. }))));
         busy || match self {
-            Wrong::Signature => {
-                same || matches!(answer, Err(Transaction(TransactionError::WrongSignature { .. })))
-            }
+            Wrong::Signature => same || matches!(answer, Err(Transaction(TransactionError::WrongSignature { .. }))),
             Wrong::Chain => matches!(answer, Err(Transaction(TransactionError::WrongChain { .. }))),
             Wrong::Replay => expired || same || out_of_order,
             Wrong::Expired => answer.is_ok() || expired || same || out_of_order,
@@ -119,11 +117,7 @@ impl Clients {
     }
 
     /// Signed, and not meant to get into any block.
-    fn unregistered(
-        &self,
-        account: usize,
-        builder: TransactionBuilder,
-    ) -> Result<SignedTransaction, Violation> {
+    fn unregistered(&self, account: usize, builder: TransactionBuilder) -> Result<SignedTransaction, Violation> {
         let signed = self.accounts.get(account).and_then(|account| builder.sign(&account.keys).ok());
         signed.ok_or_else(|| Violation::new("an account signs", format!("account {account}")))
     }

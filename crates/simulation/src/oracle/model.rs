@@ -81,9 +81,10 @@ impl Model {
     /// Whether no unit of any token was made or lost: balances add up to the supply.
     pub(crate) fn is_balanced(&self) -> bool {
         let sum = |first: u8| -> u128 {
-            let named = self.values.iter().filter(|(key, _)| {
-                key.namespace != ledger_core::state::SYSTEM && key.name.first() == Some(&first)
-            });
+            let named = self
+                .values
+                .iter()
+                .filter(|(key, _)| key.namespace != ledger_core::state::SYSTEM && key.name.first() == Some(&first));
             named.map(|(_, value)| amount(value)).sum()
         };
         sum(b'b') == sum(b's')

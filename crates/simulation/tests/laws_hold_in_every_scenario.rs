@@ -1,0 +1,76 @@
+//! A few seeds of every scenario, and proof that each fault they are to simulate did fire. `LEDGER_SIMULATION_SEEDS`
+//! sets how many seeds of each (default 6).
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ledger_simulation::catalog::named;
+use ledger_simulation::{Counters, Scenario};
+
+fn seeds() -> u64 {
+    std::env::var("LEDGER_SIMULATION_SEEDS").ok().map_or(6, |text| text.parse().unwrap())
+}
+
+fn run(scenario: &Scenario) -> Counters {
+    let mut counters = Counters::default();
+    for seed in 0..seeds() {
+        let report = scenario.run(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        counters.merge(&report.counters);
+    }
+    counters
+}
+
+#[track_caller]
+fn fired(counters: &Counters, names: &[&str]) {
+    for name in names {
+        assert!(counters.get(name) > 0, "`{name}` never happened in:\n{counters}");
+    }
+}
+
+#[test]
+fn calm() {
+    let counters = run(&named("calm").unwrap());
+    fired(
+        &counters,
+        &["block: ordered", "checkpoint: certified", "idle hour watched", "log: one sync for several chains"],
+    );
+    assert_eq!(counters.get("chain: stopped"), 0);
+}
+
+#[test]
+fn crashes() {
+    let counters = run(&named("crashes").unwrap());
+    let crashes = ["crash: power cut at an I/O operation", "crash: power cut between operations"];
+    fired(&counters, &crashes);
+    fired(&counters, &["crash: within a start", "block: replayed", "views: batches lost", "views: lost altogether"]);
+    fired(&counters, &["disk: piece lost in a crash", "disk: piece torn in a crash", "disk: short write"]);
+}
+
+#[test]
+fn restarts() {
+    fired(&run(&named("restarts").unwrap()), &["crash: process killed", "host closed properly"]);
+}
+
+#[test]
+fn disk_errors() {
+    let counters = run(&named("disk-errors").unwrap());
+    fired(&counters, &["disk: sync failed", "disk: write failed", "disk: full", "chain: stopped"]);
+}
+
+#[test]
+fn mischief() {
+    let counters = run(&named("mischief").unwrap());
+    let wrongs = ["signature", "chain", "replayed", "expired", "out of order", "fuel limit", "body"];
+    for wrong in wrongs {
+        fired(&counters, &[&format!("wrong: {wrong}")]);
+    }
+}
+
+#[test]
+fn restored_log() {
+    let counters = run(&named("restored-log").unwrap());
+    fired(&counters, &["log replaced by an older copy", "signer: refused a log that was rolled back"]);
+}
+
+#[test]
+fn heartbeat() {
+    fired(&run(&named("heartbeat").unwrap()), &["idle hour watched"]);
+}
