@@ -1,11 +1,15 @@
-//! What durability costs: the log in a real folder, groups of many sizes, syncs counted.
+//! What durability costs: the log in a real folder, groups of many sizes, syncs counted. And what the views of a chain
+//! cost, which wait for no sync: engines, state with its root, reads, proofs.
 //!
 //! The folder lies under cargo's target folder; a file system in memory is refused, since a sync means nothing there.
 #![allow(missing_docs, reason = "criterion's macros make undocumented public functions")]
 
+#[path = "storage/views.rs"]
+mod views;
+
 use std::error::Error;
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::exit;
 use std::sync::Arc;
 
@@ -28,6 +32,10 @@ impl Folder {
             std::fs::remove_dir_all(&path)?;
         }
         Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
     }
 
     fn log(&self, fill_bytes: u64) -> Result<Log, Box<dyn Error>> {
@@ -125,5 +133,5 @@ fn submitters(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, groups, submitters);
+criterion_group!(benches, groups, submitters, views::engines, views::state);
 criterion_main!(benches);

@@ -1,5 +1,11 @@
 //! Whatever height the views come back at, applying the log's blocks again gives the same views.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
 
 mod chain_support;
 
@@ -293,7 +299,7 @@ fn read_all(engine: &Arc<dyn Engine>) -> Result<(), StoreError> {
     let write = |number: u8| ledger_core::Write {
         key: Key::new(chain_support::namespace(1), vec![number]),
         index: 0,
-        value: (number % 2 == 0).then(|| vec![number].into()),
+        value: number.is_multiple_of(2).then(|| vec![number].into()),
     };
     let made = Made::next(&store, Writes::new((0..60).map(write).collect()).iter().cloned().collect(), vec![]);
     made.apply(&mut store).map(|_| ())
@@ -347,7 +353,7 @@ fn views_in_a_fjall_folder_are_the_same_after_closing() {
     let write = |number: u8| ledger_core::Write {
         key: Key::new(chain_support::namespace(number % 3), vec![number / 2]),
         index: u32::from(number),
-        value: (number % 5 != 0).then(|| vec![number; usize::from(number)].into()),
+        value: (!number.is_multiple_of(5)).then(|| vec![number; usize::from(number)].into()),
     };
     let blocks: Vec<Vec<_>> = (0..8).map(|round| (round * 10..round * 10 + 100).map(write).collect()).collect();
     let keys = keys(&blocks);

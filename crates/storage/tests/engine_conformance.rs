@@ -1,5 +1,11 @@
 //! Every engine keeps the contract, and each its own promises on top.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
 
 use ledger_storage::engine::{Batch, Direction, Engine, EngineError, MemoryConfig, MemoryEngine, Snapshot};
 use ledger_storage::testing::conformance;

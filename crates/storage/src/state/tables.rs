@@ -77,11 +77,14 @@ pub(super) enum Current {
 const INLINE: u8 = 0;
 const APART: u8 = 1;
 
-pub(super) fn encode_current(content: &Digest, versioned: &Versioned) -> Vec<u8> {
-    let mut record = content.as_bytes().to_vec();
-    if versioned.value.len() <= MAX_INLINE_BYTES {
+/// The record of a value, whose encoding is `encoded`.
+pub(super) fn encode_current(content: &Digest, versioned: &Versioned, encoded: &[u8]) -> Vec<u8> {
+    let inline = versioned.value.len() <= MAX_INLINE_BYTES;
+    let mut record = Vec::with_capacity(33 + if inline { encoded.len() } else { 12 });
+    record.extend_from_slice(content.as_bytes());
+    if inline {
         record.push(INLINE);
-        record.extend_from_slice(&codec::encode(versioned));
+        record.extend_from_slice(encoded);
     } else {
         record.push(APART);
         record.extend_from_slice(&versioned.version.height.0.to_be_bytes());
@@ -111,10 +114,12 @@ pub(super) fn decode_current(place: &Digest, record: &[u8]) -> Result<Current, S
 const DELETED: u8 = 0;
 const WRITTEN: u8 = 1;
 
-pub(super) fn encode_version(versioned: Option<&Versioned>) -> Vec<u8> {
-    let Some(versioned) = versioned else { return vec![DELETED] };
-    let mut record = vec![WRITTEN];
-    record.extend_from_slice(&codec::encode(versioned));
+/// The record of a version: the value's encoding, or that it was deleted.
+pub(super) fn encode_version(encoded: Option<&[u8]>) -> Vec<u8> {
+    let Some(encoded) = encoded else { return vec![DELETED] };
+    let mut record = Vec::with_capacity(1 + encoded.len());
+    record.push(WRITTEN);
+    record.extend_from_slice(encoded);
     record
 }
 

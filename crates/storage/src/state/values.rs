@@ -1,5 +1,6 @@
 //! Values and their versions.
 
+use ledger_core::codec;
 use ledger_core::state::tree;
 use ledger_core::{Height, Key, StateError, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
@@ -75,9 +76,10 @@ fn stage_key(
                 let versioned = Versioned { value: value.clone(), version, predecessor: leaf };
                 let content = tree::content_digest(value, version, versioned.predecessor.as_ref());
                 leaf = Some(tree::leaf(place, &content));
-                let record = tables::encode_version(Some(&versioned));
+                let encoded = codec::encode(&versioned);
+                let record = tables::encode_version(Some(&encoded));
                 versions.put(tables::version_key(space, place, version), record);
-                last = Some((content, versioned));
+                last = Some((content, versioned, encoded));
             }
             None if leaf.is_some() => {
                 leaf = None;
@@ -88,8 +90,8 @@ fn stage_key(
         }
     }
     match &last {
-        Some((content, versioned)) => {
-            batch.put(tables::value_key(space, place), tables::encode_current(content, versioned));
+        Some((content, versioned, encoded)) => {
+            batch.put(tables::value_key(space, place), tables::encode_current(content, versioned, encoded));
         }
         None if before.is_some() && leaf.is_none() => batch.delete(tables::value_key(space, place)),
         None => {}

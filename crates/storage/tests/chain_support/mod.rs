@@ -1,5 +1,6 @@
 //! Chains to test with: blocks, executions, and a model of the state with its history.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, reason = "every test file takes what it needs")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,12 @@
 //! The tree against the reference, with key digests that crowd together as hashes wouldn't.
 
+#![allow(clippy::cast_possible_truncation)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger_core::Height;
+use ledger_core::codec;
 use ledger_core::state::tree::{self, root_of};
 use ledger_core::{Version, Versioned};
 use ledger_crypto::Digest;
@@ -64,8 +67,9 @@ fn apply(
             Some(value) => {
                 let versioned = versioned(height, *value);
                 let content = tree::content_digest(&versioned.value, version, None);
-                batch.put(tables::value_key(SPACE, place), tables::encode_current(&content, &versioned));
-                batch.put(tables::version_key(SPACE, place, version), tables::encode_version(Some(&versioned)));
+                let encoded = codec::encode(&versioned);
+                batch.put(tables::value_key(SPACE, place), tables::encode_current(&content, &versioned, &encoded));
+                batch.put(tables::version_key(SPACE, place, version), tables::encode_version(Some(&encoded)));
                 model.insert(*place, content);
                 Some(tree::leaf(place, &content))
             }
