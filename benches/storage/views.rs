@@ -192,6 +192,9 @@ fn updates(criterion: &mut Criterion, name: &str, engine: &Counting, store: &mut
 }
 
 fn print_written(what: &str, engine: &Counting, before: (u64, u64), count: u64, one: &str) {
+    if count == 0 {
+        return;
+    }
     let records = engine.records.load(Ordering::Relaxed) - before.0;
     let bytes = engine.bytes.load(Ordering::Relaxed) - before.1;
     let per = |amount: u64| amount as f64 / count as f64;
