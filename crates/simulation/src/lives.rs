@@ -12,6 +12,9 @@ use ledger_storage::disk::{Disk, DiskError, SimulatedDisk};
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 use std::collections::BTreeMap;
 
+/// Recoveries in a row that are cut in turn.
+const MOST_NESTED: u32 = 3;
+
 const RECOVERS: &str = "a host recovers from whatever a crash or a fault left";
 const REFUSES: &str = "a signer whose log was rolled back refuses to vote";
 const COPYABLE: &str = "files can be copied";
@@ -37,7 +40,10 @@ impl World<'_> {
         if self.armed.is_some() {
             return;
         }
-        let nested = std::mem::take(&mut self.crashed_before) && self.random.chance(self.scenario.nested_percent);
+        let nested = std::mem::take(&mut self.crashed_before)
+            && self.nested < MOST_NESTED
+            && self.random.chance(self.scenario.nested_percent);
+        self.nested = if nested { self.nested + 1 } else { 0 };
         let operations = self.disk.operations();
         if let Some(operation) = self.scenario.crash_at.filter(|_| self.operations.is_none()) {
             self.armed = Some(Fault::CutAtOperation);
@@ -190,7 +196,7 @@ impl World<'_> {
             (Some(survivor), _) => survivor,
             (None, 0) => 0,
             (None, 1) => 1,
-            _ => self.random.next(),
+            _ => self.random.draw(),
         };
         self.replace_disk(self.disk.survivor(survivor));
         self.rewind_views()?;
@@ -305,7 +311,7 @@ impl World<'_> {
         let Some((copy, heights)) = self.copy.take() else { return Ok(()) };
         self.end_life();
         let failed = |error: DiskError| Violation::new(COPYABLE, error.to_string());
-        let restored = SimulatedDisk::new(self.random.next());
+        let restored = SimulatedDisk::new(self.random.draw());
         copy_files(&copy, &restored, |name| name.starts_with("log-")).map_err(failed)?;
         copy_files(&self.disk, &restored, |name| !name.starts_with("log-")).map_err(failed)?;
         restored.sync_folder().map_err(failed)?;

@@ -35,7 +35,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         loop {
             if let Some(number) = self.ready.pop() {
                 return number;
@@ -50,7 +50,7 @@ impl Random {
 
     /// A number below `bound`; 0 when the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(bound);
+        let wide = u128::from(self.draw()) * u128::from(bound);
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
@@ -74,7 +74,7 @@ impl Random {
     pub fn bytes(&mut self) -> [u8; 32] {
         let mut bytes = [0; 32];
         for chunk in bytes.as_chunks_mut::<8>().0 {
-            *chunk = self.next().to_le_bytes();
+            *chunk = self.draw().to_le_bytes();
         }
         bytes
     }
@@ -94,12 +94,12 @@ mod tests {
     #[test]
     fn a_stream_follows_from_its_seed_and_purpose_alone() {
         let (mut one, mut same, other) = (Random::new(7), Random::new(7), Random::new(8));
-        let first: Vec<u64> = (0..9).map(|_| one.next()).collect();
-        assert_eq!(first, (0..9).map(|_| same.next()).collect::<Vec<_>>());
+        let first: Vec<u64> = (0..9).map(|_| one.draw()).collect();
+        assert_eq!(first, (0..9).map(|_| same.draw()).collect::<Vec<_>>());
         let mut forked = one.fork("disk", 0);
-        assert_eq!(forked.next(), Random::new(7).fork("disk", 0).next(), "draws don't change a fork");
-        assert_ne!(one.fork("disk", 1).next(), Random::new(7).fork("disk", 0).next());
-        assert_ne!(other.clone().next(), first[0]);
+        assert_eq!(forked.draw(), Random::new(7).fork("disk", 0).draw(), "draws don't change a fork");
+        assert_ne!(one.fork("disk", 1).draw(), Random::new(7).fork("disk", 0).draw());
+        assert_ne!(other.clone().draw(), first[0]);
     }
 
     #[test]

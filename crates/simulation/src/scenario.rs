@@ -141,7 +141,8 @@ impl Scenario {
         self.fault(Fault::RestoreLog, 1)
     }
 
-    /// Of 100 crashes, so many are followed by another one within the recovery (default 0).
+    /// Of 100 crashes, so many are followed by another one within the recovery or soon after it, at most three in a row
+    /// (default 0).
     pub fn nested(mut self, percent: u64) -> Self {
         self.nested_percent = percent;
         self

@@ -60,6 +60,8 @@ pub(crate) struct World<'a> {
     pub(crate) disk_faults_before: u64,
     pub(crate) last_fault: u64,
     pub(crate) crashed_before: bool,
+    /// How many lives in a row were cut right after a crash.
+    pub(crate) nested: u32,
     /// Whether the disk's space is limited.
     pub(crate) limited: bool,
     pub(crate) operations: Option<u64>,
@@ -111,7 +113,7 @@ impl<'a> World<'a> {
             trace,
             counters: Counters::default(),
             executor,
-            disk: SimulatedDisk::new(random.fork("disk", 0).next()),
+            disk: SimulatedDisk::new(random.fork("disk", 0).draw()),
             engine: MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX }),
             counted: FaultCounts::default(),
             host: None,
@@ -124,6 +126,7 @@ impl<'a> World<'a> {
             disk_faults_before: 0,
             last_fault: 0,
             crashed_before: false,
+            nested: 0,
             limited: false,
             operations: None,
             copy: None,

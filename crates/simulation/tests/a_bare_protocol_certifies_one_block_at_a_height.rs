@@ -1,6 +1,6 @@
 //! `solo` alone, stopped at every edge between a record, its sync, its guard and what leaves: one certificate at one
 //! height, for life.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic)]
 
 use ledger_consensus::{EngineFactory, Solo};
 use ledger_core::{Genesis, Timestamp};

@@ -9,8 +9,8 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 
 const TRACES: &[(&str, u64, &str)] = &[
     ("calm", 0, "ef562c3f04a85e4410116b7bb3d256e221e67f701da94e23d697926861945cc9"),
-    ("crashes", 0, "d21a3e74764f357e3b7f26784fb23ffa0666ed144259a4fcc078a84a55e22344"),
-    ("disk-errors", 1, "2744b9b610664859710065b1e1a6a35e24d88b3f7778d4744a2a041dec9267e3"),
+    ("crashes", 0, "6460d8d3bb584b29d250880af53fc707b6d0e36980ef6681a9c5bfad350c694e"),
+    ("disk-errors", 1, "9be804c7970ef91577e7fa52b1d45dfa0b947fcd4b9e94fc1e2d957504005bc6"),
     ("mischief", 0, "3d4a1dbc0b421885ce096a80fc9cc1633d260043f2d59f70fed74b547a4eeda3"),
 ];
 
