@@ -19,6 +19,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
+/// What a server would use; the libraries leave the choice to the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
 cargo bench --bench ledger -- [options]
   --seconds N    measured time after the warm-up (default 60)
@@ -258,6 +262,7 @@ fn cpu_seconds() -> Option<f64> {
 async fn start(folder: &std::path::Path, options: &Options) -> Host {
     let mut limits = Limits { cached_keys: 2 * options.accounts, ..Limits::default() };
     limits.views.sparse_merkle.cache_bytes = 256 << 20;
+    limits.value_cache_bytes = 1_500 * options.accounts;
     limits.core.mempool.max_transactions = 2 * options.window.max(50_000);
     limits.core.mempool.max_unexecutable = options.window.max(10_000);
     let builder = NodeBuilder::new().folder(folder).expect("the data folder opens");
@@ -292,6 +297,10 @@ async fn measure(options: &Options, folder: &std::path::Path) {
     let chain = host.chain(genesis, Solo::new(Arc::clone(&owner))).await.expect("the chain opens");
 
     println!("conditions: {} cores, one process, solo, fjall views, state root each block, fsync on", cores());
+    println!(
+        "            caches: state tree 256 MiB, values {} MiB; allocator: mimalloc",
+        (1_500 * options.accounts) >> 20
+    );
     let clock = Instant::now();
     let accounts = on_all_cores(options.accounts, |index| AccountId::of_ed25519(&signer(index).public_key()));
     println!("{} keys made in {:.0} s", accounts.len(), clock.elapsed().as_secs_f64());

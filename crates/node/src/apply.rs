@@ -1,6 +1,7 @@
 //! Executing a finalized block and storing what comes of it: the one way by which a chain's views move.
 
 use crate::core::{Applied, Execute};
+use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{Block, ChainId, Context, ExecutionError, Executor, Genesis, Rules};
 use ledger_storage::chain::{AppliedBlock, ChainReader, ChainStore, StoreError};
 use std::sync::Arc;
@@ -23,12 +24,28 @@ pub struct Applier {
     rules: Rules,
     executor: Arc<dyn Executor>,
     store: ChainStore,
+    cache: Arc<ValueCache>,
 }
+
+/// Memory for values that were read or written lately, in bytes, where nothing else is said: 64 MiB.
+pub const DEFAULT_VALUE_CACHE_BYTES: usize = 64 << 20;
 
 impl Applier {
     /// Applies blocks of `genesis`'s chain to `store`.
     pub fn new(genesis: &Genesis, executor: Arc<dyn Executor>, store: ChainStore) -> Self {
-        Applier { chain: genesis.chain(), rules: genesis.rules.clone(), executor, store }
+        let cache = Arc::new(ValueCache::new(DEFAULT_VALUE_CACHE_BYTES));
+        Applier { chain: genesis.chain(), rules: genesis.rules.clone(), executor, store, cache }
+    }
+
+    /// Sets the memory for values that were read or written lately, in bytes.
+    #[must_use]
+    pub fn value_cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache = Arc::new(ValueCache::new(bytes));
+        self
+    }
+
+    pub(crate) fn cache(&self) -> Arc<ValueCache> {
+        Arc::clone(&self.cache)
     }
 
     /// A reader of the chain's views.
@@ -53,13 +70,17 @@ impl Applier {
     pub fn apply(&mut self, execute: &Execute) -> Result<Applied, ApplyError> {
         let block = &*execute.block;
         let context = Self::context(self.chain, &self.rules, block);
-        let execution = self.executor.execute(block, &context, &self.store.reader().state()?)?;
-        let applied = self.store.apply(AppliedBlock {
+        let state = Cached { base: self.store.reader().state()?, cache: self.cache(), fills: true };
+        let execution = self.executor.execute(block, &context, &state)?;
+        drop(state);
+        let stored = self.store.apply(AppliedBlock {
             block,
             certificate: &execute.certificate,
             position: execute.position,
             execution: &execution,
-        })?;
+        });
+        let applied = stored.inspect_err(|_| self.cache.clear())?;
+        self.cache.written(block.header.height, &execution.writes);
         Ok(Applied { outcome: applied.outcome, history: applied.history, results: Arc::new(execution.results) })
     }
 }

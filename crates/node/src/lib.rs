@@ -72,6 +72,7 @@ pub mod host;
 pub mod mempool;
 pub mod progress;
 pub mod recovery;
+mod value_cache;
 
 pub use answers::{Accepted, Certified, Executed, Ordered, Pending, PendingError, TransactionStatus};
 pub use apply::{Applier, ApplyError};

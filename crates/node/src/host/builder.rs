@@ -1,6 +1,7 @@
 //! Composing a node: disk, engine, runtimes, limits, one line each.
 
 use super::{Host, HostError};
+use crate::apply::DEFAULT_VALUE_CACHE_BYTES;
 use crate::core::CoreConfig;
 use ledger_contracts::{LedgerExecutor, Runtime};
 use ledger_core::Executor;
@@ -24,6 +25,9 @@ pub struct Limits {
     pub log: LogConfig,
     /// Each chain's views.
     pub views: ChainConfig,
+    /// Each chain's memory for values that were read or written lately, in bytes (default 64 MiB). It pays while it
+    /// holds most of what is used: about 300 bytes a key and value, twice that at the most.
+    pub value_cache_bytes: usize,
     /// Submissions of a chain that wait to be taken up before clients wait (default 4,096).
     pub submissions: usize,
     /// Decompressed public keys that are kept (default 65,536, about 16 MiB).
@@ -38,6 +42,7 @@ impl Default for Limits {
             core: CoreConfig::default(),
             log: LogConfig::default(),
             views: ChainConfig::default(),
+            value_cache_bytes: DEFAULT_VALUE_CACHE_BYTES,
             submissions: 4_096,
             cached_keys: Verifier::DEFAULT_CAPACITY,
             check_workers: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),

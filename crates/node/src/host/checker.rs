@@ -3,6 +3,7 @@
 use crate::apply::Applier;
 use crate::chain::shell::Signal;
 use crate::core::{CheckFailure, Event};
+use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{Block, Context, Executor, Genesis, SignedTransaction, StateView, TransactionError, TransactionId};
 use ledger_crypto::Verifier;
 use ledger_storage::chain::ChainReader;
@@ -13,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 pub(crate) struct CheckContext {
     pub(crate) genesis: Genesis,
     pub(crate) reader: ChainReader,
+    pub(crate) values: Arc<ValueCache>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
 }
@@ -55,7 +57,9 @@ fn check(verifier: &Verifier, work: Vec<CheckJob>) {
     while let Some(first) = work.next() {
         let context = Arc::clone(&first.context);
         // One view of the state serves all transactions of a chain that stand together.
-        let state = context.reader.state();
+        // It may be newer than the state below: a check needs the state of any moment since the transaction arrived.
+        let cache = &context.values;
+        let state = context.reader.state().map(|base| Cached { base, cache: Arc::clone(cache), fills: false });
         let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
         let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
         let mut events = Vec::new();

@@ -219,11 +219,11 @@ impl Host {
 
     async fn recover(&self, genesis: Genesis, logged: LoggedChain) -> Result<(Applier, Start), HostError> {
         let (engine, executor) = (Arc::clone(&self.engine), Arc::clone(&self.executor));
-        let (reader, config) = (self.reader.clone(), self.limits.views);
+        let (reader, config, cache) = (self.reader.clone(), self.limits.views, self.limits.value_cache_bytes);
         blocking("recovery", move || {
             let finality = finality::of(&genesis)?;
             let store = ChainStore::open(engine, &genesis, config)?;
-            let mut applier = Applier::new(&genesis, executor, store);
+            let mut applier = Applier::new(&genesis, executor, store).value_cache_bytes(cache);
             let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
             Ok((applier, start))
         })
@@ -253,6 +253,7 @@ impl Host {
         let context = CheckContext {
             genesis: genesis.clone(),
             reader: reader.clone(),
+            values: applier.cache(),
             executor: Arc::clone(&executor),
             signals: signals.clone(),
         };

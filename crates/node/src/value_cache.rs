@@ -1,0 +1,171 @@
+//! Values that were read or written lately, in memory: what executing the next block will mostly ask for.
+//!
+//! It holds the newest executed state and nothing else. Only the applier of a chain puts values in: what it read from
+//! the state before a block, and what the block wrote, once that is stored. Everyone else may look and must not put, since
+//! what they have read may be old by the time they would.
+
+use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Writes};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What an entry takes besides its name and value, roughly: two allocations, the map's share, version and digest.
+const ENTRY_BYTES: usize = 200;
+
+/// A bounded cache of one chain's newest values. Entries that weren't asked for while half of it was filled anew go first.
+pub(crate) struct ValueCache {
+    /// In bytes; 0 keeps nothing.
+    capacity: usize,
+    generations: Mutex<Generations>,
+}
+
+/// Looked up and never walked, but for clearing: the order of these maps can't leak.
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Key, Option<Versioned>>,
+    young_bytes: usize,
+    old: HashMap<Key, Option<Versioned>>,
+}
+
+impl ValueCache {
+    pub(crate) fn new(capacity: usize) -> Self {
+        ValueCache { capacity, generations: Mutex::default() }
+    }
+
+    fn generations(&self) -> MutexGuard<'_, Generations> {
+        // Each change leaves the maps whole, so a panic elsewhere can't have broken them.
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of `key`, without regard to how long it is kept.
+    fn peek(&self, key: &Key) -> Option<Option<Versioned>> {
+        let generations = self.generations();
+        generations.young.get(key).or_else(|| generations.old.get(key)).cloned()
+    }
+
+    /// What is known of `key`; it is kept for longer.
+    fn find(&self, key: &Key) -> Option<Option<Versioned>> {
+        let mut generations = self.generations();
+        if let Some(found) = generations.young.get(key) {
+            return Some(found.clone());
+        }
+        let (key, found) = generations.old.remove_entry(key)?;
+        let value = found.clone();
+        self.put(&mut generations, key, found);
+        Some(value)
+    }
+
+    fn put(&self, generations: &mut Generations, key: Key, value: Option<Versioned>) {
+        let size = ENTRY_BYTES + key.name.len() + value.as_ref().map_or(0, |versioned| versioned.value.len());
+        if size > self.capacity / 4 {
+            generations.old.remove(&key);
+            generations.young.remove(&key);
+            return;
+        }
+        generations.young_bytes += size;
+        generations.young.insert(key, value);
+        if generations.young_bytes > self.capacity / 2 {
+            generations.old = std::mem::take(&mut generations.young);
+            generations.young_bytes = 0;
+        }
+    }
+
+    /// The block at `height` that wrote this was stored. A value whose predecessor isn't known here is left to the views.
+    pub(crate) fn written(&self, height: Height, writes: &Writes) {
+        let mut generations = self.generations();
+        for group in writes.by_key() {
+            let Some(last) = group.last() else { continue };
+            let before = generations.young.remove(&last.key);
+            let before = before.or_else(|| generations.old.remove(&last.key));
+            let value = match (&last.value, before) {
+                (None, _) => None,
+                (Some(_), None) => continue,
+                (Some(_), Some(before)) => Self::after(height, group, before),
+            };
+            self.put(&mut generations, last.key.clone(), value);
+        }
+    }
+
+    /// The value after a block's writes of one key, of which the last isn't a deletion.
+    fn after(height: Height, group: &[ledger_core::Write], before: Option<Versioned>) -> Option<Versioned> {
+        group.iter().fold(before, |before, write| {
+            let value = write.value.clone()?;
+            let predecessor = before.map(|before| before.leaf(&write.key));
+            Some(Versioned { value, version: Version { height, index: write.index }, predecessor })
+        })
+    }
+
+    /// Forgets everything: what is stored isn't known any more.
+    pub(crate) fn clear(&self) {
+        *self.generations() = Generations::default();
+    }
+}
+
+/// A view of the newest executed state that asks the cache first.
+pub(crate) struct Cached<V> {
+    pub(crate) base: V,
+    pub(crate) cache: Arc<ValueCache>,
+    /// Whether what is read may be put into the cache: by the applier alone.
+    pub(crate) fills: bool,
+}
+
+impl<V: StateView> StateView for Cached<V> {
+    fn get(&self, key: &Key) -> Result<Option<Versioned>, StateError> {
+        let known = if self.fills { self.cache.find(key) } else { self.cache.peek(key) };
+        if let Some(value) = known {
+            return Ok(value);
+        }
+        let value = self.base.get(key)?;
+        if self.fills {
+            let mut generations = self.cache.generations();
+            self.cache.put(&mut generations, key.clone(), value.clone());
+        }
+        Ok(value)
+    }
+
+    fn scan(&self, range: &KeyRange) -> Scan<'_> {
+        self.base.scan(range)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_contracts::testing::MapState;
+    use ledger_core::{ContractId, Write};
+    use ledger_crypto::Digest;
+    use proptest::prelude::*;
+
+    fn key(number: u8) -> Key {
+        Key::new(ContractId(Digest::ZERO), vec![number])
+    }
+
+    proptest! {
+        #[test]
+        fn a_cached_view_says_what_the_state_says(
+            capacity in prop_oneof![Just(0usize), Just(900), Just(3_000), Just(1 << 20)],
+            blocks in prop::collection::vec(
+                (prop::collection::vec((0u8..12, prop::option::of(0u8..4)), 0..8), prop::collection::vec(0u8..12, 0..10)),
+                1..20,
+            ),
+        ) {
+            let cache = Arc::new(ValueCache::new(capacity));
+            let mut state = MapState::default();
+            for (height, (writes, reads)) in (1u64..).zip(blocks) {
+                let view = Cached { base: state.clone(), cache: Arc::clone(&cache), fills: true };
+                for number in reads {
+                    prop_assert_eq!(view.get(&key(number)), state.get(&key(number)));
+                }
+                let writes = writes.into_iter().zip(0u32..).map(|((number, value), index)| {
+                    Write { key: key(number), index, value: value.map(|byte| vec![byte; 3].into()) }
+                });
+                let writes = Writes::new(writes.collect());
+                state.apply(Height(height), &writes);
+                cache.written(Height(height), &writes);
+                let looker = Cached { base: state.clone(), cache: Arc::clone(&cache), fills: false };
+                for number in 0..12 {
+                    prop_assert_eq!(looker.get(&key(number)), state.get(&key(number)));
+                }
+            }
+        }
+    }
+}
