@@ -53,7 +53,8 @@ pub enum Refusal {
         /// The bound.
         limit: usize,
     },
-    /// The same transaction is here already.
+    /// The same transaction is here already, or a copy of it whose signature is still being checked. A copy can be a
+    /// forgery by somebody who has seen the envelope, so ask for the transaction's status, or hand it in again.
     #[error("transaction {id} is in the mempool already")]
     Duplicate {
         /// Its id.
@@ -67,7 +68,9 @@ pub enum Refusal {
         /// The number.
         number: u64,
     },
-    /// It can't be executed as the state stands.
+    /// It can't be executed as the state and the transactions under way stand. For
+    /// [`OutOfOrder`](Rejection::OutOfOrder) this isn't final: if the block that uses its number is lost in a crash
+    /// before it is durable, the number is free again.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// It waited too long for an earlier one of its lane.
