@@ -215,7 +215,11 @@ async fn a_folder_in_use_and_a_chain_in_use_are_refused() {
     assert!(matches!(again.map(|_| ()), Err(HostError::Disk(DiskError::InUse { .. }))));
     let twice = first.chain(genesis(), Solo::new(owner())).await;
     assert!(matches!(twice, Err(HostError::AlreadyOpen { chain: id }) if id == chain.id()));
-    drop(chain);
+    let fresh = Genesis::solo("at once", owner().public_key(), Timestamp(2));
+    let (one, two) =
+        tokio::join!(first.chain(fresh.clone(), Solo::new(owner())), first.chain(fresh.clone(), Solo::new(owner())));
+    assert!(one.is_ok() != two.is_ok(), "one of two openings at once wins");
+    drop((chain, one, two));
     let still = first.open_chain(&genesis().chain()).unwrap();
     assert_eq!(still.progress().executed, Height(0));
     let stranger = Genesis::solo("other", owner().public_key(), Timestamp(1));

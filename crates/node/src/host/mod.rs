@@ -20,7 +20,7 @@ use ledger_storage::chain::{ChainStore, StoreError};
 use ledger_storage::disk::{Disk, DiskError};
 use ledger_storage::engine::{Engine, EngineError};
 use ledger_storage::log::{Log, LogCounters, LogEnd, LogError, LogId, LogReader, LogWriter, Record};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -66,7 +66,7 @@ pub enum HostError {
     #[error(transparent)]
     Consensus(#[from] StartError),
     /// The chain is open already.
-    #[error("chain {chain} is open already")]
+    #[error("chain {chain} is open already, or being opened")]
     AlreadyOpen {
         /// Which.
         chain: ChainId,
@@ -100,6 +100,27 @@ struct Open {
     task: JoinHandle<()>,
 }
 
+/// The right to open a chain, until it is dropped.
+struct Opening<'a> {
+    opening: &'a Mutex<BTreeSet<ChainId>>,
+    chain: ChainId,
+}
+
+impl<'a> Opening<'a> {
+    fn claim(opening: &'a Mutex<BTreeSet<ChainId>>, chain: ChainId) -> Result<Self, HostError> {
+        match opening.lock().unwrap_or_else(PoisonError::into_inner).insert(chain) {
+            true => Ok(Opening { opening, chain }),
+            false => Err(HostError::AlreadyOpen { chain }),
+        }
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.chain);
+    }
+}
+
 /// What many chains share: one log with one group commit, one engine, one pool for signatures. A chain of it is a value
 /// and a task: it has no thread and no file of its own but its vote guard.
 pub struct Host {
@@ -113,6 +134,8 @@ pub struct Host {
     /// What the log said of chains that aren't open yet.
     logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
     open: Mutex<BTreeMap<ChainId, Open>>,
+    /// Chains that are being opened right now: two at once would write one chain's views.
+    opening: Mutex<BTreeSet<ChainId>>,
     rebuilt: Option<EngineError>,
 }
 
@@ -138,8 +161,8 @@ impl Host {
         let (checks, jobs) = mpsc::unbounded_channel();
         let verifier = Arc::new(Verifier::new(limits.cached_keys));
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers));
-        let (logged, open) = (Mutex::new(logged), Mutex::default());
-        Ok(Host { disk, engine, executor, limits, log, reader, checks, logged, open, rebuilt })
+        let (logged, open, opening) = (Mutex::new(logged), Mutex::default(), Mutex::default());
+        Ok(Host { disk, engine, executor, limits, log, reader, checks, logged, open, opening, rebuilt })
     }
 
     /// Why the views were thrown away and are replayed from the log, if they were.
@@ -171,6 +194,7 @@ impl Host {
     pub async fn chain(&self, genesis: Genesis, engine: impl EngineFactory + 'static) -> Result<Chain, HostError> {
         genesis.check()?;
         let id = genesis.chain();
+        let _opening = Opening::claim(&self.opening, id)?;
         if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
             return Err(HostError::AlreadyOpen { chain: id });
         }
