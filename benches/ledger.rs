@@ -28,8 +28,8 @@ cargo bench --bench ledger -- [options]
   --seconds N    measured time after the warm-up (default 60)
   --warm-up N    seconds before it (default 5)
   --accounts N   accounts that transfers are drawn from (default 1000000)
-  --window N     transactions under way at once (default 8192)
-  --rate N       transactions signed for each second, the most that can be measured (default 45000)
+  --window N     transactions under way at once (default 16384)
+  --rate N       transactions signed for each second, the most that can be measured (default 30000)
   --data DIR     where the ledger is kept; not on tmpfs (default: a fresh folder below target/)
   --report FILE  the figures as JSON";
 
@@ -45,7 +45,7 @@ struct Options {
 
 fn options() -> Result<Options, String> {
     let mut options =
-        Options { seconds: 60, warm_up: 5, accounts: 1_000_000, window: 8_192, rate: 45_000, data: None, report: None };
+        Options { seconds: 60, warm_up: 5, accounts: 1_000_000, window: 16_384, rate: 30_000, data: None, report: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || -> Result<u64, String> {
