@@ -44,8 +44,15 @@ struct Options {
 }
 
 fn options() -> Result<Options, String> {
-    let mut options =
-        Options { seconds: 60, warm_up: 5, accounts: 1_000_000, window: 16_384, rate: 30_000, data: None, report: None };
+    let mut options = Options {
+        seconds: 60,
+        warm_up: 5,
+        accounts: 1_000_000,
+        window: 16_384,
+        rate: 30_000,
+        data: None,
+        report: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut number = || -> Result<u64, String> {
