@@ -3,8 +3,9 @@
 //! ```text
 //!                    Input                                     Output
 //!   driver ── Start, Proposed, Applied ──▶  Consensus  ── Persist, Voted, Propose, Finalize, Halt ──▶ driver
-//!      ▲                                                                                               │
-//!      └──────────────── log (one group commit), blocks from the mempool, execution ◀──────────────────┘
+//!      ▲        Message, Timer, Work,                      Send, Broadcast, SetTimer, Verify,          │
+//!      │        Verified, Checked, Synced                  Check, FellBehind, Evidence                 │
+//!      └──────────────── log (one group commit), blocks from the mempool, execution, peers ◀───────────┘
 //! ```
 //!
 //! # The contract
@@ -12,8 +13,9 @@
 //!
 //! The **driver** promises:
 //! 1. `Start` comes first and once. Its tip is the last header that the log proves final.
-//! 2. *Persist first.* The `Persist`s of one step are appended to the log as one atomic group. No `Finalize` of that
-//!    step, or of a later one, is acted upon before they are durable and the guard has moved to `Voted`.
+//! 2. *Persist first.* The `Persist`s of one step are appended to the log as one atomic group. No `Send`, `Broadcast` or
+//!    `Finalize` of that step, or of a later one, is acted upon before they are durable and the guard has moved to
+//!    `Voted`.
 //! 3. A `Propose` is answered at most once, with a block on the parent it names that passes
 //!    [`Block::check_against`](ledger_core::Block::check_against). It stays open while there is nothing to order; an
 //!    engine must not depend on an answer.
@@ -29,7 +31,7 @@
 //! 5. *Bounds.* Memory doesn't grow with what others send.
 //! 6. *Halt, don't guess.* After `Halt` nothing follows.
 //!
-//! Both enums are `non_exhaustive`: engines with peers add messages, timers, pooled signature checks and epochs.
+//! Both enums are `non_exhaustive`. An engine without peers ([`Solo`]) uses the first line of the picture only.
 //!
 //! # Failure
 //! An engine doesn't fail by itself: its signer can refuse, which is a [`Halt`]; the driver then stops the chain and says
@@ -39,12 +41,19 @@
 //! ```
 //! use ledger_consensus::{Consensus, EngineFactory, Input, Output, Setup, Solo};
 //! use ledger_core::{Genesis, Timestamp};
-//! use ledger_crypto::{Digest, LogFacts, MemoryGuard, MemorySigner, Signer};
+//! use ledger_crypto::{Digest, MemoryGuard, MemorySigner, Signer};
 //!
 //! let signer = MemorySigner::from_seed([3; 32]);
 //! let genesis = Genesis::solo("example", signer.public_key(), Timestamp(0));
-//! let log = LogFacts { id: Digest::ZERO, last: None };
-//! let setup = Setup { genesis: &genesis, chain: genesis.chain(), log, guard: Box::new(MemoryGuard::new()) };
+//! let tip = genesis.header();
+//! let setup = Setup {
+//!     genesis: &genesis,
+//!     chain: genesis.chain(),
+//!     log: Digest::ZERO,
+//!     tip: &tip,
+//!     records: Vec::new(),
+//!     guard: Box::new(MemoryGuard::new()),
+//! };
 //! let mut started = Box::new(Solo::new(signer)).start(setup)?;
 //!
 //! let mut out = Vec::new();
@@ -63,6 +72,6 @@ pub mod testing;
 
 pub use seam::{
     Consensus, EngineFactory, Halt, Input, Output, Record, RecordKind, RequestId, Setup, SharedSigner, StartError,
-    Started,
+    Started, TimerId,
 };
 pub use solo::Solo;

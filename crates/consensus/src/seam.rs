@@ -1,13 +1,19 @@
 //! The seam: what a consensus engine is told, and what it asks for.
 
-use ledger_core::{ChainId, Genesis, GenesisError, Header, Height, HistoryHead, Timestamp};
-use ledger_crypto::{Digest, VoteError, VotePosition, VoteSigner};
+use ledger_core::{
+    ChainId, Evidence, Genesis, GenesisError, Header, Height, HistoryHead, Lane, SignatureCheck, Timestamp,
+};
+use ledger_crypto::{Digest, PublicKey, VoteError, VotePosition, VoteSigner};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 /// Pairs an answer with what was asked. Numbers are the engine's own and never repeat within a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// Names a timer. Numbers are the engine's own; setting one again replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerId(pub u64);
 
 /// What an engine is told.
 #[derive(Clone, Debug)]
@@ -33,6 +39,42 @@ pub enum Input {
         height: Height,
         /// The history including it.
         history: HistoryHead,
+    },
+    /// A peer's message. Its bytes are hostile; `from` is who the connection was authenticated for.
+    Message {
+        /// Whose connection it came over.
+        from: PublicKey,
+        /// In which lane.
+        lane: Lane,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// A timer that [`Output::SetTimer`] set has run out. It may come late, and after it was set anew or lost its point.
+    Timer(TimerId),
+    /// Whether there is something to order: transactions, an outcome to be committed to, a heartbeat that is due. Told
+    /// when it changes; while there is nothing, an engine runs no timers.
+    Work(bool),
+    /// The answer to [`Output::Verify`].
+    Verified {
+        /// What it answers.
+        request: RequestId,
+        /// Whether the block may follow its parent; if not, why.
+        verdict: Result<(), String>,
+    },
+    /// The answer to [`Output::Check`].
+    Checked {
+        /// What it answers.
+        request: RequestId,
+        /// Whether each signature is valid, in their order.
+        valid: Vec<bool>,
+    },
+    /// The driver has caught up from its peers: this header is final, everything before it is finalized here already,
+    /// durable, and on its way to be executed. The engine goes on behind it and finalizes nothing at or below it.
+    Synced {
+        /// The newest final header.
+        header: Header,
+        /// Its certificate.
+        certificate: Arc<[u8]>,
     },
 }
 
@@ -61,6 +103,65 @@ pub enum Output {
         /// What proves it to everyone: see [`ledger_core::Finality`].
         certificate: Arc<[u8]>,
     },
+    /// The open request for a proposal has lost its point.
+    Withdraw {
+        /// Which.
+        request: RequestId,
+    },
+    /// Send to one peer. Nothing is promised: it may be lost, late, or come twice.
+    Send {
+        /// To whom.
+        to: PublicKey,
+        /// In which lane.
+        lane: Lane,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// Send to every other validator.
+    Broadcast {
+        /// In which lane.
+        lane: Lane,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// Tell [`Input::Timer`] after so many ms.
+    SetTimer {
+        /// Which; an earlier setting is replaced.
+        id: TimerId,
+        /// In how many ms.
+        after: u64,
+    },
+    /// May this block follow its parent? The driver checks what its bytes and its ancestors decide, signatures included,
+    /// and that its history head is what this node's own execution gives; it waits with the answer until it has
+    /// executed as far. Every block between the last finalized one and `parent` was given to it before, by a `Verify`
+    /// or in its own `Proposed`.
+    Verify {
+        /// To be repeated in the answer.
+        request: RequestId,
+        /// What the block extends.
+        parent: Header,
+        /// The block's header.
+        header: Header,
+        /// The encoded block.
+        payload: Arc<[u8]>,
+    },
+    /// Check signatures, pooled with those of others.
+    Check {
+        /// To be repeated in the answer.
+        request: RequestId,
+        /// The signatures.
+        checks: Vec<SignatureCheck>,
+    },
+    /// Others have finalized further than this engine can follow by itself: the driver catches up, then tells
+    /// [`Input::Synced`].
+    FellBehind {
+        /// A final header that was seen there.
+        to: Header,
+        /// Its certificate.
+        certificate: Arc<[u8]>,
+    },
+    /// A validator signed what no honest one signs.
+    Evidence(Box<Evidence>),
     /// The engine can't go on: its signer refuses, or it was told something impossible. Nothing follows.
     Halt(Halt),
 }
@@ -70,8 +171,10 @@ pub enum Output {
 pub struct Record {
     /// What it is.
     pub kind: RecordKind,
-    /// The height it belongs to.
+    /// The height it belongs to. When a height is final, records at or below it may be forgotten, but for the last vote.
     pub height: Height,
+    /// The digest of the header that a payload or certificate is of; [`Digest::ZERO`] for the other kinds.
+    pub block: Digest,
     /// Its content.
     pub bytes: Arc<[u8]>,
 }
@@ -81,8 +184,12 @@ pub struct Record {
 pub enum RecordKind {
     /// An encoded block.
     Payload,
-    /// The certificate that makes the last payload recorded at its height final.
+    /// The certificate that makes a block final whose payload was recorded before.
     Certificate,
+    /// A vote of this node's, durable before it is sent.
+    Vote,
+    /// What the engine has to know again after a crash besides: certificates that make nothing final.
+    Note,
 }
 
 /// Why an engine stopped.
@@ -125,8 +232,12 @@ pub struct Setup<'a> {
     pub genesis: &'a Genesis,
     /// The chain's id.
     pub chain: ChainId,
-    /// What the log knows of this chain's votes.
-    pub log: ledger_crypto::LogFacts,
+    /// The log's identity.
+    pub log: Digest,
+    /// The last header that the log proves final.
+    pub tip: &'a Header,
+    /// What the engine has recorded above that height, in its order, and its last vote wherever that stands.
+    pub records: Vec<Record>,
     /// A guard on the node's own disk, for engines that weren't given another.
     pub guard: Box<dyn ledger_crypto::Guard>,
 }
@@ -176,15 +287,11 @@ pub trait EngineFactory: Send {
     /// # Errors
     /// [`StartError`] says why it can't run this chain.
     fn start(self: Box<Self>, setup: Setup<'_>) -> Result<Started, StartError>;
-
-    /// Where the engine's votes stand in the log: the position of the vote that a certificate at `height` holds, if
-    /// the engine signs certificates itself.
-    fn vote_position(&self, height: Height) -> Option<VotePosition>;
 }
 
 impl fmt::Debug for Setup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Setup").field("chain", &self.chain).field("log", &self.log).finish_non_exhaustive()
+        f.debug_struct("Setup").field("chain", &self.chain).field("tip", &self.tip.height).finish_non_exhaustive()
     }
 }
 

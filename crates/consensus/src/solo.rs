@@ -11,7 +11,7 @@ use crate::seam::{
 };
 use ledger_core::finality::SOLO;
 use ledger_core::{Header, Height, Timestamp, domains};
-use ledger_crypto::{Guard, PublicKey, Signer, VotePosition, VoteSigner};
+use ledger_crypto::{Guard, LogFacts, PublicKey, Signer, VotePosition, VoteSigner};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs a chain of one owner: see the [module](self).
@@ -54,14 +54,13 @@ impl EngineFactory for Solo {
             return Err(StartError::WrongKey { role: "owner", found, expected: PublicKey::new(owner) });
         }
         let guard = self.guard.unwrap_or(setup.guard);
-        let signer = VoteSigner::open(self.signer, guard, setup.chain.0, setup.log)?;
+        // Each certificate is a vote, so the tip says where the votes stand.
+        let height = setup.tip.height;
+        let last = (height > Height::GENESIS).then(|| position(height));
+        let signer = VoteSigner::open(self.signer, guard, setup.chain.0, LogFacts { id: setup.log, last })?;
         let signer: SharedSigner = Arc::new(Mutex::new(signer));
         let engine = SoloEngine { signer: Arc::clone(&signer), parent: None, request: RequestId(0) };
         Ok(Started { engine: Box::new(engine), signer: Some(signer) })
-    }
-
-    fn vote_position(&self, height: Height) -> Option<VotePosition> {
-        (height > Height::GENESIS).then(|| position(height))
     }
 }
 
@@ -102,7 +101,8 @@ impl SoloEngine {
         };
         let certificate: Arc<[u8]> = signature.as_bytes().as_slice().into();
         for (kind, bytes) in [(RecordKind::Payload, &payload), (RecordKind::Certificate, &certificate)] {
-            out.push(Output::Persist(Record { kind, height, bytes: Arc::clone(bytes) }));
+            let block = header.digest();
+            out.push(Output::Persist(Record { kind, height, block, bytes: Arc::clone(bytes) }));
         }
         out.push(Output::Voted(position));
         out.push(Output::Finalize { header: header.clone(), payload, certificate });
@@ -123,7 +123,8 @@ impl Consensus for SoloEngine {
             }
             // An answer to an older request: the parent it was made for has been extended since.
             Input::Proposed { .. } => {}
-            Input::Applied { .. } => {}
+            // Nobody else has a say.
+            _ => {}
         }
     }
 }

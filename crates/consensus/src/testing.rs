@@ -6,7 +6,7 @@
 use crate::seam::{EngineFactory, Input, Output, Record, RecordKind, Setup};
 use ledger_core::codec;
 use ledger_core::{Block, Genesis, Header, Timestamp, finality};
-use ledger_crypto::{Digest, Guard, LogFacts, MemoryGuard};
+use ledger_crypto::{Digest, MemoryGuard};
 use std::sync::Arc;
 
 /// Runs an engine for `blocks` blocks, restarts it in the middle from what it persisted, and checks: it proposes on the
@@ -27,12 +27,9 @@ fn ensure(holds: bool, promise: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(promise.to_owned()) }
 }
 
-fn setup(
-    genesis: &Genesis,
-    last: Option<ledger_crypto::VotePosition>,
-    guard: &MemoryGuard,
-) -> (Genesis, LogFacts, Box<dyn Guard>) {
-    (genesis.clone(), LogFacts { id: Digest::new([7; 32]), last }, Box::new(guard.clone()))
+fn setup<'a>(genesis: &'a Genesis, tip: &'a Header, guard: &MemoryGuard) -> Setup<'a> {
+    let log = Digest::new([7; 32]);
+    Setup { genesis, chain: genesis.chain(), log, tip, records: Vec::new(), guard: Box::new(guard.clone()) }
 }
 
 /// An empty block on `parent` that commits to the history the parent commits to, or to the genesis alone.
@@ -60,9 +57,7 @@ fn run(
     let mut certificates = Vec::new();
     while tip.height.0 < blocks {
         let maker = factory();
-        let (genesis, log, boxed) = setup(genesis, maker.vote_position(tip.height), &guard);
-        let setup = Setup { genesis: &genesis, chain: genesis.chain(), log, guard: boxed };
-        let mut started = maker.start(setup).map_err(|error| error.to_string())?;
+        let mut started = maker.start(setup(genesis, &tip, &guard)).map_err(|error| error.to_string())?;
         let mut out = Vec::new();
         started.engine.step(Timestamp(0), Input::Start { tip: tip.clone() }, &mut out);
         // Half of the heights before a restart, the rest after it.
@@ -72,7 +67,7 @@ fn run(
                 return Err("an engine that can order asks for a proposal, and for nothing else".to_owned());
             };
             ensure(*parent == tip, "a proposal extends the last finalized header")?;
-            let block = empty_block(&genesis, &tip);
+            let block = empty_block(genesis, &tip);
             let payload: Arc<[u8]> = codec::encode(&block).into();
             let answer =
                 Input::Proposed { request: *request, header: block.header.clone(), payload: Arc::clone(&payload) };
@@ -115,7 +110,7 @@ fn check_finalization(
     };
     ensure(*header == block.header && finalized == payload, "what is finalized is what was proposed")?;
     let persisted = |kind, content: &Arc<[u8]>| {
-        let record = Record { kind, height: header.height, bytes: Arc::clone(content) };
+        let record = Record { kind, height: header.height, block: header.digest(), bytes: Arc::clone(content) };
         before.iter().any(|output| matches!(output, Output::Persist(found) if *found == record))
     };
     let kept = persisted(RecordKind::Payload, payload);
@@ -126,15 +121,14 @@ fn check_finalization(
 
 fn halts_on_a_foreign_block(genesis: &Genesis, factory: &impl Fn() -> Box<dyn EngineFactory>) -> Result<(), String> {
     let guard = MemoryGuard::new();
-    let (genesis, log, boxed) = setup(genesis, None, &guard);
-    let setup = Setup { genesis: &genesis, chain: genesis.chain(), log, guard: boxed };
-    let mut started = factory().start(setup).map_err(|error| error.to_string())?;
+    let tip = genesis.header();
+    let mut started = factory().start(setup(genesis, &tip, &guard)).map_err(|error| error.to_string())?;
     let mut out = Vec::new();
-    started.engine.step(Timestamp(0), Input::Start { tip: genesis.header() }, &mut out);
+    started.engine.step(Timestamp(0), Input::Start { tip: tip.clone() }, &mut out);
     let Some(Output::Propose { request, .. }) = out.pop() else {
         return Err("an engine that can order asks for a proposal".to_owned());
     };
-    let mut block = empty_block(&genesis, &genesis.header());
+    let mut block = empty_block(genesis, &tip);
     block.header.parent = Digest::new([9; 32]);
     let payload: Arc<[u8]> = codec::encode(&block).into();
     let answer = Input::Proposed { request, header: block.header, payload };

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ledger_consensus::{EngineFactory, Halt, Input, Output, Setup, Solo, StartError, testing};
-use ledger_core::{Block, Genesis, Header, HistoryHead, Timestamp, codec};
-use ledger_crypto::{Digest, LogFacts, MemoryGuard, MemorySigner, Signer, VoteError};
+use ledger_core::{Block, Genesis, Header, Height, HistoryHead, Timestamp, codec};
+use ledger_crypto::{Digest, MemoryGuard, MemorySigner, Signer, VoteError};
 use std::sync::Arc;
 
 fn owner() -> MemorySigner {
@@ -18,10 +18,14 @@ const LOG: Digest = Digest::new([1; 32]);
 
 fn start(guard: &MemoryGuard, last: Option<u64>) -> Result<ledger_consensus::Started, StartError> {
     let solo = Box::new(Solo::new(owner()));
-    let last = last.and_then(|height| solo.vote_position(ledger_core::Height(height)));
     let genesis = genesis();
-    let log = LogFacts { id: LOG, last };
-    solo.start(Setup { genesis: &genesis, chain: genesis.chain(), log, guard: Box::new(guard.clone()) })
+    let tip = Header { height: Height(last.unwrap_or(0)), ..genesis.header() };
+    solo.start(setup(&genesis, &tip, guard))
+}
+
+fn setup<'a>(genesis: &'a Genesis, tip: &'a Header, guard: &MemoryGuard) -> Setup<'a> {
+    let guard = Box::new(guard.clone());
+    Setup { genesis, chain: genesis.chain(), log: LOG, tip, records: Vec::new(), guard }
 }
 
 fn block(timestamp: u64) -> (Header, Arc<[u8]>) {
@@ -83,8 +87,10 @@ fn a_lost_unsynced_vote_may_be_replaced_because_it_never_left() {
 #[test]
 fn another_key_can_not_run_the_chain() {
     let genesis = genesis();
-    let log = LogFacts { id: LOG, last: None };
-    let setup = Setup { genesis: &genesis, chain: genesis.chain(), log, guard: Box::new(MemoryGuard::new()) };
+    let tip = genesis.header();
     let stranger = Box::new(Solo::new(MemorySigner::from_seed([4; 32])));
-    assert!(matches!(stranger.start(setup), Err(StartError::WrongKey { role: "owner", .. })));
+    assert!(matches!(
+        stranger.start(setup(&genesis, &tip, &MemoryGuard::new())),
+        Err(StartError::WrongKey { role: "owner", .. })
+    ));
 }

@@ -38,3 +38,9 @@ pub const STATE_NODE: Domain = Domain::new("ledgerkit.0.state-node");
 pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.0.sign.transaction");
 /// Signature of a one-owner chain's owner over a header's digest.
 pub const SIGN_SOLO: Domain = Domain::new("ledgerkit.0.sign.solo");
+/// Signature of a validator's *notarize* vote.
+pub const SIGN_NOTARIZE: Domain = Domain::new("ledgerkit.0.sign.notarize");
+/// Signature of a validator's *nullify* vote.
+pub const SIGN_NULLIFY: Domain = Domain::new("ledgerkit.0.sign.nullify");
+/// Signature of a validator's *finalize* vote.
+pub const SIGN_FINALIZE: Domain = Domain::new("ledgerkit.0.sign.finalize");

@@ -10,6 +10,7 @@ use crate::outcome::{Outcome, receipts_root};
 use crate::state;
 use crate::transaction::{SignedTransaction, TransactionError, TransactionLeaf};
 use crate::units::{Epoch, Fuel, Height, Timestamp};
+use crate::validators::ValidatorSet;
 use ledger_crypto::{Digest, KeyError, PublicKey, hash};
 
 /// The version of the genesis format that this crate writes and reads.
@@ -39,7 +40,7 @@ impl Format for Genesis {
 /// light clients included, knows a finalized header.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Engine {
-    /// `solo`, …
+    /// `solo`, `bft`
     pub name: Text,
     /// The engine's own bytes.
     pub parameters: Bytes,
@@ -49,6 +50,11 @@ impl Engine {
     /// The engine of a ledger with one owner: `owner` orders and signs.
     pub fn solo(owner: PublicKey) -> Self {
         Engine { name: Text::from(crate::finality::SOLO), parameters: Bytes::from(owner.as_bytes().as_slice()) }
+    }
+
+    /// The engine of a network whose `validators` agree by votes.
+    pub fn bft(validators: &ValidatorSet) -> Self {
+        Engine { name: Text::from(crate::finality::BFT), parameters: Bytes::from(validators.to_bytes()) }
     }
 }
 
@@ -215,6 +221,17 @@ impl Genesis {
             name: Text::from(name),
             timestamp,
             engine: Engine::solo(owner),
+            rules: Rules::default(),
+        }
+    }
+
+    /// A chain on which `validators` agree by votes, with the default rules.
+    pub fn bft(name: &str, validators: &ValidatorSet, timestamp: Timestamp) -> Self {
+        Genesis {
+            version: GENESIS_VERSION,
+            name: Text::from(name),
+            timestamp,
+            engine: Engine::bft(validators),
             rules: Rules::default(),
         }
     }

@@ -58,20 +58,26 @@ pub mod history;
 pub mod id;
 pub mod list_root;
 pub mod outcome;
+pub mod peers;
 pub mod proof;
 pub mod state;
 pub mod transaction;
 pub mod units;
+pub mod validators;
 
 pub use block::{Block, BlockError, HEADER_VERSION, Header};
 pub use builder::TransactionBuilder;
 pub use checkpoint::{Checkpoint, Consistency, LightClient, TrustError, TrustRoot, VerifiedCheckpoint};
 pub use executor::{Call, Context, Execution, ExecutionError, Executor, Simulation};
-pub use finality::{CertificateError, Finality, SoloFinality};
+pub use finality::{
+    BftCertificate, BftFinality, BftVote, CertificateError, Evidence, EvidenceError, Finality, SignatureCheck, Signed,
+    SoloFinality,
+};
 pub use genesis::{Deployers, Engine, Genesis, GenesisError, Prices, Rules, StateScheme};
 pub use history::HistoryHead;
 pub use id::{AccountId, ChainId, ContractId, TransactionId};
 pub use outcome::{Event, Failure, Outcome, Receipt, Rejection, Status, TransactionResult, ValidatorUpdate};
+pub use peers::Lane;
 pub use proof::{
     BlockProof, EventProof, Place, Proof, ProofError, Proven, ReceiptProof, StateProof, TransactionProof, verify,
 };
@@ -80,4 +86,5 @@ pub use transaction::{
     Action, Body, DeployBody, Endorsement, Order, ReadWriteSet, SignedTransaction, Transaction, TransactionError,
     TransactionLeaf, Witness,
 };
-pub use units::{Epoch, Fuel, Height, Timestamp, Weight};
+pub use units::{Epoch, Fuel, Height, Timestamp, View, Weight};
+pub use validators::{Validator, ValidatorSet, ValidatorsError};

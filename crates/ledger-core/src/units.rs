@@ -42,6 +42,11 @@ unit! {
     Epoch
 }
 
+unit! {
+    /// An attempt to agree on a block, counted from 1; many may pass without one.
+    View
+}
+
 impl Height {
     /// The height of the genesis.
     pub const GENESIS: Height = Height(0);

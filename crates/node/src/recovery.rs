@@ -2,8 +2,9 @@
 
 use crate::apply::{Applier, ApplyError};
 use crate::core::{Execute, Start};
-use ledger_core::codec::{self, Bytes, CodecError};
+use ledger_core::codec::{self, Bytes, CodecError, Format};
 use ledger_core::{Block, BlockError, CertificateError, ChainId, Checkpoint, Finality, Genesis, Header, Height};
+use ledger_crypto::Digest;
 use ledger_storage::chain::StoreError;
 use ledger_storage::log::{LogError, LogPosition, LogReader, Record, RecordKind};
 use std::collections::BTreeMap;
@@ -11,6 +12,31 @@ use std::sync::Arc;
 
 /// The log record that opens a chain: its encoded genesis, at height 0.
 pub const GENESIS_RECORD: RecordKind = RecordKind::new(16);
+
+/// The log record of a consensus engine's that is neither payload, certificate nor vote.
+pub const NOTE_RECORD: RecordKind = RecordKind::new(17);
+
+/// A record of a consensus engine's as the log holds it. A certificate is preceded by the digest of the header that it
+/// is of, since there may be several payloads at one height.
+pub fn to_log(chain: ChainId, record: &ledger_consensus::Record) -> Record {
+    let (kind, bytes) = match record.kind {
+        ledger_consensus::RecordKind::Payload => (RecordKind::PAYLOAD, record.bytes.to_vec()),
+        ledger_consensus::RecordKind::Certificate => {
+            (RecordKind::CERTIFICATE, [record.block.as_bytes().as_slice(), &record.bytes].concat())
+        }
+        ledger_consensus::RecordKind::Vote => (RecordKind::VOTE, record.bytes.to_vec()),
+        ledger_consensus::RecordKind::Note => (NOTE_RECORD, record.bytes.to_vec()),
+    };
+    Record { chain: chain.0, kind, height: record.height.0, bytes }
+}
+
+/// The digest of the header that a logged certificate is of, and the certificate.
+fn split_certificate(position: LogPosition, bytes: &[u8]) -> Result<(Digest, &[u8]), RecoveryError> {
+    match bytes.split_first_chunk::<32>() {
+        Some((block, certificate)) => Ok((Digest::new(*block), certificate)),
+        None => Err(RecoveryError::ShortCertificate { position, found: bytes.len() }),
+    }
+}
 
 /// Why a chain can't be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +52,24 @@ pub enum RecoveryError {
         position: LogPosition,
         /// What is wrong.
         error: CodecError,
+    },
+    /// A certificate that doesn't say what it certifies.
+    #[error("the certificate at {position} has {found} bytes, fewer than the digest that it begins with")]
+    ShortCertificate {
+        /// Where.
+        position: LogPosition,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// A certificate of a block whose payload was not logged before.
+    #[error("the certificate at {position} is of block {block} at height {height}, whose payload the log lacks")]
+    NoPayload {
+        /// Where.
+        position: LogPosition,
+        /// The block's digest.
+        block: Digest,
+        /// Its height.
+        height: Height,
     },
     /// A record of a kind that this program doesn't know.
     #[error("log record at {position} is of kind {kind}, which this program doesn't know")]
@@ -108,8 +152,10 @@ pub struct LoggedChain {
     pub genesis: Option<Genesis>,
     /// Its finalized blocks from height 1 on, without gaps.
     pub blocks: Vec<LoggedBlock>,
-    /// A payload whose certificate hasn't come yet.
-    pending: Option<(Height, LogPosition)>,
+    /// Payloads above the last finalized block, with their headers' digests.
+    pending: Vec<(Height, Digest, LogPosition)>,
+    /// What the engine has recorded above the last finalized block, in its order, and its last vote.
+    records: Vec<(Height, RecordKind, LogPosition)>,
 }
 
 impl LoggedChain {
@@ -121,6 +167,39 @@ impl LoggedChain {
     /// The height of the last finalized block.
     pub fn height(&self) -> Height {
         Height(self.blocks.len() as u64)
+    }
+
+    /// What the engine gets back: its records above the last finalized block, and its last vote.
+    ///
+    /// # Errors
+    /// [`RecoveryError`] when they can't be read.
+    pub fn records(&self, log: &LogReader) -> Result<Vec<ledger_consensus::Record>, RecoveryError> {
+        let read = |(height, kind, position): &(Height, RecordKind, LogPosition)| {
+            let bytes = log.read(*position)?.bytes;
+            let (kind, block) = match *kind {
+                RecordKind::PAYLOAD => (ledger_consensus::RecordKind::Payload, header_of(*position, &bytes)?.digest()),
+                RecordKind::VOTE => (ledger_consensus::RecordKind::Vote, Digest::ZERO),
+                _ => (ledger_consensus::RecordKind::Note, Digest::ZERO),
+            };
+            Ok(ledger_consensus::Record { kind, height: *height, block, bytes: bytes.into() })
+        };
+        self.records.iter().map(read).collect()
+    }
+
+    /// Block `block` is final: what was recorded up to its height is forgotten, but for the last vote.
+    fn finalized(&mut self, height: Height, block: Digest, position: LogPosition) -> Result<(), RecoveryError> {
+        let found = self.pending.iter().find(|(at, digest, _)| *at == height && *digest == block);
+        let payload = found.ok_or(RecoveryError::NoPayload { position, block, height })?.2;
+        self.blocks.push(LoggedBlock { payload, certificate: position });
+        self.pending.retain(|(at, ..)| *at > height);
+        let last = self.records.iter().rposition(|(_, kind, _)| *kind == RecordKind::VOTE);
+        let mut index = 0;
+        self.records.retain(|(at, ..)| {
+            let kept = *at > height || Some(index) == last;
+            index += 1;
+            kept
+        });
+        Ok(())
     }
 }
 
@@ -151,14 +230,27 @@ fn note(
             let genesis = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
             entry.genesis = Some(genesis);
         }
-        RecordKind::PAYLOAD if found == expected => entry.pending = Some((found, position)),
-        RecordKind::CERTIFICATE => match entry.pending.take() {
-            Some((height, payload)) if height == found => {
-                entry.blocks.push(LoggedBlock { payload, certificate: position });
+        // A payload of a height that is final already came too late to matter.
+        RecordKind::PAYLOAD if found < expected => {}
+        RecordKind::PAYLOAD => {
+            entry.pending.push((found, header_of(position, &record.bytes)?.digest(), position));
+            entry.records.push((found, record.kind, position));
+        }
+        RecordKind::CERTIFICATE if found == expected => {
+            let (block, _) = split_certificate(position, &record.bytes)?;
+            entry.finalized(found, block, position)?;
+        }
+        RecordKind::CERTIFICATE => return Err(RecoveryError::Gap { chain, found, expected }),
+        RecordKind::VOTE => {
+            // Of those at or below the last finalized height only the last one counts.
+            let old = entry.records.iter().position(|(at, kind, _)| *kind == RecordKind::VOTE && *at < expected);
+            if let Some(old) = old {
+                entry.records.remove(old);
             }
-            _ => return Err(RecoveryError::Gap { chain, found, expected }),
-        },
-        RecordKind::PAYLOAD => return Err(RecoveryError::Gap { chain, found, expected }),
+            entry.records.push((found, record.kind, position));
+        }
+        NOTE_RECORD if found < expected => {}
+        NOTE_RECORD => entry.records.push((found, record.kind, position)),
         other => return Err(RecoveryError::UnknownKind { position, kind: other.get() }),
     }
     Ok(())
@@ -172,7 +264,16 @@ pub fn read_block(log: &LogReader, logged: &LoggedBlock) -> Result<(Block, Vec<u
     let record = log.read(logged.payload)?;
     let block =
         codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position: logged.payload, error })?;
-    Ok((block, log.read(logged.certificate)?.bytes))
+    let certificate = log.read(logged.certificate)?.bytes;
+    let (_, certificate) = split_certificate(logged.certificate, &certificate)?;
+    Ok((block, certificate.to_vec()))
+}
+
+/// The header at the front of an encoded block.
+fn header_of(position: LogPosition, payload: &[u8]) -> Result<Header, RecoveryError> {
+    let front = payload.get(..Header::LIMIT).unwrap_or(payload);
+    let read = codec::decode_prefix::<Header>(front);
+    read.map(|(header, _)| header).map_err(|error| RecoveryError::Record { position, error })
 }
 
 /// Brings the views to the log's end: every finalized block that they lack is checked, executed and stored. Interrupted

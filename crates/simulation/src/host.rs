@@ -8,7 +8,7 @@ use ledger_core::{
     Block, Call, Checkpoint, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
     Simulation, StateView, Writes, finality,
 };
-use ledger_crypto::{Digest, LogFacts, MemorySigner, VoteError, VotePosition};
+use ledger_crypto::{Digest, MemorySigner, VoteError, VotePosition};
 use ledger_node::core::{Applied, ChainCore, Effect, Event, Start, Stop, Token};
 use ledger_node::recovery::{self, GENESIS_RECORD, LoggedChain};
 use ledger_node::{Applier, DiskGuard};
@@ -122,11 +122,10 @@ impl Machine<'_> {
                 .map_err(said)?
         };
         let factory = Box::new(Solo::new(MemorySigner::from_seed(spec.owner)));
-        let last = factory.vote_position(start.checkpoint.header.height);
-        let facts = LogFacts { id: Digest::new(*host.log.id().as_bytes()), last };
-        let chain = genesis.chain();
+        let (chain, log) = (genesis.chain(), Digest::new(*host.log.id().as_bytes()));
+        let (tip, records) = (&start.checkpoint.header, Vec::new());
         let guard = Box::new(DiskGuard::new(Arc::new(self.disk.clone()), format!("guard-{chain}")));
-        let started = match factory.start(Setup { genesis, chain, log: facts, guard }) {
+        let started = match factory.start(Setup { genesis, chain, log, tip, records, guard }) {
             Ok(started) => started,
             Err(StartError::Vote(VoteError::StaleLog { .. })) => {
                 host.refused.push(number);

@@ -13,7 +13,7 @@ use ledger_consensus::{EngineFactory, Input, Output, Record, RecordKind, Setup, 
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::{Block, Finality, Genesis, HEADER_VERSION, Header, Height, HistoryHead, Timestamp, codec, finality};
 use ledger_crypto::merkle::Frontier;
-use ledger_crypto::{Digest, LogFacts, MemoryGuard, VotePosition};
+use ledger_crypto::{Digest, MemoryGuard, VotePosition};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
@@ -140,6 +140,8 @@ impl Alone<'_> {
                     certified(&mut self.seen, &*self.finality, &block.header, &record.bytes)?;
                     tip = block.header;
                 }
+                // An engine that is alone needs no others.
+                RecordKind::Vote | RecordKind::Note => {}
             }
         }
         Ok(tip)
@@ -149,9 +151,9 @@ impl Alone<'_> {
         let tip = self.recovered()?;
         self.report.heights = tip.height.0;
         let maker = factory();
-        let log = LogFacts { id: Digest::new([5; 32]), last: maker.vote_position(tip.height) };
-        let guard = Box::new(self.guard.clone());
-        let setup = Setup { genesis: self.genesis, chain: self.genesis.chain(), log, guard };
+        let (log, guard) = (Digest::new([5; 32]), Box::new(self.guard.clone()));
+        let (genesis, records) = (self.genesis, Vec::new());
+        let setup = Setup { genesis, chain: genesis.chain(), log, tip: &tip, records, guard };
         let failed = |error: StartError| Violation::new(STARTS, error.to_string());
         let mut started = maker.start(setup).map_err(failed)?;
         let mut step = |input| {

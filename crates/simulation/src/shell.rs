@@ -12,7 +12,8 @@ use ledger_core::{Block, SignedTransaction, TransactionId};
 use ledger_crypto::VotePosition;
 use ledger_node::Applier;
 use ledger_node::core::{CheckFailure, Effect, Event, Execute, Stop, Token};
-use ledger_storage::log::{self, LogError, LogPosition};
+use ledger_node::recovery::to_log;
+use ledger_storage::log::{LogError, LogPosition};
 use std::sync::{Arc, PoisonError};
 
 impl World<'_> {
@@ -204,16 +205,9 @@ impl World<'_> {
         if planted == Some(PlantedBug::LogsNoCertificate) {
             records.retain(|record| record.kind != RecordKind::Certificate);
         }
-        let Some(name) = self.settings.chains.get(chain).map(|spec| spec.genesis.chain().0) else { return };
-        let to_log = |record: &Record| {
-            let kind = match record.kind {
-                RecordKind::Payload => log::RecordKind::PAYLOAD,
-                RecordKind::Certificate => log::RecordKind::CERTIFICATE,
-            };
-            log::Record { chain: name, kind, height: record.height.0, bytes: record.bytes.to_vec() }
-        };
+        let Some(name) = self.settings.chains.get(chain).map(|spec| spec.genesis.chain()) else { return };
         let Some(host) = self.host.as_mut() else { return };
-        match host.log.submit(records.iter().map(to_log).collect()) {
+        match host.log.submit(records.iter().map(|record| to_log(name, record)).collect()) {
             Ok(ticket) => host.waiting.push(Waiting { chain, token, voted, ticket }),
             Err(LogError::Busy { .. }) => {
                 self.counters.add("log: queue full");

@@ -6,7 +6,8 @@ use crate::core::{Ask, ChainCore, Effect, Event, Execute, Stop, SubmitError, Tok
 use crate::host::checker::{CheckContext, CheckJob};
 use crate::mempool::Refusal;
 use crate::progress::Progress;
-use ledger_consensus::{Record, RecordKind, SharedSigner};
+use crate::recovery::to_log;
+use ledger_consensus::{Record, SharedSigner};
 use ledger_core::{ChainId, SignedTransaction, Timestamp, TransactionId, Version};
 use ledger_crypto::VotePosition;
 use ledger_storage::chain::ChainReader;
@@ -285,15 +286,8 @@ async fn persist(
     records: &[Record],
     voted: Option<VotePosition>,
 ) -> Result<(), LogError> {
-    let to_log = |record: &Record| {
-        let kind = match record.kind {
-            RecordKind::Payload => log::RecordKind::PAYLOAD,
-            RecordKind::Certificate => log::RecordKind::CERTIFICATE,
-        };
-        log::Record { chain: chain.0, kind, height: record.height.0, bytes: record.bytes.to_vec() }
-    };
     let ticket = loop {
-        match log.submit(records.iter().map(to_log).collect()) {
+        match log.submit(records.iter().map(|record| to_log(chain, record)).collect()) {
             Ok(ticket) => break ticket,
             Err(LogError::Busy { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(error) => return Err(error),

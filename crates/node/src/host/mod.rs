@@ -15,7 +15,7 @@ use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
 use checker::{CheckContext, CheckJob};
 use ledger_consensus::{EngineFactory, Setup, StartError};
 use ledger_core::{ChainId, Executor, Genesis, GenesisError, Height, codec, finality};
-use ledger_crypto::{Digest, LogFacts, Verifier};
+use ledger_crypto::{Digest, Verifier};
 use ledger_storage::chain::{ChainStore, StoreError};
 use ledger_storage::disk::{Disk, DiskError};
 use ledger_storage::engine::{Engine, EngineError};
@@ -204,14 +204,14 @@ impl Host {
             None => self.create(&genesis).await?,
         };
         let opened = self.recover(genesis.clone(), logged.clone()).await;
-        let (applier, start) = match opened {
+        let (applier, start, records) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(id, logged);
                 return Err(error);
             }
         };
-        self.run(genesis, Box::new(engine), applier, start)
+        self.run(genesis, Box::new(engine), applier, start, records)
     }
 
     /// Opens a chain that the log holds.
@@ -241,7 +241,11 @@ impl Host {
         Ok(LoggedChain::new(genesis.clone()))
     }
 
-    async fn recover(&self, genesis: Genesis, logged: LoggedChain) -> Result<(Applier, Start), HostError> {
+    async fn recover(
+        &self,
+        genesis: Genesis,
+        logged: LoggedChain,
+    ) -> Result<(Applier, Start, Vec<ledger_consensus::Record>), HostError> {
         let (engine, executor) = (Arc::clone(&self.engine), Arc::clone(&self.executor));
         let (reader, config, cache) = (self.reader.clone(), self.limits.views, self.limits.value_cache_bytes);
         blocking("recovery", move || {
@@ -249,7 +253,8 @@ impl Host {
             let store = ChainStore::open(engine, &genesis, config)?;
             let mut applier = Applier::new(&genesis, executor, store).value_cache_bytes(cache);
             let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
-            Ok((applier, start))
+            let records = logged.records(&reader)?;
+            Ok((applier, start, records))
         })
         .await?
     }
@@ -260,12 +265,14 @@ impl Host {
         engine: Box<dyn EngineFactory>,
         applier: Applier,
         start: Start,
+        records: Vec<ledger_consensus::Record>,
     ) -> Result<Chain, HostError> {
         let id = genesis.chain();
         let height = start.checkpoint.header.height;
-        let log = LogFacts { id: Digest::new(*self.reader.id().as_bytes()), last: engine.vote_position(height) };
+        let log = Digest::new(*self.reader.id().as_bytes());
         let guard = Box::new(DiskGuard::new(Arc::clone(&self.disk), format!("guard-{id}")));
-        let started = engine.start(Setup { genesis: &genesis, chain: id, log, guard })?;
+        let tip = &start.checkpoint.header;
+        let started = engine.start(Setup { genesis: &genesis, chain: id, log, tip, records, guard })?;
 
         let reader = applier.reader();
         let checkpoint = Arc::new(start.checkpoint.clone());

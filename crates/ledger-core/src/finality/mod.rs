@@ -1,9 +1,16 @@
 //! How everyone knows that a header is final.
 
+mod bft;
+mod evidence;
+
+pub use bft::{BFT, BftCertificate, BftFinality, BftVote, MAX_DESCENDANTS, SignatureCheck, Signed};
+pub use evidence::{Evidence, EvidenceError};
+
 use crate::block::Header;
 use crate::domains;
 use crate::genesis::{Genesis, GenesisError};
-use crate::units::Height;
+use crate::units::{Epoch, Height};
+use crate::validators::ValidatorSet;
 use ledger_crypto::{Check, Digest, PublicKey, Signature, SignatureError};
 
 /// The name of the engine with one owner.
@@ -31,6 +38,14 @@ pub enum CertificateError {
         found: usize,
         /// What the engine's certificates have.
         expected: usize,
+    },
+    /// It can't make the header final, whatever its signatures are.
+    #[error("the certificate of block {height} is invalid: {reason}")]
+    Invalid {
+        /// The header's height.
+        height: Height,
+        /// What is wrong.
+        reason: String,
     },
     /// A signature that isn't one.
     #[error("the certificate of block {height} is not signed by {key}: {reason}")]
@@ -113,6 +128,12 @@ pub fn of(genesis: &Genesis) -> Result<Box<dyn Finality>, GenesisError> {
             let owner = PublicKey::new(*bytes);
             owner.check_strong().map_err(|error| GenesisError::Key { key: owner, error })?;
             Ok(Box::new(SoloFinality::new(owner)))
+        }
+        BFT => {
+            let validators = ValidatorSet::from_bytes(&engine.parameters).map_err(|error| {
+                GenesisError::EngineParameters { name: engine.name.clone(), reason: error.to_string() }
+            })?;
+            Ok(Box::new(BftFinality::new(Epoch(0), validators)))
         }
         _ => Err(GenesisError::UnknownEngine { name: engine.name.clone() }),
     }
