@@ -318,7 +318,10 @@ pub fn replay(
         progress(height);
     }
     let owed = owed(applier, &checkpoint.header)?;
-    Ok(Start { checkpoint, history: applier.store().head().history, owed })
+    let (history, reader) = (applier.store().head().history, applier.reader());
+    let sizes = checkpoint.header.history.size.max(1)..=history.size;
+    let heads = sizes.map(|size| reader.history_head(size)).collect::<Result<_, _>>()?;
+    Ok(Start { checkpoint, history, owed, heads })
 }
 
 fn check_history(applier: &Applier, header: &Header) -> Result<(), RecoveryError> {

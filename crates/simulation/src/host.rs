@@ -176,7 +176,12 @@ fn unreplayed(applier: &Applier) -> Result<Start, String> {
     let head = applier.store().head();
     let certificate = applier.reader().certificate(head.header.height).map_err(said)?;
     let certificate = Bytes::from(certificate.into_vec());
-    Ok(Start { checkpoint: Checkpoint { header: head.header.clone(), certificate }, history: head.history, owed: None })
+    Ok(Start {
+        checkpoint: Checkpoint { header: head.header.clone(), certificate },
+        history: head.history,
+        owed: None,
+        heads: vec![head.history],
+    })
 }
 
 /// An executor that loses the last write of every block.

@@ -144,6 +144,12 @@ impl World<'_> {
                     self.schedule.at(micros, Happening::Wake { chain, request });
                 }
             }
+            // One owner has no peers.
+            Effect::CheckSignatures { .. }
+            | Effect::Send { .. }
+            | Effect::SetTimer { .. }
+            | Effect::ReadBlocks { .. }
+            | Effect::Evidence(_) => {}
             Effect::Stop(stop) => {
                 self.counters.add("chain: stopped");
                 if let Some(live) = self.live(chain) {

@@ -5,6 +5,7 @@ use ledger_crypto::{Digest, Domain, Hasher};
 use ledger_node::core::{Effect, Event};
 
 const TRACE: Domain = Domain::new("ledgerkit.sim.trace");
+const MESSAGE: Domain = Domain::new("ledgerkit.sim.message");
 
 /// Hashes events and effects as they happen, and writes them down if asked to.
 pub(crate) struct Trace {
@@ -71,6 +72,11 @@ pub(crate) fn world_of(chains: impl Iterator<Item = ChainId>) -> String {
     chains.map(|chain| chain.to_string()).collect::<Vec<_>>().join(" ")
 }
 
+/// Names a message in a trace.
+fn name(bytes: &[u8]) -> Digest {
+    ledger_crypto::hash(MESSAGE, bytes)
+}
+
 fn describe_event(event: &Event) -> String {
     match event {
         Event::Start(start) => {
@@ -92,6 +98,12 @@ fn describe_event(event: &Event) -> String {
         }
         Event::Wake => "wake".to_owned(),
         Event::Close => "close".to_owned(),
+        Event::Connected { peer } => format!("connected {peer}"),
+        Event::Disconnected { peer } => format!("disconnected {peer}"),
+        Event::Received { from, lane, bytes } => format!("received {lane} from {from}: {}", name(bytes)),
+        Event::Timer(id) => format!("timer {}", id.0),
+        Event::SignaturesChecked { check, valid } => format!("signatures {}: {valid:?}", check.0),
+        Event::BlocksRead { read, blocks } => format!("blocks {}: {}", read.0, blocks.len()),
     }
 }
 
@@ -119,6 +131,13 @@ fn describe_effect(effect: &Effect) -> String {
             format!("certified {} by {} {}", header.history.size, header.height, header.digest())
         }
         Effect::Wake(at) => format!("wake at {at}"),
+        Effect::CheckSignatures { check, checks } => format!("check {} signatures {}", checks.len(), check.0),
+        Effect::Send { to, lane, bytes } => format!("send {lane} to {to}: {}", name(bytes)),
+        Effect::SetTimer { id, at } => format!("timer {} at {at}", id.0),
+        Effect::ReadBlocks { read, from, count, max_bytes } => {
+            format!("read {}: {count} blocks from {from}, {max_bytes} bytes", read.0)
+        }
+        Effect::Evidence(evidence) => format!("evidence against {} in view {}", evidence.validator, evidence.view),
         Effect::Stop(stop) => format!("stop: {stop}"),
     }
 }

@@ -3,14 +3,14 @@
 //! A header is final when a quorum signed *finalize* for it, or for one of its descendants. Its certificate carries the
 //! headers that lead from it to the one that was signed, so that each certificate stands alone.
 
-use super::{CertificateError, Finality};
+use super::{CertificateError, Finality, SignatureCheck};
 use crate::block::Header;
 use crate::codec::{self, Decode, Encode, Format, List};
 use crate::domains;
 use crate::id::ChainId;
 use crate::units::{Epoch, View};
 use crate::validators::ValidatorSet;
-use ledger_crypto::{Check, Digest, Domain, PublicKey, Signature};
+use ledger_crypto::{Digest, Domain, PublicKey, Signature};
 
 /// The name of the engine with validators that vote.
 pub const BFT: &str = "bft";
@@ -66,26 +66,6 @@ impl BftVote {
     }
 }
 
-/// A signature to be checked, with everything that it takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignatureCheck {
-    /// Who is said to have signed.
-    pub key: PublicKey,
-    /// For what purpose.
-    pub domain: Domain,
-    /// Which message.
-    pub message: Vec<u8>,
-    /// The signature.
-    pub signature: Signature,
-}
-
-impl SignatureCheck {
-    /// As the verifier takes it.
-    pub fn as_check(&self) -> Check<'_> {
-        Check { key: &self.key, domain: self.domain, message: &self.message, signature: &self.signature }
-    }
-}
-
 /// A validator's signature in a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Signed {
@@ -130,38 +110,6 @@ impl BftFinality {
         &self.validators
     }
 
-    /// Checks everything of a certificate but its signatures, and gives those.
-    ///
-    /// # Errors
-    /// [`CertificateError`] when it can't make `header` final whatever its signatures are.
-    pub fn checks(&self, header: &Header, certificate: &[u8]) -> Result<Vec<SignatureCheck>, CertificateError> {
-        let height = header.height;
-        let invalid = |reason: String| CertificateError::Invalid { height, reason };
-        let certificate: BftCertificate = codec::decode(certificate).map_err(|error| invalid(error.to_string()))?;
-        if header.epoch != self.epoch {
-            return Err(invalid(format!("it is of epoch {}, not {}", header.epoch, self.epoch)));
-        }
-        if certificate.descendants.len() > MAX_DESCENDANTS {
-            let found = certificate.descendants.len();
-            return Err(invalid(format!("{found} descendants; the limit is {MAX_DESCENDANTS}")));
-        }
-        let mut signed = header;
-        for next in certificate.descendants.iter() {
-            next.check_against(signed).map_err(|error| invalid(error.to_string()))?;
-            signed = next;
-        }
-        if signed.epoch != self.epoch {
-            return Err(invalid(format!("its descendant is of epoch {}, not {}", signed.epoch, self.epoch)));
-        }
-        for one in std::iter::once(header).chain(certificate.descendants.iter()) {
-            if !one.seal.is_empty() {
-                return Err(CertificateError::Seal { height: one.height, found: one.seal.len() });
-            }
-        }
-        let vote = BftVote::Finalize(signed.digest());
-        self.quorum(header, &vote, certificate.view, &certificate.votes)
-    }
-
     /// Distinct validators of a quorum's weight, counted once each.
     fn quorum(
         &self,
@@ -195,14 +143,31 @@ impl BftFinality {
 }
 
 impl Finality for BftFinality {
-    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError> {
-        for check in self.checks(header, certificate)? {
-            ledger_crypto::verify(&check.as_check()).map_err(|reason| CertificateError::Signature {
-                height: header.height,
-                key: check.key,
-                reason,
-            })?;
+    fn checks(&self, header: &Header, certificate: &[u8]) -> Result<Vec<SignatureCheck>, CertificateError> {
+        let height = header.height;
+        let invalid = |reason: String| CertificateError::Invalid { height, reason };
+        let certificate: BftCertificate = codec::decode(certificate).map_err(|error| invalid(error.to_string()))?;
+        if header.epoch != self.epoch {
+            return Err(invalid(format!("it is of epoch {}, not {}", header.epoch, self.epoch)));
         }
-        Ok(())
+        if certificate.descendants.len() > MAX_DESCENDANTS {
+            let found = certificate.descendants.len();
+            return Err(invalid(format!("{found} descendants; the limit is {MAX_DESCENDANTS}")));
+        }
+        let mut signed = header;
+        for next in certificate.descendants.iter() {
+            next.check_against(signed).map_err(|error| invalid(error.to_string()))?;
+            signed = next;
+        }
+        if signed.epoch != self.epoch {
+            return Err(invalid(format!("its descendant is of epoch {}, not {}", signed.epoch, self.epoch)));
+        }
+        for one in std::iter::once(header).chain(certificate.descendants.iter()) {
+            if !one.seal.is_empty() {
+                return Err(CertificateError::Seal { height: one.height, found: one.seal.len() });
+            }
+        }
+        let vote = BftVote::Finalize(signed.digest());
+        self.quorum(header, &vote, certificate.view, &certificate.votes)
     }
 }

@@ -1,6 +1,7 @@
 //! Proof that a validator signed what no honest one signs.
 
-use super::bft::{BftVote, SignatureCheck};
+use super::SignatureCheck;
+use super::bft::BftVote;
 use crate::codec::{Decode, Encode, Format};
 use crate::id::ChainId;
 use crate::units::{Epoch, View};

@@ -3,7 +3,7 @@
 mod bft;
 mod evidence;
 
-pub use bft::{BFT, BftCertificate, BftFinality, BftVote, MAX_DESCENDANTS, SignatureCheck, Signed};
+pub use bft::{BFT, BftCertificate, BftFinality, BftVote, MAX_DESCENDANTS, Signed};
 pub use evidence::{Evidence, EvidenceError};
 
 use crate::block::Header;
@@ -11,18 +11,54 @@ use crate::domains;
 use crate::genesis::{Genesis, GenesisError};
 use crate::units::{Epoch, Height};
 use crate::validators::ValidatorSet;
-use ledger_crypto::{Check, Digest, PublicKey, Signature, SignatureError};
+use ledger_crypto::{Check, Digest, Domain, PublicKey, Signature, SignatureError};
 
 /// The name of the engine with one owner.
 pub const SOLO: &str = "solo";
 
 /// Is this header final?
 pub trait Finality: Send + Sync {
+    /// Checks everything of a certificate but its signatures, and gives those: the header is final if all of them are
+    /// valid. A node checks them pooled with others.
+    ///
+    /// # Errors
+    /// [`CertificateError`] when the certificate can't make `header` final, whatever its signatures are.
+    fn checks(&self, header: &Header, certificate: &[u8]) -> Result<Vec<SignatureCheck>, CertificateError>;
+
     /// Verifies that `certificate` makes `header` final.
     ///
     /// # Errors
     /// [`CertificateError`] when it doesn't.
-    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError>;
+    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError> {
+        for check in self.checks(header, certificate)? {
+            ledger_crypto::verify(&check.as_check()).map_err(|reason| CertificateError::Signature {
+                height: header.height,
+                key: check.key,
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A signature to be checked, with everything that it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureCheck {
+    /// Who is said to have signed.
+    pub key: PublicKey,
+    /// For what purpose.
+    pub domain: Domain,
+    /// Which message.
+    pub message: Vec<u8>,
+    /// The signature.
+    pub signature: Signature,
+}
+
+impl SignatureCheck {
+    /// As the verifier takes it.
+    pub fn as_check(&self) -> Check<'_> {
+        Check { key: &self.key, domain: self.domain, message: &self.message, signature: &self.signature }
+    }
 }
 
 /// Why a certificate doesn't make a header final.
@@ -94,7 +130,7 @@ impl SoloFinality {
 }
 
 impl Finality for SoloFinality {
-    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError> {
+    fn checks(&self, header: &Header, certificate: &[u8]) -> Result<Vec<SignatureCheck>, CertificateError> {
         let height = header.height;
         if !header.seal.is_empty() {
             return Err(CertificateError::Seal { height, found: header.seal.len() });
@@ -104,11 +140,8 @@ impl Finality for SoloFinality {
             found: certificate.len(),
             expected: 64,
         })?;
-        let signature = Signature::new(*bytes);
-        let digest = header.digest();
-        let check =
-            Check { key: &self.owner, domain: domains::SIGN_SOLO, message: digest.as_bytes(), signature: &signature };
-        ledger_crypto::verify(&check).map_err(|reason| CertificateError::Signature { height, key: self.owner, reason })
+        let (signature, message) = (Signature::new(*bytes), header.digest().as_bytes().to_vec());
+        Ok(vec![SignatureCheck { key: self.owner, domain: domains::SIGN_SOLO, message, signature }])
     }
 }
 

@@ -215,6 +215,11 @@ impl Shell {
                     let wait = at.0.saturating_sub(desk.now.0);
                     desk.wake = Instant::now().checked_add(Duration::from_millis(wait));
                 }
+                Effect::CheckSignatures { .. }
+                | Effect::Send { .. }
+                | Effect::SetTimer { .. }
+                | Effect::ReadBlocks { .. }
+                | Effect::Evidence(_) => {}
                 Effect::Stop(stop) => {
                     self.progress.send_modify(|progress| progress.stopped = Some(stop.clone()));
                     desk.ordered.clear();

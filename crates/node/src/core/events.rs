@@ -1,12 +1,12 @@
 //! What goes into a chain's core and what comes out of it.
 
 use crate::mempool::Refusal;
-use ledger_consensus::Record;
+use ledger_consensus::{Record, TimerId};
 use ledger_core::{
-    Block, Checkpoint, Height, HistoryHead, Outcome, Rejection, SignedTransaction, Timestamp, TransactionError,
-    TransactionId, TransactionResult,
+    Block, Checkpoint, Evidence, Height, HistoryHead, Lane, Outcome, Rejection, SignatureCheck, SignedTransaction,
+    Timestamp, TransactionError, TransactionId, TransactionResult,
 };
-use ledger_crypto::VotePosition;
+use ledger_crypto::{PublicKey, VotePosition};
 use ledger_storage::log::LogPosition;
 use std::sync::Arc;
 
@@ -17,6 +17,14 @@ pub struct Ask(pub u64);
 /// Pairs a [`Event::Persisted`] with its [`Effect::Persist`]. Tokens of a chain grow by one and complete in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
+
+/// Pairs an [`Event::SignaturesChecked`] with its [`Effect::CheckSignatures`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CheckId(pub u64);
+
+/// Pairs an [`Event::BlocksRead`] with its [`Effect::ReadBlocks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
 
 /// What a core is told.
 #[derive(Clone, Debug)]
@@ -48,6 +56,41 @@ pub enum Event {
     Applied(Applied),
     /// The time that [`Effect::Wake`] asked for has come.
     Wake,
+    /// A peer is connected: its messages may come, and it may be sent to.
+    Connected {
+        /// Who.
+        peer: PublicKey,
+    },
+    /// A peer is gone.
+    Disconnected {
+        /// Who.
+        peer: PublicKey,
+    },
+    /// A peer's message, from an authenticated connection. Its bytes are hostile.
+    Received {
+        /// Who sent it.
+        from: PublicKey,
+        /// In which lane.
+        lane: Lane,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// A timer of the engine's, set by [`Effect::SetTimer`], has run out.
+    Timer(TimerId),
+    /// The answer to [`Effect::CheckSignatures`].
+    SignaturesChecked {
+        /// What it answers.
+        check: CheckId,
+        /// Whether each signature is valid, in their order.
+        valid: Vec<bool>,
+    },
+    /// The answer to [`Effect::ReadBlocks`].
+    BlocksRead {
+        /// What it answers.
+        read: ReadId,
+        /// Encoded blocks and their certificates, from the height asked for on; empty where they can't be read.
+        blocks: Vec<(Arc<[u8]>, Arc<[u8]>)>,
+    },
     /// No new transactions from now on; what was accepted is still ordered.
     Close,
 }
@@ -61,6 +104,9 @@ pub struct Start {
     pub history: HistoryHead,
     /// The last block with transactions whose outcome the tip doesn't commit to.
     pub owed: Option<Height>,
+    /// The heads of the history from the one that the tip commits to up to the newest, so that headers which commit to
+    /// any of them can be held against it.
+    pub heads: Vec<HistoryHead>,
 }
 
 /// What executing and storing a block gave.
@@ -158,6 +204,43 @@ pub enum Effect {
         /// Why.
         reason: Refusal,
     },
+    /// Check signatures, pooled with those of others and before the transactions', then tell
+    /// [`Event::SignaturesChecked`].
+    CheckSignatures {
+        /// For the answer.
+        check: CheckId,
+        /// The signatures.
+        checks: Vec<SignatureCheck>,
+    },
+    /// Send to a peer, if it is connected and its queue has room; nothing is promised.
+    Send {
+        /// To whom.
+        to: PublicKey,
+        /// In which lane.
+        lane: Lane,
+        /// The message.
+        bytes: Arc<[u8]>,
+    },
+    /// Tell [`Event::Timer`] at this time. Setting a timer again replaces it.
+    SetTimer {
+        /// Which.
+        id: TimerId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Read finalized blocks from the log for a peer that catches up, then tell [`Event::BlocksRead`].
+    ReadBlocks {
+        /// For the answer.
+        read: ReadId,
+        /// The first height.
+        from: Height,
+        /// How many at the most.
+        count: u64,
+        /// Stop after so many bytes, though not before the first block.
+        max_bytes: usize,
+    },
+    /// A validator signed what no honest one signs. To be kept, and shown to the network's members.
+    Evidence(Box<Evidence>),
     /// A block is final, and durable: its transactions are *Ordered*.
     Ordered {
         /// The block.

@@ -14,7 +14,9 @@
 mod driver;
 mod events;
 
-pub use events::{Applied, Ask, CheckFailure, Effect, Event, Execute, Start, Stop, SubmitError, Token};
+pub use events::{
+    Applied, Ask, CheckFailure, CheckId, Effect, Event, Execute, ReadId, Start, Stop, SubmitError, Token,
+};
 
 use crate::mempool::{Mempool, MempoolConfig};
 use driver::Driver;
@@ -103,6 +105,13 @@ impl ChainCore {
                 }
             }
             Event::Close => self.closed = true,
+            // Peers come with the next change.
+            Event::Connected { .. }
+            | Event::Disconnected { .. }
+            | Event::Received { .. }
+            | Event::Timer(_)
+            | Event::SignaturesChecked { .. }
+            | Event::BlocksRead { .. } => {}
         }
         self.propose(now, effects);
         self.ask_for_wake(now, effects);
