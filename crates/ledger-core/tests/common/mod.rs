@@ -10,6 +10,7 @@
     reason = "helpers of tests, which may fail by panicking"
 )]
 
+pub mod bft;
 pub mod chain;
 pub mod random;
 pub mod samples;
@@ -36,6 +37,8 @@ macro_rules! for_every_format {
         $check!(ledger_core::TrustRoot);
         $check!(ledger_core::Consistency);
         $check!(ledger_core::Proof);
+        $check!(ledger_core::BftCertificate);
+        $check!(ledger_core::Evidence);
         $check!(ledger_core::Key);
         $check!(ledger_core::Versioned);
     };

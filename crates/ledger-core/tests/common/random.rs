@@ -46,6 +46,13 @@ impl Random for u8 {
     }
 }
 
+impl Random for u16 {
+    fn random(rng: &mut Rng) -> Self {
+        let shift = rng.below(16);
+        rng.next() as u16 >> shift
+    }
+}
+
 impl Random for u32 {
     fn random(rng: &mut Rng) -> Self {
         let shift = rng.below(32);
@@ -119,7 +126,7 @@ macro_rules! wrapped {
     };
 }
 
-wrapped!(Height, Timestamp, Fuel, Weight, Epoch, ChainId, AccountId, ContractId, TransactionId);
+wrapped!(Height, Timestamp, Fuel, Weight, Epoch, View, ChainId, AccountId, ContractId, TransactionId);
 
 macro_rules! fixed {
     ($($name:ident),*) => {
@@ -170,6 +177,9 @@ fields! {
     Checkpoint { header, certificate }
     TrustRoot { genesis, pinned }
     Consistency { from, path }
+    Signed { validator, signature }
+    BftCertificate { descendants, view, votes }
+    Evidence { chain, epoch, view, validator, first, second }
     BlockProof { header, outcome, path }
     TransactionProof { block, leaf, body, index, count, path }
     ReceiptProof { block, receipt, count, path }
@@ -210,6 +220,12 @@ impl Random for Action {
 impl Random for Witness {
     fn random(rng: &mut Rng) -> Self {
         Witness::Ed25519 { key: any(rng), signature: any(rng) }
+    }
+}
+
+impl Random for BftVote {
+    fn random(rng: &mut Rng) -> Self {
+        one_of!(rng: BftVote::Notarize(any(rng)), BftVote::Nullify, BftVote::Finalize(any(rng)))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The values that the golden files pin. They are spelled out here, in files named as here, and in `docs/format.md`.
 
+use super::bft::{self, Network};
 use super::chain::{self, Chain, note, signer};
 use ledger_core::codec::{self, Bytes, Encode, List};
 use ledger_core::state::tree;
@@ -41,6 +42,7 @@ pub fn files() -> Vec<File> {
         state(&chain),
         checkpoints(&chain),
         proofs(&chain),
+        finality(),
     ]
 }
 
@@ -293,5 +295,36 @@ fn proofs(chain: &Chain) -> File {
     for (name, proof) in golden_proofs(chain) {
         file.value(name, &proof);
     }
+    file
+}
+
+/// Certificates and evidence of a network of four validators.
+fn finality() -> File {
+    let mut file = File::new("finality");
+    let network = Network::new("four notes", &[(1, 1), (2, 1), (3, 2), (4, 3)]);
+    let (chain, epoch, view, digest) = (ChainId(filled(1)), Epoch(2), View(300), filled(2));
+    for (name, vote) in [
+        ("notarize", BftVote::Notarize(digest)),
+        ("nullify", BftVote::Nullify),
+        ("finalize", BftVote::Finalize(digest)),
+    ] {
+        file.bytes(&format!("vote subject: {name}"), vote.message(chain, epoch, view));
+    }
+    let headers = network.headers(3);
+    let (signed, certified) = (&headers[2], &headers[1]);
+    let alone = network.certificate(signed, View(7), &[1, 3, 4], &[]);
+    let descends = network.certificate(certified, View(7), &[1, 3, 4], std::slice::from_ref(signed));
+    let vote = BftVote::Finalize(signed.digest());
+    file.bytes("validator set", network.set.to_bytes())
+        .value("genesis", &network.genesis)
+        .value("header 3", signed)
+        .bytes("header 3: digest", signed.digest())
+        .bytes(
+            "header 3: signature preimage of view 7",
+            preimage(domains::SIGN_FINALIZE, &vote.message(network.genesis.chain(), Epoch(0), View(7))),
+        )
+        .value("certificate of header 3", &alone)
+        .value("certificate of header 2 by header 3", &descends)
+        .value("evidence", &bft::equivocation(&network, 2));
     file
 }
