@@ -32,6 +32,22 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_folder_of(path)
 }
 
+/// Makes the file at `path`, which must not exist, durably: after a crash it is whole or not there.
+pub(crate) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut suffix = [0; 8];
+    getrandom::fill(&mut suffix).map_err(io::Error::other)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{:016x}.new", u64::from_le_bytes(suffix)));
+    let beside = PathBuf::from(beside);
+    let mut file = private().write(true).create_new(true).open(&beside)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    // Unlike a rename, a second name never takes another file's place.
+    let named = written.and_then(|()| fs::hard_link(&beside, path));
+    let removed = fs::remove_file(&beside);
+    // Of two errors the first is the one to report.
+    named.and(removed).and_then(|()| sync_folder_of(path))
+}
+
 /// Makes a file's creation or renaming survive power loss.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     // Elsewhere a folder can't be opened as a file, and the file system orders renames itself.

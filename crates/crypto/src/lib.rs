@@ -42,12 +42,13 @@
 //! # What happens on failure
 //! Bytes from outside lead to errors that name the defect, never to panics; nothing is allocated by a length that they
 //! state. Key and guard files are written whole and synced before a call returns, so a crash leaves the old or the new
-//! one; a damaged file is an error and never taken for an absent one. A [`VoteSigner`] whose guard fails signs nothing
+//! one; a damaged file is an error and never taken for an absent one. An encrypted key file tells damage from a wrong
+//! passphrase by a checksum, and bounds the memory and time that it may ask for. A [`VoteSigner`] whose guard fails signs nothing
 //! more until it is opened anew, and one whose log lost votes never opens.
 //!
 //! # Features
-//! - `files` (default): [`FileSigner`], [`FileGuard`] and [`SecretKey::generate`]. Without it the crate uses no files
-//!   and no randomness, and builds for `wasm32-unknown-unknown`.
+//! - `files` (default): [`FileSigner`], [`FileGuard`] and [`SecretKey::generate`]. Without it the crate uses no files,
+//!   no randomness and no passphrases, and builds for `wasm32-unknown-unknown`.
 //!
 //! # Speed on x86-64
 //! The curve arithmetic has code for AVX-512 (IFMA), chosen at run time, so that the binary still runs anywhere. It
@@ -72,6 +73,8 @@ mod files;
 mod key_file;
 mod keys;
 pub mod merkle;
+#[cfg(feature = "files")]
+mod sealed_key;
 mod vote;
 
 pub use bytes::HexError;
@@ -80,6 +83,8 @@ pub use ed25519::{Check, KeyError, PublicKey, Signature, SignatureError, Verifie
 #[cfg(feature = "files")]
 pub use key_file::{FileSigner, KeyFileError};
 pub use keys::{MemorySigner, SecretKey, Signer, SignerError};
+#[cfg(feature = "files")]
+pub use sealed_key::{KeyDerivation, Passphrase};
 #[cfg(feature = "files")]
 pub use vote::FileGuard;
 pub use vote::{

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use ledger_crypto::{
-    Check, Digest, Domain, FileGuard, FileSigner, Guard, GuardError, GuardRecord, KeyFileError, LastVote, LogFacts,
-    RecordError, SecretKey, Signer, VoteError, VotePosition, VoteSigner, hash, verify,
+    Check, Digest, Domain, FileGuard, FileSigner, Guard, GuardError, GuardRecord, KeyDerivation, KeyFileError,
+    LastVote, LogFacts, Passphrase, RecordError, SecretKey, Signer, VoteError, VotePosition, VoteSigner, hash, verify,
 };
 
 const DOMAIN: Domain = Domain::new("test");
@@ -118,6 +118,110 @@ fn a_secret_key_is_never_shown() {
     let shown = format!("{signer:?} {:?}", SecretKey::from_seed([0xa5; 32]));
     assert!(!shown.contains("a5a5") && !shown.contains("165, 165"), "{shown}");
     assert!(shown.contains(&signer.public_key().to_string()));
+}
+
+fn cheap() -> KeyDerivation {
+    KeyDerivation::new(KeyDerivation::MIN_MEMORY_KIB, 1, 1).unwrap()
+}
+
+#[test]
+fn an_encrypted_key_opens_with_its_passphrase_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let passphrase = Passphrase::new("correct horse");
+    let made = FileSigner::create_encrypted(&path, SecretKey::from_seed([0xa5; 32]), &passphrase, cheap()).unwrap();
+    let opened = FileSigner::open_encrypted(&path, &passphrase).unwrap();
+    assert_eq!(opened.public_key(), SecretKey::from_seed([0xa5; 32]).public_key());
+    assert_eq!(opened.sign(DOMAIN, b"m").unwrap(), made.sign(DOMAIN, b"m").unwrap());
+    for wrong in ["", "correct hors", "correct horse ", "Correct horse"] {
+        let refused = FileSigner::open_encrypted(&path, &Passphrase::new(wrong)).unwrap_err();
+        assert!(matches!(&refused, KeyFileError::WrongPassphrase { path: p } if *p == path));
+    }
+    assert_eq!(FileSigner::peek(&path).unwrap(), (true, made.public_key()));
+    assert!(matches!(FileSigner::open(&path), Err(KeyFileError::Encrypted { .. })));
+    let again = FileSigner::create_encrypted(&path, SecretKey::from_seed([1; 32]), &passphrase, cheap());
+    assert!(matches!(again, Err(KeyFileError::Exists { .. })));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert!(!fs::read_to_string(&path).unwrap().contains("a5a5"));
+    assert!(!format!("{made:?} {passphrase:?}").contains("horse"));
+}
+
+#[test]
+fn a_generated_encrypted_key_asks_for_the_recommended_derivation_and_repeats_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = Passphrase::new("correct horse");
+    let texts = ["a", "b"].map(|name| {
+        let path = folder.path().join(name);
+        let made = FileSigner::generate_encrypted(&path, &passphrase).unwrap();
+        let opened = FileSigner::open_encrypted(&path, &passphrase).unwrap();
+        assert_eq!(opened.public_key(), made.public_key());
+        fs::read_to_string(path).unwrap()
+    });
+    for text in &texts {
+        assert_eq!(text.lines().nth(2).unwrap(), "argon2id memory-kib=65536 passes=3 lanes=4");
+    }
+    for line in [1, 3, 4, 5, 6] {
+        assert_ne!(texts[0].lines().nth(line), texts[1].lines().nth(line));
+    }
+}
+
+#[test]
+fn a_plain_key_is_not_opened_with_a_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let made = FileSigner::generate(&path).unwrap();
+    let refused = FileSigner::open_encrypted(&path, &Passphrase::new("correct horse")).unwrap_err();
+    assert!(matches!(refused, KeyFileError::NotEncrypted { .. }));
+    assert_eq!(FileSigner::peek(&path).unwrap(), (false, made.public_key()));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_encrypted_key_that_others_have_any_access_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let passphrase = Passphrase::new("correct horse");
+    FileSigner::create_encrypted(&path, SecretKey::from_seed([1; 32]), &passphrase, cheap()).unwrap();
+    assert_eq!(mode(&path), 0o600);
+    set_mode(&path, 0o640);
+    let refused = FileSigner::open_encrypted(&path, &passphrase).unwrap_err();
+    assert!(matches!(refused, KeyFileError::Exposed { mode: 0o640, .. }));
+}
+
+#[test]
+fn a_damaged_encrypted_key_is_called_damaged_and_never_a_wrong_passphrase() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let good = include_bytes!("golden/encrypted.key");
+    let passphrase = Passphrase::new("correct horse");
+    let write = |content: &[u8]| {
+        fs::write(&path, content).unwrap();
+        #[cfg(unix)]
+        set_mode(&path, 0o600);
+    };
+    write(good);
+    let opened = FileSigner::open_encrypted(&path, &passphrase).unwrap();
+    assert_eq!(opened.public_key(), SecretKey::from_seed([0xa5; 32]).public_key());
+    for place in 0..good.len() {
+        let mut damaged = good.to_vec();
+        damaged[place] ^= 1;
+        write(&damaged);
+        let refused = FileSigner::open_encrypted(&path, &passphrase).unwrap_err();
+        assert!(matches!(&refused, KeyFileError::Malformed { .. }), "byte {place}: {refused}");
+    }
+    for content in [&good[..good.len() - 1], &good[..100], &[&good[..], b"\n"].concat(), &good.repeat(1000)] {
+        write(content);
+        let refused = FileSigner::open_encrypted(&path, &passphrase).unwrap_err();
+        assert!(matches!(&refused, KeyFileError::Malformed { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn the_format_page_shows_the_golden_key_file() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/format.md");
+    let text = fs::read_to_string(page).unwrap();
+    assert!(text.contains(include_str!("golden/encrypted.key")));
 }
 
 #[test]
