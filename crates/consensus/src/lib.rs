@@ -66,10 +66,12 @@
 //! None.
 #![forbid(unsafe_code)]
 
+mod observer;
 mod seam;
 pub mod solo;
 pub mod testing;
 
+pub use observer::Observer;
 pub use seam::{
     Consensus, EngineFactory, Halt, Input, Output, Record, RecordKind, RequestId, Setup, SharedSigner, StartError,
     Started, TimerId,

@@ -1,7 +1,7 @@
 //! What the log says after a restart, and bringing the views to its end.
 
 use crate::apply::{Applier, ApplyError};
-use crate::core::{Execute, Start};
+use crate::core::{Execute, LoggedPayload, Start};
 use ledger_core::codec::{self, Bytes, CodecError, Format};
 use ledger_core::{Block, BlockError, CertificateError, ChainId, Checkpoint, Finality, Genesis, Header, Height};
 use ledger_crypto::Digest;
@@ -321,7 +321,13 @@ pub fn replay(
     let (history, reader) = (applier.store().head().history, applier.reader());
     let sizes = checkpoint.header.history.size.max(1)..=history.size;
     let heads = sizes.map(|size| reader.history_head(size)).collect::<Result<_, _>>()?;
-    Ok(Start { checkpoint, history, owed, heads })
+    let read = |(_, _, position): &(Height, Digest, LogPosition)| {
+        let block = codec::decode(&log.read(*position)?.bytes)
+            .map_err(|error| RecoveryError::Record { position: *position, error })?;
+        Ok(LoggedPayload { block, position: *position })
+    };
+    let payloads = logged.pending.iter().map(read).collect::<Result<_, RecoveryError>>()?;
+    Ok(Start { checkpoint, history, owed, heads, payloads })
 }
 
 fn check_history(applier: &Applier, header: &Header) -> Result<(), RecoveryError> {

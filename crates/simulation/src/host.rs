@@ -133,7 +133,7 @@ impl Machine<'_> {
             }
             Err(error) => return Err(said(error)),
         };
-        let core = ChainCore::new(chain, genesis.rules.clone(), started.engine, self.settings.core.clone());
+        let core = ChainCore::new(genesis, None, started.engine, self.settings.core.clone()).map_err(said)?;
         let live = LiveChain {
             core,
             reader: applier.reader(),
@@ -156,7 +156,7 @@ fn said(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn create(log: &mut Log, genesis: &Genesis) -> Result<LoggedChain, String> {
+pub(crate) fn create(log: &mut Log, genesis: &Genesis) -> Result<LoggedChain, String> {
     let record = Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
     let ticket = log.submit(vec![record]).map_err(said)?;
     log.flush().map_err(said)?;
@@ -181,6 +181,7 @@ fn unreplayed(applier: &Applier) -> Result<Start, String> {
         history: head.history,
         owed: None,
         heads: vec![head.history],
+        payloads: Vec::new(),
     })
 }
 

@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) chains: Vec<ChainSpec>,
 }
 
-fn pick(random: &mut Random, choices: &[u64]) -> u64 {
+pub(crate) fn pick(random: &mut Random, choices: &[u64]) -> u64 {
     choices.get(random.index(choices.len())).copied().unwrap_or(0)
 }
 
@@ -58,6 +58,7 @@ impl Settings {
             pipeline: random.within(1..=4),
             block_interval_ms: pick(random, &[0, 0, 5, 20]),
             heartbeat_ms: scenario.heartbeat_ms,
+            ..CoreConfig::default()
         };
         let mut delay = || pick(random, &[20, 300, 4_000]);
         let delays = Delays { check: delay(), flush: delay(), notice: delay(), execute: delay(), client: delay() };

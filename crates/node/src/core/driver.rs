@@ -1,12 +1,9 @@
-//! From a request for a proposal to a certified outcome: the bookkeeping between consensus, log and execution.
+//! From a finalized block to a certified outcome: the bookkeeping between consensus, log and execution.
 
-use super::CoreConfig;
+use super::blocks::{Blocks, Known};
 use super::events::{Applied, Effect, Execute, Start, Stop, Token};
-use crate::mempool::Mempool;
-use ledger_consensus::{Record, RecordKind, RequestId};
-use ledger_core::{
-    Block, Checkpoint, HEADER_VERSION, Header, Height, HistoryHead, Rules, Timestamp, TransactionId, codec,
-};
+use ledger_consensus::{Record, RecordKind};
+use ledger_core::{Block, Checkpoint, Header, Height, HistoryHead, codec};
 use ledger_crypto::{Digest, VotePosition};
 use ledger_storage::log::LogPosition;
 use std::collections::{BTreeMap, VecDeque};
@@ -16,65 +13,56 @@ use std::sync::Arc;
 struct Finalized {
     /// The records that have to be durable before anyone hears of it.
     after: Option<Token>,
-    block: Arc<Block>,
-    ids: Arc<Vec<TransactionId>>,
+    digest: Digest,
+    known: Known,
     certificate: Arc<[u8]>,
-    /// Where the log holds the payload; known once it is durable.
-    position: Option<LogPosition>,
 }
 
-/// A block made for an open request.
-pub(super) struct Proposal {
-    pub(super) request: RequestId,
-    pub(super) block: Arc<Block>,
-    pub(super) ids: Arc<Vec<TransactionId>>,
+/// Where the log holds a payload.
+enum Place {
+    /// The n-th record of a group that isn't durable yet.
+    Coming(Token, usize),
+    Logged(LogPosition),
 }
 
 /// See the [module](self).
 pub(super) struct Driver {
-    pipeline: usize,
-    block_interval_ms: u64,
-    heartbeat_ms: Option<u64>,
-    /// The engine's open request, and the parent to extend.
-    request: Option<(RequestId, Header)>,
-    /// Blocks handed to the engine and not finalized yet, by header digest.
-    proposed: BTreeMap<Digest, (Arc<Block>, Arc<Vec<TransactionId>>)>,
+    pub(super) blocks: Blocks,
     /// Finalized blocks that wait for their records.
     undurable: VecDeque<Finalized>,
     /// Finalized, durable blocks that wait for execution; the first one is being executed if `executing`.
     unapplied: VecDeque<Finalized>,
     executing: bool,
+    /// The last finalized header.
+    finalized: Header,
+    /// The last applied block and its certificate.
+    served: Option<Arc<Checkpoint>>,
     /// The history that has been executed.
     applied: HistoryHead,
-    /// Roots of recent histories by size, to hold finalized headers against.
+    /// Roots of recent histories by size, to hold headers against.
     heads: BTreeMap<u64, Digest>,
-    /// The newest block with transactions whose outcome no proposed header commits to yet.
-    owed: Option<Height>,
+    /// The newest finalized block with transactions, if its outcome may be uncommitted.
+    newest_full: Option<Height>,
     /// How much history the newest checkpoint commits to.
     certified: u64,
-    last_block: Timestamp,
     next_token: u64,
     durable: Option<Token>,
-    /// For each height: which record of which token is its payload.
-    payloads: BTreeMap<Height, (Token, usize)>,
+    payloads: BTreeMap<Digest, (Height, Place)>,
 }
 
 impl Driver {
-    pub(super) fn new(config: &CoreConfig, lag: u64) -> Self {
+    pub(super) fn new(genesis: Header) -> Self {
         Driver {
-            pipeline: usize::try_from(config.pipeline.clamp(1, lag.max(1))).unwrap_or(usize::MAX),
-            block_interval_ms: config.block_interval_ms,
-            heartbeat_ms: config.heartbeat_ms,
-            request: None,
-            proposed: BTreeMap::new(),
+            blocks: Blocks::default(),
             undurable: VecDeque::new(),
             unapplied: VecDeque::new(),
             executing: false,
+            finalized: genesis,
+            served: None,
             applied: HistoryHead::EMPTY,
             heads: BTreeMap::new(),
-            owed: None,
+            newest_full: None,
             certified: 0,
-            last_block: Timestamp(0),
             next_token: 0,
             durable: None,
             payloads: BTreeMap::new(),
@@ -83,97 +71,63 @@ impl Driver {
 
     pub(super) fn start(&mut self, start: Start) {
         self.applied = start.history;
-        self.heads.insert(start.history.size, start.history.root);
-        self.owed = start.owed;
+        self.heads.extend(start.heads.iter().chain([&start.history]).map(|head| (head.size, head.root)));
+        self.newest_full = start.owed;
         self.certified = start.checkpoint.header.history.size;
-        self.last_block = start.checkpoint.header.timestamp;
+        for logged in start.payloads {
+            let digest = logged.block.digest();
+            self.payloads.insert(digest, (logged.block.header.height, Place::Logged(logged.position)));
+            self.blocks.insert(digest, Known::of(logged.block));
+        }
+        self.finalized = start.checkpoint.header.clone();
+        self.served = Some(Arc::new(start.checkpoint));
     }
 
-    pub(super) fn asked_to_propose(&mut self, request: RequestId, parent: Header) {
-        self.request = Some((request, parent));
+    /// The last finalized header.
+    pub(super) fn finalized(&self) -> &Header {
+        &self.finalized
+    }
+
+    /// The last applied block's checkpoint: everything up to it can be shown to peers.
+    pub(super) fn served(&self) -> Option<&Arc<Checkpoint>> {
+        self.served.as_ref()
+    }
+
+    pub(super) fn applied_history(&self) -> HistoryHead {
+        self.applied
+    }
+
+    /// The last applied height.
+    pub(super) fn applied_height(&self) -> Height {
+        Height(self.applied.size.saturating_sub(1))
+    }
+
+    /// How many finalized blocks wait for execution.
+    pub(super) fn backlog(&self) -> u64 {
+        self.finalized.height.0.saturating_sub(self.applied_height().0)
+    }
+
+    /// The newest finalized block with transactions.
+    pub(super) fn newest_full(&self) -> Option<Height> {
+        self.newest_full
     }
 
     /// Whether nothing is under way but what waits for new transactions.
     pub(super) fn is_idle(&self) -> bool {
-        let committed = self.owed.is_none_or(|owed| self.certified > owed.0);
+        let committed = self.newest_full.is_none_or(|height| self.certified > height.0);
         self.undurable.is_empty() && self.unapplied.is_empty() && committed
     }
 
-    fn in_pipeline(&self) -> usize {
-        self.proposed.len() + self.undurable.len() + self.unapplied.len()
-    }
-
-    /// Whether `parent` leaves an outcome uncommitted that is known by now.
-    fn owes_closing(&self, parent: &Header) -> bool {
-        self.owed.is_some_and(|owed| parent.history.size <= owed.0 && self.applied.size > owed.0)
-    }
-
-    fn heartbeat_due(&self, parent: &Header) -> Option<Timestamp> {
-        self.heartbeat_ms.map(|interval| parent.timestamp.plus(interval))
-    }
-
-    /// When time alone gives something to propose.
-    pub(super) fn wake_at(&self, now: Timestamp, executable: bool) -> Option<Timestamp> {
-        let (_, parent) = self.request.as_ref()?;
-        if self.in_pipeline() >= self.pipeline {
+    /// What this node's execution says of a history head: `None` while it hasn't executed as far.
+    pub(super) fn agrees_with(&self, head: &HistoryHead) -> Option<Result<(), String>> {
+        if head.size > self.applied.size {
             return None;
         }
-        let interval = executable.then(|| self.last_block.plus(self.block_interval_ms)).filter(|at| *at > now);
-        [interval, self.heartbeat_due(parent)].into_iter().flatten().min()
-    }
-
-    /// A block for the open request, if there is something to order and room in the pipeline.
-    pub(super) fn make_proposal(
-        &mut self,
-        now: Timestamp,
-        mempool: &mut Mempool,
-        rules: &Rules,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Proposal> {
-        let (_, parent) = self.request.as_ref()?;
-        if self.in_pipeline() >= self.pipeline {
-            return None;
-        }
-        let timestamp = now.max(parent.timestamp);
-        let due = now >= self.last_block.plus(self.block_interval_ms);
-        let mut taken = crate::mempool::Taken::default();
-        if mempool.executable() > 0 && due {
-            taken = mempool.take(timestamp, rules);
-            effects.extend(taken.dropped.into_iter().map(|(id, reason)| Effect::Drop { id, reason }));
-        }
-        let heartbeat = self.heartbeat_due(parent).is_some_and(|at| now >= at);
-        if taken.transactions.is_empty() && !self.owes_closing(parent) && !heartbeat {
-            return None;
-        }
-        let (request, parent) = self.request.take()?;
-        let mut ids = Vec::with_capacity(taken.transactions.len());
-        let mut transactions = Vec::with_capacity(taken.transactions.len());
-        for (id, transaction) in taken.transactions {
-            ids.push(id);
-            transactions.push(Arc::unwrap_or_clone(transaction));
-        }
-        let header = Header {
-            version: HEADER_VERSION,
-            chain: parent.chain,
-            height: parent.height.next(),
-            parent: parent.digest(),
-            timestamp,
-            transactions_root: Block::transactions_root(&transactions),
-            history: self.applied,
-            epoch: parent.epoch,
-            seal: codec::Bytes::default(),
-        };
-        if !transactions.is_empty() {
-            self.owed = Some(header.height);
-            self.last_block = now;
-        }
-        let block = Arc::new(Block { header, transactions: transactions.into() });
-        Some(Proposal { request, block, ids: Arc::new(ids) })
-    }
-
-    /// Remembers a block until the engine has finalized it.
-    pub(super) fn proposed(&mut self, block: Arc<Block>, ids: Arc<Vec<TransactionId>>) {
-        self.proposed.insert(block.digest(), (block, ids));
+        Some(match self.heads.get(&head.size) {
+            Some(root) if *root == head.root => Ok(()),
+            Some(root) => Err(format!("its history of {} leaves is {}, here it is {root}", head.size, head.root)),
+            None => Err(format!("its history of {} leaves is older than what its parent commits to", head.size)),
+        })
     }
 
     /// Numbers a group of records.
@@ -182,35 +136,53 @@ impl Driver {
         let token = Token(self.next_token);
         for (index, record) in records.iter().enumerate() {
             if record.kind == RecordKind::Payload {
-                self.payloads.insert(record.height, (token, index));
+                self.payloads.insert(record.block, (record.height, Place::Coming(token, index)));
             }
         }
         (token, Effect::Persist { token, records, voted })
     }
 
-    /// The engine finalized a block, to be acted upon once the records of `after` are durable.
-    pub(super) fn finalized(
+    /// The last group of records, if it isn't durable yet.
+    pub(super) fn pending(&self) -> Option<Token> {
+        Some(Token(self.next_token)).filter(|token| token.0 > 0 && Some(*token) > self.durable)
+    }
+
+    pub(super) fn is_durable(&self, token: Token) -> bool {
+        Some(token) <= self.durable
+    }
+
+    /// A block is final, to be acted upon once the records of `after` are durable.
+    pub(super) fn finalize(
         &mut self,
         after: Option<Token>,
         header: Header,
         payload: &Arc<[u8]>,
         certificate: Arc<[u8]>,
-    ) -> Option<Stop> {
-        let height = header.height;
-        let (block, ids) = match self.proposed.remove(&header.digest()) {
-            Some(known) => known,
+    ) -> Result<Known, Stop> {
+        let (height, digest) = (header.height, header.digest());
+        if height != self.finalized.height.next() {
+            let reason = format!("it was finalized after block {}", self.finalized.height);
+            return Err(Stop::Apply { height, reason });
+        }
+        let known = match self.blocks.get(&digest) {
+            Some(known) => known.clone(),
             None => match codec::decode::<Block>(payload) {
-                Ok(block) => {
-                    let ids = block.transactions.iter().map(ledger_core::SignedTransaction::id).collect();
-                    (Arc::new(block), Arc::new(ids))
-                }
-                Err(error) => return Some(Stop::Apply { height, reason: error.to_string() }),
+                Ok(block) => Known::of(block),
+                Err(error) => return Err(Stop::Apply { height, reason: error.to_string() }),
             },
         };
-        // A record needed here may stem from an earlier step than the one that finalizes.
-        let after = after.max(self.payloads.get(&height).map(|(token, _)| *token));
-        self.undurable.push_back(Finalized { after, block, ids, certificate, position: None });
-        None
+        let after = match self.payloads.get(&digest) {
+            // A record needed here may stem from an earlier step than the one that finalizes.
+            Some((_, Place::Coming(token, _))) => after.max(Some(*token)),
+            Some(_) => after,
+            None => return Err(Stop::Apply { height, reason: "its payload was never persisted".to_owned() }),
+        };
+        if !known.block.transactions.is_empty() {
+            self.newest_full = Some(height);
+        }
+        self.finalized = header;
+        self.undurable.push_back(Finalized { after, digest, known: known.clone(), certificate });
+        Ok(known)
     }
 
     /// The records of `token` are durable: what waited for them goes on.
@@ -221,26 +193,30 @@ impl Driver {
         effects: &mut Vec<Effect>,
     ) -> Option<Stop> {
         self.durable = self.durable.max(Some(token));
-        for finalized in &mut self.undurable {
-            if let Some((payload_token, index)) = self.payloads.get(&finalized.block.header.height)
-                && *payload_token == token
+        for (_, place) in self.payloads.values_mut() {
+            if let Place::Coming(coming, index) = place
+                && *coming == token
+                && let Some(position) = positions.get(*index)
             {
-                finalized.position = positions.get(*index).copied();
+                *place = Place::Logged(*position);
             }
         }
+        self.go_on(effects)
+    }
+
+    /// Acts upon finalized blocks whose records are durable.
+    pub(super) fn go_on(&mut self, effects: &mut Vec<Effect>) -> Option<Stop> {
         while self.undurable.front().is_some_and(|first| first.after <= self.durable) {
             let Some(finalized) = self.undurable.pop_front() else { break };
-            let header = &finalized.block.header;
-            self.payloads.remove(&header.height);
+            let header = &finalized.known.block.header;
             if let Some(stop) = self.check_history(header) {
                 return Some(stop);
             }
-            let (block, ids) = (Arc::clone(&finalized.block), Arc::clone(&finalized.ids));
+            let (block, ids) = (Arc::clone(&finalized.known.block), Arc::clone(&finalized.known.ids));
             effects.push(Effect::Ordered { block, ids });
             if header.history.size > self.certified {
                 self.certified = header.history.size;
-                let certificate = codec::Bytes::from(finalized.certificate.to_vec());
-                effects.push(Effect::Certified(Arc::new(Checkpoint { header: header.clone(), certificate })));
+                effects.push(Effect::Certified(Arc::new(finalized.checkpoint())));
             }
             self.unapplied.push_back(finalized);
         }
@@ -260,13 +236,13 @@ impl Driver {
             return None;
         }
         let first = self.unapplied.front()?;
-        let height = first.block.header.height;
-        let Some(position) = first.position else {
-            return Some(Stop::Apply { height, reason: "its payload was never persisted".to_owned() });
+        let height = first.known.block.header.height;
+        let Some((_, Place::Logged(position))) = self.payloads.get(&first.digest) else {
+            return Some(Stop::Apply { height, reason: "the log doesn't say where its payload is".to_owned() });
         };
         self.executing = true;
-        let (block, certificate) = (Arc::clone(&first.block), Arc::clone(&first.certificate));
-        effects.push(Effect::Execute(Execute { block, certificate, position }));
+        let (block, certificate) = (Arc::clone(&first.known.block), Arc::clone(&first.certificate));
+        effects.push(Effect::Execute(Execute { block, certificate, position: *position }));
         None
     }
 
@@ -274,16 +250,44 @@ impl Driver {
     pub(super) fn applied(&mut self, applied: &Applied, effects: &mut Vec<Effect>) -> Result<Arc<Block>, Stop> {
         let height = applied.outcome.height;
         let finalized = match self.unapplied.pop_front() {
-            Some(first) if self.executing && first.block.header.height == height => first,
+            Some(first) if self.executing && first.known.block.header.height == height => first,
             _ => return Err(Stop::Apply { height, reason: "it was not the block to be executed".to_owned() }),
         };
         self.executing = false;
         self.applied = applied.history;
         self.heads.insert(applied.history.size, applied.history.root);
+        self.payloads.retain(|_, (at, _)| *at > height);
+        self.blocks.prune(height);
+        self.served = Some(Arc::new(finalized.checkpoint()));
         effects.push(Effect::Executed { height });
+        // Headers that were final before this was known are held against it now.
+        if let Some(stop) = self.check_waiting(&applied.history) {
+            return Err(stop);
+        }
         match self.execute_next(effects) {
             Some(stop) => Err(stop),
-            None => Ok(finalized.block),
+            None => Ok(finalized.known.block),
         }
+    }
+
+    /// A finalized header may commit to history that this node hadn't executed when it heard of it.
+    fn check_waiting(&self, head: &HistoryHead) -> Option<Stop> {
+        let waiting = self.undurable.iter().chain(&self.unapplied).map(|finalized| &finalized.known.block.header);
+        waiting
+            .filter(|header| header.history.size == head.size && header.history.root != head.root)
+            .map(|header| Stop::Diverged {
+                height: header.height,
+                size: head.size,
+                expected: header.history.root,
+                found: head.root,
+            })
+            .next()
+    }
+}
+
+impl Finalized {
+    fn checkpoint(&self) -> Checkpoint {
+        let certificate = codec::Bytes::from(self.certificate.to_vec());
+        Checkpoint { header: self.known.block.header.clone(), certificate }
     }
 }

@@ -107,6 +107,17 @@ pub struct Start {
     /// The heads of the history from the one that the tip commits to up to the newest, so that headers which commit to
     /// any of them can be held against it.
     pub heads: Vec<HistoryHead>,
+    /// Payloads in the log above the tip: the engine may yet finalize one of them.
+    pub payloads: Vec<LoggedPayload>,
+}
+
+/// A block that was logged and isn't final.
+#[derive(Clone, Debug)]
+pub struct LoggedPayload {
+    /// The block.
+    pub block: Block,
+    /// Where the log holds it.
+    pub position: LogPosition,
 }
 
 /// What executing and storing a block gave.

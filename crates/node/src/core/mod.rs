@@ -1,78 +1,142 @@
 //! A chain's core: mempool, driver and consensus engine as one synchronous value.
 //!
-//! Time, disk results and execution results come in as [`Event`]s, everything to be done goes out as [`Effect`]s. The
-//! tokio shell and the simulator drive the same [`ChainCore::step`]; nothing here knows a clock, a thread or a file.
+//! Time, messages, disk results and execution results come in as [`Event`]s, everything to be done goes out as
+//! [`Effect`]s. The tokio shell and the simulator drive the same [`ChainCore::step`]; nothing here knows a clock, a
+//! thread, a file or a socket.
 //!
 //! ```text
-//!  Submit ─▶ reserve ─▶ Check… ─▶ Checked ─▶ mempool ─┐
+//!  Submit ─▶ reserve ─▶ Check… ─▶ Checked ─▶ mempool ─┬─▶ gossip to the validators
 //!                                                     ▼ Propose (consensus)
 //!  Persisted ◀─ log ◀─ Persist ◀─ consensus ◀─ Proposed: a block that commits to the newest history applied
-//!      │
+//!      │                            ▲  │ Send, Verify, CheckSignatures
+//!      │           Received, Timer ─┘  └─▶ others' blocks: bytes, signatures, history head ─▶ Verified
 //!      └▶ Finalize ─▶ Ordered ─▶ Execute ─▶ Applied ─▶ Executed ─▶ (a later header commits to it) ─▶ Certified
+//!                        ▲
+//!      blocks with certificates from peers (sync), when this node is behind
 //! ```
+//! *Persist first:* whatever a step sends waits until all records handed out so far are durable.
 
+mod blocks;
+mod config;
 mod driver;
 mod events;
+mod gossip;
+mod network;
+mod proposals;
+mod sync;
+mod verify;
 
+pub use config::CoreConfig;
 pub use events::{
-    Applied, Ask, CheckFailure, CheckId, Effect, Event, Execute, ReadId, Start, Stop, SubmitError, Token,
+    Applied, Ask, CheckFailure, CheckId, Effect, Event, Execute, LoggedPayload, ReadId, Start, Stop, SubmitError, Token,
 };
+pub use gossip::Gossip;
+pub use sync::{SyncBlock, SyncConfig, SyncMessage};
 
-use crate::mempool::{Mempool, MempoolConfig};
+use crate::mempool::Mempool;
 use driver::Driver;
-use ledger_consensus::{Consensus, Input, Output};
-use ledger_core::{ChainId, Header, Rules, SignedTransaction, Timestamp, TransactionId, codec};
-use ledger_crypto::VotePosition;
-use std::collections::BTreeMap;
+use gossip::Spreader;
+use ledger_consensus::{Consensus, Input, Output, RequestId};
+use ledger_core::{
+    ChainId, Finality, Genesis, GenesisError, Rules, SignedTransaction, Timestamp, TransactionId, ValidatorSet, codec,
+    finality,
+};
+use ledger_crypto::{PublicKey, VotePosition};
+use proposals::Proposals;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use sync::Sync;
+use verify::{Begun, Surroundings, Verification};
 
-/// A core's bounds and habits. Node-local: two nodes of a chain may differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CoreConfig {
-    /// The mempool's bounds.
-    pub mempool: MempoolConfig,
-    /// How many blocks may be ordered and not yet executed before no more are proposed (default 2). It is cut to the
-    /// rules' lag.
-    pub pipeline: u64,
-    /// The shortest time between two blocks with transactions, in ms (default 0: as fast as they are executed).
-    pub block_interval_ms: u64,
-    /// Propose an empty block when there was none for this long, in ms (default none), so that agreed time moves on.
-    pub heartbeat_ms: Option<u64>,
+/// Who handed in a transaction.
+enum Source {
+    Client(Ask),
+    Peer(PublicKey),
 }
 
-impl Default for CoreConfig {
-    fn default() -> Self {
-        CoreConfig { mempool: MempoolConfig::default(), pipeline: 2, block_interval_ms: 0, heartbeat_ms: None }
-    }
+/// Who asked for signatures to be checked.
+enum Asked {
+    Engine(RequestId),
+    Block(RequestId),
+    Sync(sync::Checking),
 }
 
 /// The core of one chain.
 pub struct ChainCore {
     chain: ChainId,
     rules: Rules,
+    /// The other validators: transactions are handed on to them, votes and blocks are sent to them.
+    validators: Vec<PublicKey>,
+    /// Whether an engine takes part in deciding.
+    votes: bool,
+    finality: Box<dyn Finality>,
     consensus: Box<dyn Consensus>,
+    /// What the engine has still to be told.
+    inputs: VecDeque<Input>,
     driver: Driver,
+    proposals: Proposals,
+    verification: Verification,
+    sync: Sync,
+    spreader: Spreader,
     mempool: Mempool,
-    asks: BTreeMap<TransactionId, Ask>,
+    sources: BTreeMap<TransactionId, Source>,
+    checks: BTreeMap<CheckId, Asked>,
+    next_check: u64,
+    /// Sends that wait for records.
+    outbox: VecDeque<(Token, Effect)>,
+    /// What the engine was told last.
+    work: bool,
+    /// When a block was finalized last.
+    moved: Timestamp,
     closed: bool,
     stopped: Option<Stop>,
     wake: Option<Timestamp>,
 }
 
 impl ChainCore {
-    /// A core that waits for [`Event::Start`].
-    pub fn new(chain: ChainId, rules: Rules, consensus: Box<dyn Consensus>, config: CoreConfig) -> Self {
-        ChainCore {
-            chain,
-            driver: Driver::new(&config, rules.lag),
+    /// A core that waits for [`Event::Start`]. `node` is this node's key among its peers; a chain of one owner needs none.
+    ///
+    /// # Errors
+    /// [`GenesisError`] when the genesis makes no chain.
+    pub fn new(
+        genesis: &Genesis,
+        node: Option<PublicKey>,
+        consensus: Box<dyn Consensus>,
+        config: CoreConfig,
+    ) -> Result<Self, GenesisError> {
+        let finality = genesis.finality()?;
+        let mut validators = Vec::new();
+        if genesis.engine.name.as_str() == finality::BFT
+            && let Ok(set) = ValidatorSet::from_bytes(&genesis.engine.parameters)
+        {
+            validators.extend(set.as_slice().iter().map(|validator| validator.key));
+        }
+        let votes = validators.is_empty() || node.is_some_and(|node| validators.contains(&node));
+        validators.retain(|key| Some(*key) != node);
+        Ok(ChainCore {
+            chain: genesis.chain(),
+            validators,
+            votes,
+            finality,
+            driver: Driver::new(genesis.header()),
+            proposals: Proposals::new(&config, genesis.rules.lag),
+            verification: Verification::default(),
+            sync: Sync::new(&config),
+            spreader: Spreader::default(),
             mempool: Mempool::new(config.mempool),
-            rules,
+            rules: genesis.rules.clone(),
             consensus,
-            asks: BTreeMap::new(),
+            inputs: VecDeque::new(),
+            sources: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            next_check: 0,
+            outbox: VecDeque::new(),
+            work: false,
+            moved: Timestamp(0),
             closed: false,
             stopped: None,
             wake: None,
-        }
+        })
     }
 
     /// Takes one event and appends what follows from it to `effects`. `now` must not run backwards.
@@ -87,15 +151,18 @@ impl ChainCore {
         match event {
             Event::Start(start) => {
                 let tip = start.checkpoint.header.clone();
+                self.moved = now;
                 effects.push(Effect::Certified(Arc::new(start.checkpoint.clone())));
+                self.proposals.start(&tip);
                 self.driver.start(start);
-                self.consensus(now, Input::Start { tip }, effects);
+                self.tell(now, Input::Start { tip }, effects);
             }
             Event::Submit { ask, transaction } => self.submit(now, ask, transaction, effects),
-            Event::Checked { id, verdict } => self.checked(id, verdict, effects),
+            Event::Checked { id, verdict } => self.checked(now, id, verdict, effects),
             Event::Persisted { token, positions } => {
                 let diverged = self.driver.persisted(token, &positions, effects);
                 self.stop_if(diverged, effects);
+                self.flush_outbox(effects);
             }
             Event::Applied(applied) => self.applied(now, applied, effects),
             Event::Wake => {
@@ -105,15 +172,17 @@ impl ChainCore {
                 }
             }
             Event::Close => self.closed = true,
-            // Peers come with the next change.
-            Event::Connected { .. }
-            | Event::Disconnected { .. }
-            | Event::Received { .. }
-            | Event::Timer(_)
-            | Event::SignaturesChecked { .. }
-            | Event::BlocksRead { .. } => {}
+            Event::Connected { peer } => self.connected(peer, effects),
+            Event::Disconnected { peer } => self.sync.disconnected(&peer),
+            Event::Received { from, lane, bytes } => self.received(now, from, lane, bytes, effects),
+            Event::Timer(id) => self.tell(now, Input::Timer(id), effects),
+            Event::SignaturesChecked { check, valid } => self.signatures_checked(now, check, valid, effects),
+            Event::BlocksRead { read, blocks } => effects.extend(self.sync.read(read, &blocks)),
         }
         self.propose(now, effects);
+        self.catch_up(now, effects);
+        self.tell_of_work(now, effects);
+        self.spread(now, effects);
         self.ask_for_wake(now, effects);
     }
 
@@ -134,9 +203,13 @@ impl ChainCore {
 
     fn stop_if(&mut self, stop: Option<Stop>, effects: &mut Vec<Effect>) {
         if let (Some(stop), None) = (stop, &self.stopped) {
-            for (id, ask) in std::mem::take(&mut self.asks) {
-                effects.push(Effect::Answer { ask, id, answer: Err(SubmitError::Stopped(stop.clone())) });
+            for (id, source) in std::mem::take(&mut self.sources) {
+                if let Source::Client(ask) = source {
+                    effects.push(Effect::Answer { ask, id, answer: Err(SubmitError::Stopped(stop.clone())) });
+                }
             }
+            self.outbox.clear();
+            self.inputs.clear();
             effects.push(Effect::Stop(stop.clone()));
             self.stopped = Some(stop);
         }
@@ -144,34 +217,55 @@ impl ChainCore {
 
     fn submit(&mut self, now: Timestamp, ask: Ask, transaction: Arc<SignedTransaction>, effects: &mut Vec<Effect>) {
         let id = transaction.id();
-        let size = codec::encoded_length(&*transaction);
-        let reserved = if self.closed {
-            Err(SubmitError::Closed)
-        } else {
-            self.rules
-                .check(&transaction, &self.chain)
-                .map_err(SubmitError::from)
-                .and_then(|()| self.mempool.reserve(now, id, Arc::clone(&transaction), size).map_err(SubmitError::from))
-        };
+        let reserved =
+            if self.closed { Err(SubmitError::Closed) } else { self.reserve(now, id, Arc::clone(&transaction)) };
         match reserved {
             Ok(()) => {
-                self.asks.insert(id, ask);
+                self.sources.insert(id, Source::Client(ask));
                 effects.push(Effect::Check { id, transaction });
             }
             Err(error) => effects.push(Effect::Answer { ask, id, answer: Err(error) }),
         }
     }
 
-    fn checked(&mut self, id: TransactionId, verdict: Result<u64, CheckFailure>, effects: &mut Vec<Effect>) {
-        let Some(ask) = self.asks.remove(&id) else { return };
+    fn reserve(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        transaction: Arc<SignedTransaction>,
+    ) -> Result<(), SubmitError> {
+        let size = codec::encoded_length(&*transaction);
+        self.rules.check(&transaction, &self.chain)?;
+        Ok(self.mempool.reserve(now, id, transaction, size)?)
+    }
+
+    fn checked(
+        &mut self,
+        now: Timestamp,
+        id: TransactionId,
+        verdict: Result<u64, CheckFailure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(source) = self.sources.remove(&id) else { return };
         let answer = match verdict {
             Ok(next) => self.mempool.admit(&id, next).map_err(SubmitError::from),
             Err(failure) => {
                 self.mempool.refuse(&id);
+                if let (Source::Peer(peer), CheckFailure::Transaction(_)) = (&source, &failure) {
+                    self.spreader.strike(now, *peer);
+                }
                 Err(failure.into())
             }
         };
-        effects.push(Effect::Answer { ask, id, answer });
+        if let Source::Client(ask) = source {
+            if answer.is_ok()
+                && !self.validators.is_empty()
+                && let Some(transaction) = self.mempool.get(&id)
+            {
+                self.spreader.add(Arc::clone(transaction));
+            }
+            effects.push(Effect::Answer { ask, id, answer });
+        }
     }
 
     fn applied(&mut self, now: Timestamp, applied: Applied, effects: &mut Vec<Effect>) {
@@ -186,7 +280,10 @@ impl ChainCore {
                 for (id, reason) in dropped {
                     effects.push(Effect::Drop { id, reason });
                 }
-                self.consensus(now, Input::Applied { height, history }, effects);
+                for (request, verdict) in self.verification.executed(&self.driver) {
+                    self.inputs.push_back(Input::Verified { request, verdict });
+                }
+                self.tell(now, Input::Applied { height, history }, effects);
             }
             Err(stop) => self.stop_if(Some(stop), effects),
         }
@@ -195,58 +292,128 @@ impl ChainCore {
     /// Answers an open request for a proposal, if there is something to order.
     fn propose(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         while self.stopped.is_none() {
-            let Some(proposal) = self.driver.make_proposal(now, &mut self.mempool, &self.rules, effects) else {
-                return;
-            };
-            let block = proposal.block;
-            let header: Header = block.header.clone();
-            let payload: Arc<[u8]> = codec::encode(&*block).into();
-            self.driver.proposed(block, proposal.ids);
-            self.consensus(now, Input::Proposed { request: proposal.request, header, payload }, effects);
+            let made = self.proposals.make(now, &self.driver, &mut self.mempool, &self.rules, effects);
+            let Some(proposal) = made else { return };
+            let block = &proposal.known.block;
+            let (header, payload) = (block.header.clone(), codec::encode(&**block).into());
+            self.driver.blocks.insert(header.digest(), proposal.known);
+            self.tell(now, Input::Proposed { request: proposal.request, header, payload }, effects);
         }
     }
 
-    /// One step of the engine, and what it asks for. Records are persisted as one group; whatever else the step asks for
-    /// waits behind them.
-    fn consensus(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
-        let mut outputs = Vec::new();
-        self.consensus.step(now, input, &mut outputs);
+    /// Tells the engine whether there is something to order, when that has changed.
+    fn tell_of_work(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let work = self.proposals.has_work(now, &self.driver, &self.mempool);
+        if work != self.work && self.stopped.is_none() {
+            self.work = work;
+            self.tell(now, Input::Work(work), effects);
+        }
+    }
+
+    /// Tells the engine something, and carries out what it asks for, until it asks for nothing more.
+    fn tell(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        self.inputs.push_back(input);
+        while let Some(input) = self.inputs.pop_front() {
+            let mut outputs = Vec::new();
+            self.consensus.step(now, input, &mut outputs);
+            self.carry_out(now, outputs, effects);
+        }
+    }
+
+    /// Records are persisted as one group; whatever else the step asks for waits behind them.
+    fn carry_out(&mut self, now: Timestamp, outputs: Vec<Output>, effects: &mut Vec<Effect>) {
         let mut records = Vec::new();
         let mut voted: Option<VotePosition> = None;
         let mut rest = Vec::new();
         for output in outputs {
             match output {
                 Output::Persist(record) => records.push(record),
-                Output::Voted(position) => voted = Some(position),
+                Output::Voted(position) => voted = voted.max(Some(position)),
                 other => rest.push(other),
             }
         }
-        let after = if records.is_empty() {
-            None
-        } else {
+        let mut after = None;
+        if !records.is_empty() {
             let (token, effect) = self.driver.persist(records, voted);
             effects.push(effect);
-            Some(token)
-        };
+            after = Some(token);
+        }
         for output in rest {
+            if self.stopped.is_some() {
+                return;
+            }
             match output {
-                Output::Propose { request, parent } => self.driver.asked_to_propose(request, parent),
+                Output::Propose { request, parent } => self.proposals.asked(now, request, parent),
+                Output::Withdraw { request } => self.proposals.withdrawn(request),
                 Output::Finalize { header, payload, certificate } => {
-                    let stop = self.driver.finalized(after, header, &payload, certificate);
-                    self.stop_if(stop, effects);
+                    self.finalize(now, after, header, &payload, certificate, effects);
                 }
                 Output::Halt(halt) => self.stop_if(Some(Stop::Consensus(halt)), effects),
+                Output::Send { to, lane, bytes } => self.send(Effect::Send { to, lane, bytes }, effects),
+                Output::Broadcast { lane, bytes } => {
+                    for index in 0..self.validators.len() {
+                        if let Some(to) = self.validators.get(index).copied() {
+                            self.send(Effect::Send { to, lane, bytes: Arc::clone(&bytes) }, effects);
+                        }
+                    }
+                }
+                Output::SetTimer { id, after } => effects.push(Effect::SetTimer { id, at: now.plus(after) }),
+                Output::Verify { request, parent, header, payload } => {
+                    let around = Surroundings { now, rules: &self.rules, mempool: &self.mempool, moved: self.moved };
+                    let begun = self.verification.begin(request, &parent, header, &payload, &mut self.driver, &around);
+                    match begun {
+                        Begun::Verdict(verdict) => self.inputs.push_back(Input::Verified { request, verdict }),
+                        Begun::Check(checks) => self.check(Asked::Block(request), checks, effects),
+                        Begun::Waits => {}
+                    }
+                }
+                Output::Check { request, checks } => self.check(Asked::Engine(request), checks, effects),
+                Output::FellBehind { to, .. } => self.sync.fell_behind(now, &to),
+                Output::Evidence(evidence) => effects.push(Effect::Evidence(evidence)),
                 _ => {}
             }
         }
     }
 
+    fn finalize(
+        &mut self,
+        now: Timestamp,
+        after: Option<Token>,
+        header: ledger_core::Header,
+        payload: &Arc<[u8]>,
+        certificate: Arc<[u8]>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.driver.finalize(after, header, payload, certificate) {
+            Ok(known) => {
+                self.moved = now;
+                self.mempool.ordered(known.transactions());
+                let diverged = self.driver.go_on(effects);
+                self.stop_if(diverged, effects);
+            }
+            Err(stop) => self.stop_if(Some(stop), effects),
+        }
+    }
+
+    fn check(&mut self, asked: Asked, checks: Vec<ledger_core::SignatureCheck>, effects: &mut Vec<Effect>) {
+        self.next_check += 1;
+        let check = CheckId(self.next_check);
+        self.checks.insert(check, asked);
+        effects.push(Effect::CheckSignatures { check, checks });
+    }
+
     fn ask_for_wake(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        let driver = self.driver.wake_at(now, self.mempool.executable() > 0);
-        let wanted = [self.mempool.prune_at(), driver].into_iter().flatten().min();
+        let served = self.driver.served().map_or(self.driver.finalized().height, |served| served.header.height);
+        let wanted = [
+            self.mempool.prune_at(),
+            self.proposals.wake_at(now, &self.driver, &self.mempool),
+            self.sync.wake_at(now, served, self.driver.finalized().height),
+            self.spreader.wake_at(),
+        ];
+        let wanted = wanted.into_iter().flatten().min();
         if let Some(at) = wanted
             && self.stopped.is_none()
-            && self.wake.is_none_or(|wake| at < wake)
+            && self.wake.is_none_or(|wake| at < wake || wake <= now)
         {
             self.wake = Some(at);
             effects.push(Effect::Wake(at));

@@ -288,7 +288,7 @@ impl Host {
             executor: Arc::clone(&executor),
             signals: signals.clone(),
         };
-        let core = ChainCore::new(id, genesis.rules.clone(), started.engine, self.limits.core.clone());
+        let core = ChainCore::new(&genesis, None, started.engine, self.limits.core.clone())?;
         let shell = Shell {
             chain: id,
             core,

@@ -1,6 +1,7 @@
 //! One of an account's independent streams.
 
 use super::Entry;
+use ledger_core::TransactionId;
 use std::collections::BTreeMap;
 
 /// The waiting transactions of a lane, by number.
@@ -56,15 +57,29 @@ impl Lane {
         self.recount_ready();
     }
 
-    pub(super) fn first_ready(&self) -> Option<(u64, &Entry)> {
-        (self.ready > 0).then(|| self.waiting.first_key_value()).flatten().map(|(number, entry)| (*number, entry))
+    /// The first transaction that can be taken at or after number `from`.
+    pub(super) fn ready_from(&self, from: u64) -> Option<(u64, &Entry)> {
+        let number = from.max(self.next);
+        let end = self.next.saturating_add(self.ready as u64);
+        (number < end).then(|| self.waiting.get(&number).map(|entry| (number, entry))).flatten()
     }
 
-    pub(super) fn take_first(&mut self) {
-        if self.ready > 0 && self.waiting.pop_first().is_some() {
-            self.ready -= 1;
-            self.next = self.next.saturating_add(1);
+    /// The transaction with `number` is ordered. Only the one that comes next uses its number up before it is applied;
+    /// it leaves the lane if it is the one with this id.
+    pub(super) fn take(&mut self, number: u64, id: &TransactionId) -> Option<Entry> {
+        let same = self.waiting.get(&number).is_some_and(|entry| entry.id == *id);
+        let taken = if same { self.waiting.remove(&number) } else { None };
+        if number == self.next {
+            self.next = number.saturating_add(1);
+            if self.ready > 0 {
+                self.ready -= 1;
+            } else {
+                self.extend_ready();
+            }
+        } else if same {
+            self.recount_ready();
         }
+        taken
     }
 
     /// Everything below `next` is used up.

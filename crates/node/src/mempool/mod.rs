@@ -1,16 +1,20 @@
 //! Transactions that wait for a block: bounded, fair to senders, in each account's order.
 //!
 //! A transaction is *reserved* when it arrives, *admitted* once its signature and the state were checked elsewhere,
-//! *taken* into a proposal, and forgotten when its block was applied. From the reservation on its lane is known here, so
-//! that no block applied in the meantime is missed, whatever height the check read the state at.
+//! *taken* into proposals, *ordered* when one of them is final, and forgotten when that block was applied. A proposal
+//! that comes to nothing changes nothing here. From the reservation on its lane is known, so that no block applied in
+//! the meantime is missed, whatever height the check read the state at.
 //!
 //! Nothing is ever evicted: a full pool says [`Refusal::Busy`]. Transactions that can't run yet because an earlier one
 //! of their lane is missing have a share of their own, so that a flood of them leaves room for those that can.
 
 mod lane;
+mod take;
+
+pub use take::{Ahead, Taken};
 
 use lane::Lane;
-use ledger_core::{AccountId, Fuel, Order, Rejection, Rules, SignedTransaction, Status, Timestamp, TransactionId};
+use ledger_core::{AccountId, Order, Rejection, SignedTransaction, Status, Timestamp, TransactionId};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -93,9 +97,17 @@ pub(super) struct Entry {
 
 #[derive(Debug)]
 enum Stage {
-    Checking { entry: Entry },
-    Waiting,
-    InFlight { size: usize },
+    Checking {
+        entry: Entry,
+    },
+    /// Unordered ones have a number of the pool's own.
+    Waiting {
+        number: u64,
+    },
+    /// In a final block that isn't applied yet.
+    Ordered {
+        size: usize,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -103,16 +115,15 @@ struct Account {
     lanes: BTreeMap<u64, Lane>,
     /// Lanes with something to take, in turn.
     turns: VecDeque<u64>,
+    /// Waiting unordered transactions, in the order of their admission.
+    unordered: BTreeMap<u64, Entry>,
     transactions: usize,
 }
 
-/// What a proposal takes.
-#[derive(Debug, Default)]
-pub struct Taken {
-    /// In their order of execution.
-    pub transactions: Vec<(TransactionId, Arc<SignedTransaction>)>,
-    /// Dropped on the way: they expired.
-    pub dropped: Vec<(TransactionId, Refusal)>,
+impl Account {
+    fn is_executable(&self) -> bool {
+        !self.turns.is_empty() || !self.unordered.is_empty()
+    }
 }
 
 /// The pool of one chain.
@@ -131,6 +142,10 @@ pub struct Mempool {
     bytes: usize,
     executable: usize,
     unexecutable: usize,
+    /// Numbers the unordered transactions.
+    next_unordered: u64,
+    /// Counts changes of what could be taken.
+    changes: u64,
 }
 
 impl Mempool {
@@ -146,6 +161,8 @@ impl Mempool {
             bytes: 0,
             executable: 0,
             unexecutable: 0,
+            next_unordered: 0,
+            changes: 0,
         }
     }
 
@@ -159,15 +176,41 @@ impl Mempool {
         self.stages.is_empty()
     }
 
-    /// How many could be taken now.
+    /// How many could be taken now, were no block under way.
     pub fn executable(&self) -> usize {
         self.executable
+    }
+
+    /// A number that grows with every change of what could be taken.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// A transaction that has passed its check and isn't ordered yet.
+    pub fn get(&self, id: &TransactionId) -> Option<&Arc<SignedTransaction>> {
+        let (name, order, Stage::Waiting { number }) = self.stages.get(id)? else { return None };
+        let account = self.accounts.get(name)?;
+        let entry = match order {
+            Order::Sequence { lane, number } => account.lanes.get(lane)?.get(*number)?,
+            Order::Unordered => account.unordered.get(number)?,
+        };
+        (entry.id == *id).then_some(&entry.transaction)
+    }
+
+    /// Whether it knows of a transaction, in whatever stage.
+    pub fn contains(&self, id: &TransactionId) -> bool {
+        self.stages.contains_key(id)
+    }
+
+    /// Up to `count` transactions that wait, the oldest first.
+    pub fn oldest(&self, count: usize) -> impl Iterator<Item = &Arc<SignedTransaction>> {
+        self.ages.iter().filter_map(|(_, id)| self.get(id)).take(count)
     }
 
     /// Makes room for a transaction that is about to be checked. `size` is its encoded length in bytes.
     ///
     /// # Errors
-    /// [`Refusal::Busy`], [`Refusal::Duplicate`], or that unordered transactions aren't supported yet.
+    /// [`Refusal::Busy`] or [`Refusal::Duplicate`].
     pub fn reserve(
         &mut self,
         now: Timestamp,
@@ -176,9 +219,6 @@ impl Mempool {
         size: usize,
     ) -> Result<(), Refusal> {
         let order = transaction.transaction.order;
-        let Order::Sequence { lane, .. } = order else {
-            return Err(Rejection::Unsupported { what: "an unordered transaction".into() }.into());
-        };
         if self.stages.contains_key(&id) {
             return Err(Refusal::Duplicate { id });
         }
@@ -194,28 +234,51 @@ impl Mempool {
             return Err(Refusal::Busy { what: "transactions of this account", limit: self.config.max_per_account });
         }
         account.transactions += 1;
-        account.lanes.entry(lane).or_default().outside += 1;
+        if let Order::Sequence { lane, .. } = order {
+            account.lanes.entry(lane).or_default().outside += 1;
+        }
         self.bytes += size;
         let entry = Entry { transaction, id, size, since: now };
         self.stages.insert(id, (name, order, Stage::Checking { entry }));
         Ok(())
     }
 
-    /// The check of a reserved transaction has passed; the state says that `next` comes next in its lane.
+    /// The check of a reserved transaction has passed; the state says that `next` comes next in its lane (nothing is
+    /// meant by it for an unordered one).
     ///
     /// # Errors
     /// [`Refusal`] when there is no place for it in its lane; it is forgotten then.
     pub fn admit(&mut self, id: &TransactionId, next: u64) -> Result<(), Refusal> {
         let Some((name, order, Stage::Checking { entry })) = self.stages.remove(id) else { return Ok(()) };
-        let admitted = self.enter_lane(&name, order, &entry, next);
+        let admitted = match order {
+            Order::Sequence { .. } => self.enter_lane(&name, order, &entry, next).map(|()| 0),
+            Order::Unordered => Ok(self.enter_unordered(&name, &entry)),
+        };
+        self.changes += 1;
         match admitted {
-            Ok(()) => {
-                self.stages.insert(*id, (name, order, Stage::Waiting));
+            Ok(number) => {
+                self.stages.insert(*id, (name, order, Stage::Waiting { number }));
                 self.remember_age(entry.since, *id);
+                Ok(())
             }
-            Err(_) => self.forget(&name, order, entry.size),
+            Err(refusal) => {
+                self.forget(&name, order, entry.size);
+                Err(refusal)
+            }
         }
-        admitted
+    }
+
+    fn enter_unordered(&mut self, name: &AccountId, entry: &Entry) -> u64 {
+        self.next_unordered += 1;
+        let number = self.next_unordered;
+        if let Some(account) = self.accounts.get_mut(name) {
+            account.unordered.insert(number, entry.clone());
+            self.executable += 1;
+            if self.queued.insert(*name) {
+                self.turns.push_back(*name);
+            }
+        }
+        number
     }
 
     /// The check of a reserved transaction has failed: it is forgotten.
@@ -281,98 +344,72 @@ impl Mempool {
     /// Gives back the room of a transaction that left, and what its account no longer needs.
     fn forget(&mut self, name: &AccountId, order: Order, size: usize) {
         self.bytes = self.bytes.saturating_sub(size);
-        let Order::Sequence { lane, .. } = order else { return };
         if let Some(account) = self.accounts.get_mut(name) {
             account.transactions = account.transactions.saturating_sub(1);
-            if account.lanes.get(&lane).is_some_and(Lane::is_idle) {
+            if let Order::Sequence { lane, .. } = order
+                && account.lanes.get(&lane).is_some_and(Lane::is_idle)
+            {
                 account.lanes.remove(&lane);
             }
-            if account.lanes.is_empty() {
+            if account.transactions == 0 && account.lanes.is_empty() {
                 self.accounts.remove(name);
             }
         }
     }
 
-    /// Takes transactions for a block with time `timestamp`: one of each account in turn, within the rules' limits.
-    pub fn take(&mut self, timestamp: Timestamp, rules: &Rules) -> Taken {
-        // Header and counts take less than this.
-        const BLOCK_OVERHEAD: usize = 1 << 10;
-        let mut taken = Taken::default();
-        let (mut bytes, mut fuel) = (BLOCK_OVERHEAD, 0u64);
-        while taken.transactions.len() < rules.max_block_transactions as usize {
-            let Some(name) = self.turns.pop_front() else { break };
-            self.queued.remove(&name);
-            let Some((lane_number, number, entry)) = self.peek(&name) else {
-                self.pass_turn(&name);
-                continue;
-            };
-            let limit = entry.transaction.transaction.fuel_limit;
-            let fits = bytes + entry.size <= rules.max_block_bytes as usize
-                && Fuel(fuel.saturating_add(limit.0)) <= rules.max_block_fuel;
-            if !fits {
-                self.turns.push_front(name);
-                self.queued.insert(name);
-                break;
-            }
-            let expired = entry.transaction.transaction.expires_at.filter(|time| *time < timestamp);
-            if let Some(expired_at) = expired {
-                let reason = Rejection::Expired { expired_at, now: timestamp };
-                taken.dropped.push((entry.id, reason.into()));
-                self.drop_waiting(&name, lane_number, number, &entry);
-            } else {
-                bytes += entry.size;
-                fuel = fuel.saturating_add(limit.0);
-                self.advance(&name, lane_number);
-                if let Some((_, _, stage)) = self.stages.get_mut(&entry.id) {
-                    *stage = Stage::InFlight { size: entry.size };
+    fn drop_waiting(&mut self, name: &AccountId, order: Order, number: u64, entry: &Entry) {
+        self.changes += 1;
+        if let Some(account) = self.accounts.get_mut(name) {
+            match order {
+                Order::Sequence { lane: lane_number, .. } => {
+                    if let Some(lane) = account.lanes.get_mut(&lane_number) {
+                        let (ready_before, waiting_before) = lane.counts();
+                        lane.remove(number);
+                        self.recount(name, lane_number, ready_before, waiting_before);
+                    }
                 }
-                taken.transactions.push((entry.id, entry.transaction));
+                Order::Unordered => {
+                    if account.unordered.remove(&number).is_some() {
+                        self.executable = self.executable.saturating_sub(1);
+                    }
+                }
             }
-            self.pass_turn(&name);
-        }
-        taken
-    }
-
-    /// The next transaction of an account whose turn it is.
-    fn peek(&self, name: &AccountId) -> Option<(u64, u64, Entry)> {
-        let account = self.accounts.get(name)?;
-        let lane_number = *account.turns.front()?;
-        let (number, entry) = account.lanes.get(&lane_number)?.first_ready()?;
-        Some((lane_number, number, entry.clone()))
-    }
-
-    fn advance(&mut self, name: &AccountId, lane_number: u64) {
-        if let Some(lane) = self.accounts.get_mut(name).and_then(|account| account.lanes.get_mut(&lane_number)) {
-            lane.take_first();
-            lane.outside += 1;
-            self.executable = self.executable.saturating_sub(1);
-        }
-    }
-
-    fn drop_waiting(&mut self, name: &AccountId, lane_number: u64, number: u64, entry: &Entry) {
-        if let Some(lane) = self.accounts.get_mut(name).and_then(|account| account.lanes.get_mut(&lane_number)) {
-            let (ready_before, waiting_before) = lane.counts();
-            lane.remove(number);
-            self.recount(name, lane_number, ready_before, waiting_before);
         }
         self.stages.remove(&entry.id);
-        self.forget(name, Order::Sequence { lane: lane_number, number }, entry.size);
+        self.forget(name, order, entry.size);
     }
 
-    /// Puts the account's current lane, and the account, at the end of their queues if they have more to give.
-    fn pass_turn(&mut self, name: &AccountId) {
-        let Some(account) = self.accounts.get_mut(name) else { return };
-        if let Some(lane_number) = account.turns.pop_front()
-            && let Some(lane) = account.lanes.get_mut(&lane_number)
-        {
-            if lane.counts().0 > 0 {
-                account.turns.push_back(lane_number);
-            } else {
-                lane.has_turn = false;
+    /// A block is final: its transactions are taken out of what could be taken. What becomes of them is told by
+    /// [`Mempool::applied`].
+    pub fn ordered<'a>(&mut self, transactions: impl IntoIterator<Item = (TransactionId, &'a SignedTransaction)>) {
+        self.changes += 1;
+        for (id, transaction) in transactions {
+            let (name, order) = (transaction.transaction.account, transaction.transaction.order);
+            let Some(account) = self.accounts.get_mut(&name) else { continue };
+            let size = match order {
+                Order::Sequence { lane: lane_number, number } => {
+                    let Some(lane) = account.lanes.get_mut(&lane_number) else { continue };
+                    let (ready_before, waiting_before) = lane.counts();
+                    let taken = lane.take(number, &id);
+                    let size = taken.map(|entry| {
+                        lane.outside += 1;
+                        entry.size
+                    });
+                    self.recount(&name, lane_number, ready_before, waiting_before);
+                    size
+                }
+                Order::Unordered => match self.stages.get(&id) {
+                    Some((_, _, Stage::Waiting { number })) => {
+                        let taken = account.unordered.remove(number);
+                        self.executable = self.executable.saturating_sub(usize::from(taken.is_some()));
+                        taken.map(|entry| entry.size)
+                    }
+                    _ => None,
+                },
+            };
+            if let (Some(size), Some((_, _, stage))) = (size, self.stages.get_mut(&id)) {
+                *stage = Stage::Ordered { size };
             }
-        }
-        if !account.turns.is_empty() && self.queued.insert(*name) {
-            self.turns.push_back(*name);
         }
     }
 
@@ -383,10 +420,12 @@ impl Mempool {
         results: impl IntoIterator<Item = (&'a SignedTransaction, TransactionId, &'a Status)>,
     ) -> Vec<(TransactionId, Refusal)> {
         let mut dropped = Vec::new();
+        self.changes += 1;
         for (transaction, id, status) in results {
             let (name, order) = (transaction.transaction.account, transaction.transaction.order);
-            let Order::Sequence { lane: lane_number, number } = order else { continue };
-            if let Some(lane) = self.lane(&name, order) {
+            if let Order::Sequence { lane: lane_number, number } = order
+                && let Some(lane) = self.lane(&name, order)
+            {
                 let (ready_before, waiting_before) = lane.counts();
                 match status {
                     Status::Rejected(Rejection::OutOfOrder { expected, .. }) => lane.reset_to(*expected),
@@ -402,7 +441,7 @@ impl Mempool {
                     dropped.push((entry.id, Rejection::OutOfOrder { lane: lane_number, expected, found }.into()));
                 }
             }
-            if let Some((_, _, Stage::InFlight { size })) = self.stages.get(&id) {
+            if let Some((_, _, Stage::Ordered { size })) = self.stages.get(&id) {
                 let size = *size;
                 self.stages.remove(&id);
                 if let Some(lane) = self.lane(&name, order) {
@@ -415,7 +454,7 @@ impl Mempool {
     }
 
     fn waits(&self, id: &TransactionId) -> bool {
-        matches!(self.stages.get(id), Some((_, _, Stage::Waiting)))
+        matches!(self.stages.get(id), Some((_, _, Stage::Waiting { .. })))
     }
 
     fn remember_age(&mut self, since: Timestamp, id: TransactionId) {
@@ -437,11 +476,17 @@ impl Mempool {
                 break;
             }
             self.ages.pop_front();
-            let Some((name, Order::Sequence { lane, number }, Stage::Waiting)) = self.stages.get(&id) else { continue };
-            let (name, lane, number) = (*name, *lane, *number);
-            let entry = self.accounts.get(&name).and_then(|account| account.lanes.get(&lane)?.get(number)).cloned();
-            if let Some(entry) = entry {
-                self.drop_waiting(&name, lane, number, &entry);
+            let Some((name, order, Stage::Waiting { number })) = self.stages.get(&id) else { continue };
+            let (name, order, unordered) = (*name, *order, *number);
+            let Some(account) = self.accounts.get(&name) else { continue };
+            let (number, entry) = match order {
+                Order::Sequence { lane, number } => {
+                    (number, account.lanes.get(&lane).and_then(|lane| lane.get(number)))
+                }
+                Order::Unordered => (unordered, account.unordered.get(&unordered)),
+            };
+            if let Some(entry) = entry.cloned() {
+                self.drop_waiting(&name, order, number, &entry);
                 dropped.push((id, Refusal::WaitedTooLong { waited_ms, limit_ms: self.config.max_wait_ms }));
             }
         }

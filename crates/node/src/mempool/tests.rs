@@ -1,7 +1,7 @@
 //! The pool's laws, by hand and against random histories.
 
 use super::*;
-use ledger_core::{ChainId, ContractId, TransactionBuilder};
+use ledger_core::{ChainId, ContractId, Fuel, Rules, TransactionBuilder};
 use ledger_crypto::{Digest, MemorySigner, Signer};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -27,7 +27,65 @@ fn add(pool: &mut Mempool, transaction: &Arc<SignedTransaction>, next: u64) -> R
 }
 
 fn take(pool: &mut Mempool) -> Vec<Arc<SignedTransaction>> {
-    pool.take(NOW, &Rules::default()).transactions.into_iter().map(|(_, transaction)| transaction).collect()
+    let taken = pool.take(NOW, &Rules::default(), usize::MAX, &Ahead::default()).transactions;
+    pool.ordered(taken.iter().map(|(id, transaction)| (*id, &**transaction)));
+    taken.into_iter().map(|(_, transaction)| transaction).collect()
+}
+
+fn unordered(sender: u8, salt: u8) -> Arc<SignedTransaction> {
+    let (chain, contract) = (ChainId(Digest::ZERO), ContractId(Digest::ZERO));
+    let builder = TransactionBuilder::call(chain, contract, "m", Vec::new()).unordered().expires_at(Timestamp(5_000));
+    Arc::new(builder.salt([salt; 16]).fuel_limit(Fuel(1_000)).sign(&MemorySigner::from_seed([sender; 32])).unwrap())
+}
+
+fn ids(taken: &Taken) -> Vec<TransactionId> {
+    taken.transactions.iter().map(|(id, _)| *id).collect()
+}
+
+#[test]
+fn a_proposal_that_comes_to_nothing_takes_nothing() {
+    let mut pool = Mempool::new(MempoolConfig::default());
+    for number in 0..3 {
+        add(&mut pool, &transaction(1, 0, number, 0), 0).unwrap();
+    }
+    add(&mut pool, &unordered(1, 1), 0).unwrap();
+    let first = pool.take(NOW, &Rules::default(), usize::MAX, &Ahead::default());
+    let second = pool.take(NOW, &Rules::default(), usize::MAX, &Ahead::default());
+    assert_eq!(ids(&first).len(), 4);
+    assert_eq!(ids(&first), ids(&second));
+}
+
+#[test]
+fn what_blocks_ahead_hold_is_not_taken_again() {
+    let mut pool = Mempool::new(MempoolConfig::default());
+    for number in 0..4 {
+        add(&mut pool, &transaction(1, 0, number, 0), 0).unwrap();
+    }
+    let free = [unordered(2, 1), unordered(2, 2)].map(|transaction| add(&mut pool, &transaction, 0).unwrap());
+    let rules = Rules::default();
+    let first = pool.take(NOW, &rules, 3, &Ahead::default());
+    let mut ahead = Ahead::default();
+    ahead.extend(first.transactions.iter().map(|(id, transaction)| (*id, &**transaction)));
+    let second = pool.take(NOW, &rules, usize::MAX, &ahead);
+    let mut all = ids(&first);
+    all.extend(ids(&second));
+    assert_eq!((first.transactions.len(), all.len()), (3, 6));
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 6, "nothing twice");
+    assert!(free.iter().all(|id| all.contains(id)));
+}
+
+#[test]
+fn an_unordered_transaction_goes_once() {
+    let mut pool = Mempool::new(MempoolConfig::default());
+    let transaction = unordered(1, 1);
+    let id = add(&mut pool, &transaction, 0).unwrap();
+    assert!(matches!(add(&mut pool, &transaction, 0), Err(Refusal::Duplicate { .. })));
+    assert_eq!(pool.get(&id).map(|found| found.id()), Some(id));
+    let taken = take(&mut pool);
+    assert_eq!((taken.len(), pool.executable()), (1, 0));
+    assert!(take(&mut pool).is_empty());
+    apply(&mut pool, &taken, &Status::Succeeded);
+    assert!(pool.is_empty() && pool.accounts.is_empty());
 }
 
 fn apply(pool: &mut Mempool, taken: &[Arc<SignedTransaction>], status: &Status) -> Vec<(TransactionId, Refusal)> {
@@ -98,12 +156,6 @@ fn each_refusal_names_its_reason() {
     add(&mut pool, &transaction(2, 0, 0, 0), 0).unwrap();
     add(&mut pool, &transaction(3, 0, 0, 0), 0).unwrap();
     assert!(matches!(add(&mut pool, &transaction(4, 0, 0, 0), 0), Err(Refusal::Busy { what: "bytes", limit: 1_500 })));
-    let unordered = TransactionBuilder::call(ChainId(Digest::ZERO), ContractId(Digest::ZERO), "m", Vec::new())
-        .unordered()
-        .sign(&MemorySigner::from_seed([1; 32]))
-        .unwrap();
-    let refused = add(&mut pool, &Arc::new(unordered), 0);
-    assert!(matches!(refused, Err(Refusal::Rejected(Rejection::Unsupported { .. }))));
 }
 
 #[test]
@@ -116,7 +168,7 @@ fn what_expired_or_waited_too_long_is_dropped_and_told() {
         .unwrap();
     let id = add(&mut pool, &Arc::new(expiring), 0).unwrap();
     let late = add(&mut pool, &transaction(2, 0, 1, 0), 0).unwrap();
-    let taken = pool.take(NOW, &Rules::default());
+    let taken = pool.take(NOW, &Rules::default(), usize::MAX, &Ahead::default());
     assert!(taken.transactions.is_empty());
     assert!(
         matches!(taken.dropped.as_slice(), [(dropped, Refusal::Rejected(Rejection::Expired { .. }))] if *dropped == id)
@@ -252,7 +304,7 @@ proptest! {
         }
         while !take(&mut pool).is_empty() {}
         pool.prune(Timestamp(u64::MAX));
-        let left: Vec<_> = pool.stages.values().filter(|(_, _, stage)| !matches!(stage, Stage::InFlight { .. })).collect();
+        let left: Vec<_> = pool.stages.values().filter(|(_, _, stage)| !matches!(stage, Stage::Ordered { .. })).collect();
         prop_assert!(left.is_empty(), "{:?}", left);
     }
 }

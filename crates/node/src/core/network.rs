@@ -1,0 +1,160 @@
+//! What the core has to do with its peers: lanes, the outbox, catching up.
+
+use super::events::{CheckId, Effect};
+use super::gossip::{self, Gossip};
+use super::sync::Fetched;
+use super::{Asked, ChainCore, Source, Stop};
+use ledger_consensus::{Input, Record, RecordKind};
+use ledger_core::{Lane, Timestamp, codec};
+use ledger_crypto::PublicKey;
+use std::sync::Arc;
+
+impl ChainCore {
+    pub(super) fn connected(&mut self, peer: PublicKey, effects: &mut Vec<Effect>) {
+        self.sync.connected(peer);
+        if self.validators.contains(&peer) {
+            // What waits here may be news to it; what it knows already it passes over.
+            let messages = gossip::encode(self.mempool.oldest(gossip::CATCH_UP));
+            gossip::send(&messages, std::iter::once(&peer), effects);
+        }
+    }
+
+    pub(super) fn received(
+        &mut self,
+        now: Timestamp,
+        from: PublicKey,
+        lane: Lane,
+        bytes: Arc<[u8]>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match lane {
+            Lane::Votes | Lane::Payloads => self.tell(now, Input::Message { from, lane, bytes }, effects),
+            Lane::Gossip => self.gossiped(now, from, &bytes, effects),
+            Lane::Sync => {
+                let finalized = self.driver.finalized().height;
+                let found = self.sync.received(now, from, &bytes, finalized, &*self.finality, effects);
+                if let Some((checking, checks)) = found {
+                    self.check(Asked::Sync(checking), checks, effects);
+                }
+            }
+        }
+    }
+
+    fn gossiped(&mut self, now: Timestamp, from: PublicKey, bytes: &[u8], effects: &mut Vec<Effect>) {
+        if !self.spreader.listens_to(now, &from) || self.closed {
+            return;
+        }
+        let Ok(Gossip { transactions }) = codec::decode(bytes) else {
+            self.spreader.strike(now, from);
+            return;
+        };
+        for transaction in transactions.into_vec() {
+            let id = transaction.id();
+            if self.mempool.contains(&id) {
+                continue;
+            }
+            let transaction = Arc::new(transaction);
+            // A pool that is full here may have room elsewhere: whoever handed it in keeps it.
+            if self.reserve(now, id, Arc::clone(&transaction)).is_ok() {
+                self.sources.insert(id, Source::Peer(from));
+                effects.push(Effect::Check { id, transaction });
+            }
+        }
+    }
+
+    /// Sends at once where no record is under way, else when the newest is durable.
+    pub(super) fn send(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
+        match self.driver.pending() {
+            Some(token) => self.outbox.push_back((token, effect)),
+            None => effects.push(effect),
+        }
+    }
+
+    /// Lets go what waited for records that are durable now.
+    pub(super) fn flush_outbox(&mut self, effects: &mut Vec<Effect>) {
+        while let Some((token, _)) = self.outbox.front() {
+            if !self.driver.is_durable(*token) {
+                return;
+            }
+            effects.extend(self.outbox.pop_front().map(|(_, effect)| effect));
+        }
+    }
+
+    pub(super) fn signatures_checked(
+        &mut self,
+        now: Timestamp,
+        check: CheckId,
+        valid: Vec<bool>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match self.checks.remove(&check) {
+            Some(Asked::Engine(request)) => self.tell(now, Input::Checked { request, valid }, effects),
+            Some(Asked::Block(request)) => {
+                if let Some(verdict) = self.verification.checked(request, &valid, &self.driver) {
+                    self.tell(now, Input::Verified { request, verdict }, effects);
+                }
+            }
+            Some(Asked::Sync(checking)) => {
+                self.sync.checked(now, checking, &valid, self.driver.finalized().height);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes in what peers have given, asks for more, and tells them what this node has.
+    pub(super) fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        let mut newest = None;
+        while let Some(fetched) = self.sync.next(self.driver.finalized().height, self.driver.backlog()) {
+            // The certificate holds whoever sent it, the payload is its own sender's word.
+            if fetched.block.check_against(self.driver.finalized(), &self.rules).is_err() {
+                self.sync.ban(now, &fetched.from);
+                break;
+            }
+            newest = Some((fetched.block.header.clone(), Arc::clone(&fetched.certificate)));
+            self.take_in(now, fetched, effects);
+            if self.stopped.is_some() {
+                return;
+            }
+        }
+        if let Some((header, certificate)) = newest {
+            self.tell(now, Input::Synced { header, certificate }, effects);
+        }
+        self.sync.pump(now, self.driver.finalized().height, self.votes, effects);
+        if let Some(served) = self.driver.served() {
+            self.sync.announce(now, served, effects);
+        }
+    }
+
+    /// A final block from a peer goes the way of the engine's own.
+    fn take_in(&mut self, now: Timestamp, fetched: Fetched, effects: &mut Vec<Effect>) {
+        let Fetched { block, payload, certificate, .. } = fetched;
+        let header = block.header;
+        let (height, digest) = (header.height, header.digest());
+        let record = |kind, bytes: &Arc<[u8]>| Record { kind, height, block: digest, bytes: Arc::clone(bytes) };
+        let records = vec![record(RecordKind::Payload, &payload), record(RecordKind::Certificate, &certificate)];
+        let (token, effect) = self.driver.persist(records, None);
+        effects.push(effect);
+        self.finalize(now, Some(token), header, &payload, certificate, effects);
+    }
+
+    /// Hands on transactions that clients gave.
+    pub(super) fn spread(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.stopped.is_none() {
+            let to = self.validators.iter().filter(|key| self.sync.is_connected(key));
+            self.spreader.flush(now, to, effects);
+        }
+    }
+
+    /// Whether this node takes part in deciding.
+    pub fn votes(&self) -> bool {
+        self.votes
+    }
+
+    /// Why the chain has stopped, if it has.
+    pub fn stopped(&self) -> Option<&Stop> {
+        self.stopped.as_ref()
+    }
+}

@@ -1,0 +1,433 @@
+//! Catching up: blocks that others have finalized, each with the certificate that makes it final.
+//!
+//! ```text
+//!   peer ── Status{checkpoint} ──▶ certificate checked ──▶ target
+//!   GetBlocks{from, count} ──▶ up to one request a peer, consecutive ranges, several peers at once
+//!   Blocks{from, [(payload, certificate)]} ──▶ certificates checked, pooled ──▶ in order: log, execution
+//! ```
+//! A certificate stands alone, so every answer can be checked by itself, whoever gave it and in whatever order answers
+//! come; there is no need to fetch headers downwards first. What was stored is final, so catching up goes on where it
+//! was interrupted. A peer whose block or certificate doesn't check is left out for a while; silence isn't blamed.
+//!
+//! Transactions' signatures are not checked again here: a quorum has voted for the block, which honest validators do
+//! only after checking them.
+
+use super::CoreConfig;
+use super::events::{Effect, ReadId};
+use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, MAX_INPUT_BYTES};
+use ledger_core::{Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
+use ledger_crypto::PublicKey;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A message in [`Lane::Sync`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
+pub enum SyncMessage {
+    /// The newest block that the sender can give, and its certificate.
+    Status(Checkpoint),
+    /// Asks for blocks.
+    GetBlocks {
+        /// The first height.
+        from: Height,
+        /// How many; fewer may come.
+        count: u64,
+    },
+    /// The answer, which may be empty.
+    Blocks {
+        /// The first height.
+        from: Height,
+        /// The blocks, in order.
+        blocks: List<SyncBlock>,
+    },
+}
+
+impl Format for SyncMessage {
+    const NAME: &'static str = "sync message";
+    const LIMIT: usize = MAX_INPUT_BYTES;
+}
+
+/// A finalized block on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
+pub struct SyncBlock {
+    /// The encoded block.
+    pub payload: Bytes,
+    /// What makes it final.
+    pub certificate: Bytes,
+}
+
+/// Bounds of catching up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncConfig {
+    /// The most blocks of one request (default 64).
+    pub batch: u64,
+    /// The most bytes of one answer (default 4 MiB); a single larger block is given all the same.
+    pub max_bytes: usize,
+    /// How far beyond the last finalized block answers are asked for and kept (default 256 blocks).
+    pub window: u64,
+    /// How long an answer may take before somebody else is asked, in ms (default 2,000).
+    pub timeout_ms: u64,
+    /// How long a peer that gave a wrong answer is left out, in ms (default 60,000).
+    pub ban_ms: u64,
+    /// How many blocks behind a node that takes part in consensus leaves to the engine (default 8).
+    pub gap: u64,
+    /// A gap that stays so long, in ms, is closed by catching up, however small (default 500).
+    pub patience_ms: u64,
+    /// The shortest time between two announcements to a peer, in ms (default 100).
+    pub announce_ms: u64,
+    /// Finalized blocks that may wait for execution before no more are taken (default 32).
+    pub backlog: u64,
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        SyncConfig {
+            batch: 64,
+            max_bytes: 4 << 20,
+            window: 256,
+            timeout_ms: 2_000,
+            ban_ms: 60_000,
+            gap: 8,
+            patience_ms: 500,
+            announce_ms: 100,
+            backlog: 32,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Peer {
+    /// The newest block that it is known to have.
+    height: Height,
+    /// The request that it hasn't answered.
+    asked: Option<(Height, u64, Timestamp)>,
+    banned_until: Timestamp,
+    /// A status of it whose certificate is being checked.
+    status_under_check: bool,
+    /// Too late with its last answer: others are asked before.
+    slow_until: Timestamp,
+    /// The height announced to it last.
+    announced: Height,
+    announced_at: Timestamp,
+    /// How long until the same height is announced again: messages get lost.
+    repeat_ms: u64,
+    /// Blocks that are being read for it, and the first of them.
+    reading: Option<(ReadId, Height)>,
+}
+
+/// The same height is announced again after so long, in ms, then after twice as long, and so on.
+const REPEAT_MS: u64 = 1_000;
+/// The longest of those times, in ms.
+const REPEAT_MAX_MS: u64 = 64_000;
+
+impl Peer {
+    /// When it may be told of `height`.
+    fn announce_at(&self, height: Height, shortest_ms: u64) -> Timestamp {
+        match self.announced == height {
+            true => self.announced_at.plus(self.repeat_ms.max(shortest_ms)),
+            false => self.announced_at.plus(shortest_ms),
+        }
+    }
+}
+
+/// A block with a certificate whose signatures are valid.
+#[derive(Clone, Debug)]
+pub(super) struct Fetched {
+    pub(super) block: Block,
+    pub(super) payload: Arc<[u8]>,
+    pub(super) certificate: Arc<[u8]>,
+    pub(super) from: PublicKey,
+}
+
+/// Signatures of what came over the sync lane.
+pub(super) enum Checking {
+    Status { peer: PublicKey, header: Header },
+    Blocks { peer: PublicKey, blocks: Vec<Fetched> },
+}
+
+/// See the [module](self).
+pub(super) struct Sync {
+    config: SyncConfig,
+    peers: BTreeMap<PublicKey, Peer>,
+    /// The newest header that is known to be final.
+    target: Option<Height>,
+    /// Since when there has been a gap.
+    behind_since: Option<Timestamp>,
+    /// Whether the engine gave up following by itself.
+    fell_behind: bool,
+    fetched: BTreeMap<Height, Fetched>,
+    next_read: u64,
+}
+
+impl Sync {
+    pub(super) fn new(config: &CoreConfig) -> Self {
+        Sync {
+            config: config.sync.clone(),
+            peers: BTreeMap::new(),
+            target: None,
+            behind_since: None,
+            fell_behind: false,
+            fetched: BTreeMap::new(),
+            next_read: 0,
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: PublicKey) {
+        self.peers.insert(peer, Peer::default());
+    }
+
+    pub(super) fn disconnected(&mut self, peer: &PublicKey) {
+        self.peers.remove(peer);
+    }
+
+    pub(super) fn is_connected(&self, peer: &PublicKey) -> bool {
+        self.peers.contains_key(peer)
+    }
+
+    /// Somebody finalized `header`, as the engine has checked.
+    pub(super) fn fell_behind(&mut self, now: Timestamp, header: &Header) {
+        self.fell_behind = true;
+        self.aim(now, header.height);
+    }
+
+    fn aim(&mut self, now: Timestamp, height: Height) {
+        self.target = self.target.max(Some(height));
+        self.behind_since.get_or_insert(now);
+    }
+
+    /// A message of a peer's. Gives what has to be checked of it.
+    pub(super) fn received(
+        &mut self,
+        now: Timestamp,
+        from: PublicKey,
+        bytes: &[u8],
+        finalized: Height,
+        finality: &dyn Finality,
+        effects: &mut Vec<Effect>,
+    ) -> Option<(Checking, Vec<SignatureCheck>)> {
+        let message = codec::decode::<SyncMessage>(bytes);
+        let peer = self.peers.get_mut(&from).filter(|peer| peer.banned_until <= now)?;
+        let Ok(message) = message else {
+            peer.banned_until = now.plus(self.config.ban_ms);
+            return None;
+        };
+        match message {
+            SyncMessage::Status(Checkpoint { header, certificate }) => {
+                if header.height <= finalized || header.height <= peer.height {
+                    peer.height = peer.height.max(header.height.min(finalized));
+                    return None;
+                }
+                if peer.status_under_check {
+                    return None;
+                }
+                let Ok(checks) = finality.checks(&header, &certificate) else {
+                    peer.banned_until = now.plus(self.config.ban_ms);
+                    return None;
+                };
+                peer.status_under_check = true;
+                Some((Checking::Status { peer: from, header }, checks))
+            }
+            SyncMessage::GetBlocks { from: height, count } => {
+                if peer.reading.is_none() {
+                    self.next_read += 1;
+                    let read = ReadId(self.next_read);
+                    peer.reading = Some((read, height));
+                    let count = count.min(self.config.batch);
+                    effects.push(Effect::ReadBlocks { read, from: height, count, max_bytes: self.config.max_bytes });
+                }
+                None
+            }
+            SyncMessage::Blocks { from: height, blocks } => {
+                let (asked, count, _) = peer.asked.take_if(|(asked, ..)| *asked == height)?;
+                if blocks.is_empty() {
+                    // It doesn't have them after all.
+                    peer.height = peer.height.min(Height(asked.0.saturating_sub(1)));
+                    return None;
+                }
+                match Self::open(from, asked, count, blocks, finality) {
+                    Some((blocks, checks)) => Some((Checking::Blocks { peer: from, blocks }, checks)),
+                    None => {
+                        peer.banned_until = now.plus(self.config.ban_ms);
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads an answer; `None` where it can't be true.
+    fn open(
+        from: PublicKey,
+        asked: Height,
+        count: u64,
+        blocks: List<SyncBlock>,
+        finality: &dyn Finality,
+    ) -> Option<(Vec<Fetched>, Vec<SignatureCheck>)> {
+        if blocks.len() as u64 > count {
+            return None;
+        }
+        let (mut fetched, mut checks) = (Vec::with_capacity(blocks.len()), Vec::new());
+        let mut expected = asked;
+        for SyncBlock { payload, certificate } in blocks.into_vec() {
+            let block = codec::decode::<Block>(&payload).ok()?;
+            if block.header.height != expected {
+                return None;
+            }
+            if block.header.transactions_root != Block::transactions_root(&block.transactions) {
+                return None;
+            }
+            checks.extend(finality.checks(&block.header, &certificate).ok()?);
+            let (payload, certificate) = (payload.into_vec().into(), certificate.into_vec().into());
+            fetched.push(Fetched { block, payload, certificate, from });
+            expected = expected.next();
+        }
+        Some((fetched, checks))
+    }
+
+    /// The signatures of what a peer sent were checked.
+    pub(super) fn checked(&mut self, now: Timestamp, checking: Checking, valid: &[bool], finalized: Height) {
+        let valid = valid.iter().all(|valid| *valid);
+        match checking {
+            Checking::Status { peer: key, header } => {
+                let Some(peer) = self.peers.get_mut(&key) else { return };
+                peer.status_under_check = false;
+                if valid {
+                    peer.height = peer.height.max(header.height);
+                    if header.height > finalized {
+                        self.aim(now, header.height);
+                    }
+                } else {
+                    peer.banned_until = now.plus(self.config.ban_ms);
+                }
+            }
+            Checking::Blocks { peer, blocks } => {
+                if !valid {
+                    self.ban(now, &peer);
+                    return;
+                }
+                let last = finalized.0.saturating_add(self.config.window);
+                for fetched in blocks {
+                    let height = fetched.block.header.height;
+                    if height > finalized && height.0 <= last {
+                        self.fetched.entry(height).or_insert(fetched);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A peer gave something that can't be true.
+    pub(super) fn ban(&mut self, now: Timestamp, peer: &PublicKey) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.banned_until = now.plus(self.config.ban_ms);
+            peer.asked = None;
+        }
+    }
+
+    /// The next block, if it is here and execution keeps up.
+    pub(super) fn next(&mut self, finalized: Height, backlog: u64) -> Option<Fetched> {
+        self.fetched = self.fetched.split_off(&finalized.next());
+        if backlog >= self.config.backlog {
+            return None;
+        }
+        self.fetched.remove(&finalized.next())
+    }
+
+    /// Whether this node is behind far enough, or long enough, to ask others.
+    fn is_behind(&self, now: Timestamp, finalized: Height, follows: bool) -> bool {
+        let Some(target) = self.target.filter(|target| *target > finalized) else { return false };
+        let gap = target.0.saturating_sub(finalized.0);
+        let patience = self.behind_since.is_some_and(|since| now >= since.plus(self.config.patience_ms));
+        !follows || self.fell_behind || gap >= self.config.gap || patience
+    }
+
+    /// Asks peers for what is missing. `follows` says that an engine takes part, which closes small gaps by itself.
+    pub(super) fn pump(&mut self, now: Timestamp, finalized: Height, follows: bool, effects: &mut Vec<Effect>) {
+        if self.target.is_none_or(|target| target <= finalized) {
+            self.behind_since = None;
+            self.fell_behind = false;
+            return;
+        }
+        if !self.is_behind(now, finalized, follows) {
+            return;
+        }
+        for peer in self.peers.values_mut() {
+            // Too late: somebody else is asked. The answer is dropped when it comes.
+            if peer.asked.is_some_and(|(_, _, at)| now >= at.plus(self.config.timeout_ms)) {
+                peer.asked = None;
+                peer.slow_until = now.plus(self.config.timeout_ms);
+            }
+        }
+        let last = finalized.0.saturating_add(self.config.window).min(self.target.map_or(0, |target| target.0));
+        let mut from = finalized.0.saturating_add(1);
+        while from <= last {
+            let taken = self
+                .peers
+                .values()
+                .filter_map(|peer| peer.asked)
+                .find(|(asked, count, _)| asked.0 <= from && from < asked.0.saturating_add(*count));
+            if let Some((asked, count, _)) = taken {
+                from = asked.0.saturating_add(count);
+                continue;
+            }
+            if self.fetched.contains_key(&Height(from)) {
+                from += 1;
+                continue;
+            }
+            let until = self.fetched.range(Height(from)..).next().map_or(last + 1, |(height, _)| height.0);
+            let count = self.config.batch.min(until.min(last + 1).saturating_sub(from));
+            let free = self.peers.iter_mut().find(|(_, peer)| {
+                peer.asked.is_none() && peer.banned_until.max(peer.slow_until) <= now && peer.height.0 >= from
+            });
+            let Some((key, peer)) = free else { return };
+            peer.asked = Some((Height(from), count, now));
+            effects.push(send(*key, &SyncMessage::GetBlocks { from: Height(from), count }));
+            from = from.saturating_add(count);
+        }
+    }
+
+    /// Blocks for a peer were read.
+    pub(super) fn read(&mut self, read: ReadId, blocks: &[(Arc<[u8]>, Arc<[u8]>)]) -> Option<Effect> {
+        let found = self.peers.iter_mut().find(|(_, peer)| peer.reading.is_some_and(|(reading, _)| reading == read));
+        let (key, peer) = found?;
+        let (_, from) = peer.reading.take()?;
+        let to_block = |(payload, certificate): &(Arc<[u8]>, Arc<[u8]>)| SyncBlock {
+            payload: Bytes::from(payload.to_vec()),
+            certificate: Bytes::from(certificate.to_vec()),
+        };
+        let blocks: Vec<SyncBlock> = blocks.iter().map(to_block).collect();
+        Some(send(*key, &SyncMessage::Blocks { from, blocks: blocks.into() }))
+    }
+
+    /// Tells peers what this node has, as often as they may be told.
+    pub(super) fn announce(&mut self, now: Timestamp, served: &Checkpoint, effects: &mut Vec<Effect>) {
+        let mut message: Option<Arc<[u8]>> = None;
+        for (key, peer) in &mut self.peers {
+            let height = served.header.height;
+            if now < peer.announce_at(height, self.config.announce_ms) {
+                continue;
+            }
+            let again = peer.announced == height;
+            peer.repeat_ms = if again { peer.repeat_ms.saturating_mul(2).min(REPEAT_MAX_MS) } else { REPEAT_MS };
+            (peer.announced, peer.announced_at) = (height, now);
+            let bytes = message.get_or_insert_with(|| codec::encode(&SyncMessage::Status(served.clone())).into());
+            effects.push(Effect::Send { to: *key, lane: Lane::Sync, bytes: Arc::clone(bytes) });
+        }
+    }
+
+    /// When time alone gives something to do.
+    pub(super) fn wake_at(&self, now: Timestamp, served: Height, finalized: Height) -> Option<Timestamp> {
+        let announce = self.peers.values().map(|peer| peer.announce_at(served, self.config.announce_ms));
+        let behind = self.target.is_some_and(|target| target > finalized);
+        let waiting = self.peers.values().filter(|_| behind);
+        let asked = waiting.clone().filter_map(|peer| peer.asked).map(|(.., at)| at.plus(self.config.timeout_ms));
+        let free = waiting.map(|peer| peer.banned_until.max(peer.slow_until));
+        let patience = self.behind_since.filter(|_| behind).map(|since| since.plus(self.config.patience_ms));
+        announce.chain(asked).chain(free).chain(patience).filter(|at| *at > now).min()
+    }
+}
+
+fn send(to: PublicKey, message: &SyncMessage) -> Effect {
+    Effect::Send { to, lane: Lane::Sync, bytes: codec::encode(message).into() }
+}
