@@ -114,8 +114,12 @@ impl Driver {
 
     /// Whether nothing is under way but what waits for new transactions.
     pub(super) fn is_idle(&self) -> bool {
-        let committed = self.newest_full.is_none_or(|height| self.certified > height.0);
-        self.undurable.is_empty() && self.unapplied.is_empty() && committed
+        self.is_settled() && self.newest_full.is_none_or(|height| self.certified > height.0)
+    }
+
+    /// Whether every finalized block is executed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.undurable.is_empty() && self.unapplied.is_empty()
     }
 
     /// What this node's execution says of a history head: `None` while it hasn't executed as far.

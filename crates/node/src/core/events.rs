@@ -88,11 +88,20 @@ pub enum Event {
     BlocksRead {
         /// What it answers.
         read: ReadId,
-        /// Encoded blocks and their certificates, from the height asked for on; empty where they can't be read.
-        blocks: Vec<(Arc<[u8]>, Arc<[u8]>)>,
+        /// The blocks, from the height asked for on; empty where they can't be read.
+        blocks: Vec<FinalBlock>,
     },
     /// No new transactions from now on; what was accepted is still ordered.
     Close,
+}
+
+/// A finalized block as it is logged and sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalBlock {
+    /// The encoded block.
+    pub payload: Arc<[u8]>,
+    /// What makes it final.
+    pub certificate: Arc<[u8]>,
 }
 
 /// Where a chain stands after recovery.

@@ -33,6 +33,8 @@ const GATHER_BYTES: usize = 1 << 20;
 const STRIKES: u32 = 64;
 /// How long, in ms.
 const DEAF_MS: u64 = 10_000;
+/// The shortest time between two such gifts to a peer, in ms.
+const GIVE_EVERY_MS: u64 = 1_000;
 /// A peer that connects is given so many waiting transactions.
 pub(super) const CATCH_UP: usize = 1_024;
 
@@ -43,12 +45,23 @@ pub(super) struct Spreader {
     bytes: usize,
     last: Timestamp,
     strikes: BTreeMap<PublicKey, (u32, Timestamp)>,
+    /// When a peer that connected was given what waits. One that comes and goes doesn't get it each time.
+    given: BTreeMap<PublicKey, Timestamp>,
 }
 
 impl Spreader {
     pub(super) fn add(&mut self, transaction: Arc<SignedTransaction>) {
         self.bytes += codec::encoded_length(&*transaction);
         self.waiting.push(transaction);
+    }
+
+    /// Whether a peer that connects is to be given what waits.
+    pub(super) fn may_give(&mut self, now: Timestamp, peer: PublicKey) -> bool {
+        let may = self.given.get(&peer).is_none_or(|at| now >= at.plus(GIVE_EVERY_MS));
+        if may {
+            self.given.insert(peer, now);
+        }
+        may
     }
 
     /// A peer sent a transaction whose signature isn't valid.

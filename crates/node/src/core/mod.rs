@@ -28,7 +28,8 @@ mod verify;
 
 pub use config::CoreConfig;
 pub use events::{
-    Applied, Ask, CheckFailure, CheckId, Effect, Event, Execute, LoggedPayload, ReadId, Start, Stop, SubmitError, Token,
+    Applied, Ask, CheckFailure, CheckId, Effect, Event, Execute, FinalBlock, LoggedPayload, ReadId, Start, Stop,
+    SubmitError, Token,
 };
 pub use gossip::Gossip;
 pub use sync::{SyncBlock, SyncConfig, SyncMessage};
@@ -172,7 +173,7 @@ impl ChainCore {
                 }
             }
             Event::Close => self.closed = true,
-            Event::Connected { peer } => self.connected(peer, effects),
+            Event::Connected { peer } => self.connected(now, peer, effects),
             Event::Disconnected { peer } => self.sync.disconnected(&peer),
             Event::Received { from, lane, bytes } => self.received(now, from, lane, bytes, effects),
             Event::Timer(id) => self.tell(now, Input::Timer(id), effects),
@@ -191,9 +192,12 @@ impl ChainCore {
         self.stop_if(Some(stop), effects);
     }
 
-    /// Whether nothing is under way: an accepted transaction, an unexecuted block, an outcome to be committed to.
+    /// Whether nothing is under way here: an unexecuted block, and, where this node decides alone, an accepted
+    /// transaction or an outcome to be committed to. What others have to decide isn't waited for.
     pub fn is_idle(&self) -> bool {
-        self.stopped.is_some() || (self.mempool.executable() == 0 && self.driver.is_idle())
+        let alone = self.validators.is_empty();
+        self.stopped.is_some()
+            || (self.driver.is_settled() && (!alone || (self.mempool.executable() == 0 && self.driver.is_idle())))
     }
 
     /// The mempool, for metrics.

@@ -9,10 +9,13 @@ use ledger_core::{Lane, Timestamp, codec};
 use ledger_crypto::PublicKey;
 use std::sync::Arc;
 
+/// Messages that wait for the log at the most.
+const MAX_OUTBOX: usize = 16_384;
+
 impl ChainCore {
-    pub(super) fn connected(&mut self, peer: PublicKey, effects: &mut Vec<Effect>) {
+    pub(super) fn connected(&mut self, now: Timestamp, peer: PublicKey, effects: &mut Vec<Effect>) {
         self.sync.connected(peer);
-        if self.validators.contains(&peer) {
+        if self.validators.contains(&peer) && self.spreader.may_give(now, peer) {
             // What waits here may be news to it; what it knows already it passes over.
             let messages = gossip::encode(self.mempool.oldest(gossip::CATCH_UP));
             gossip::send(&messages, std::iter::once(&peer), effects);
@@ -65,6 +68,8 @@ impl ChainCore {
     /// Sends at once where no record is under way, else when the newest is durable.
     pub(super) fn send(&mut self, effect: Effect, effects: &mut Vec<Effect>) {
         match self.driver.pending() {
+            // A log that doesn't answer any more must not gather messages for ever; the engine repeats what matters.
+            Some(_) if self.outbox.len() >= MAX_OUTBOX => {}
             Some(token) => self.outbox.push_back((token, effect)),
             None => effects.push(effect),
         }

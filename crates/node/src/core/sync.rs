@@ -13,7 +13,7 @@
 //! only after checking them.
 
 use super::CoreConfig;
-use super::events::{Effect, ReadId};
+use super::events::{Effect, FinalBlock, ReadId};
 use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, MAX_INPUT_BYTES};
 use ledger_core::{Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
 use ledger_crypto::PublicKey;
@@ -142,7 +142,7 @@ pub(super) struct Fetched {
 
 /// Signatures of what came over the sync lane.
 pub(super) enum Checking {
-    Status { peer: PublicKey, header: Header },
+    Status { peer: PublicKey, header: Box<Header> },
     Blocks { peer: PublicKey, blocks: Vec<Fetched> },
 }
 
@@ -226,7 +226,7 @@ impl Sync {
                     return None;
                 };
                 peer.status_under_check = true;
-                Some((Checking::Status { peer: from, header }, checks))
+                Some((Checking::Status { peer: from, header: Box::new(header) }, checks))
             }
             SyncMessage::GetBlocks { from: height, count } => {
                 if peer.reading.is_none() {
@@ -388,13 +388,13 @@ impl Sync {
     }
 
     /// Blocks for a peer were read.
-    pub(super) fn read(&mut self, read: ReadId, blocks: &[(Arc<[u8]>, Arc<[u8]>)]) -> Option<Effect> {
+    pub(super) fn read(&mut self, read: ReadId, blocks: &[FinalBlock]) -> Option<Effect> {
         let found = self.peers.iter_mut().find(|(_, peer)| peer.reading.is_some_and(|(reading, _)| reading == read));
         let (key, peer) = found?;
         let (_, from) = peer.reading.take()?;
-        let to_block = |(payload, certificate): &(Arc<[u8]>, Arc<[u8]>)| SyncBlock {
-            payload: Bytes::from(payload.to_vec()),
-            certificate: Bytes::from(certificate.to_vec()),
+        let to_block = |block: &FinalBlock| SyncBlock {
+            payload: Bytes::from(block.payload.to_vec()),
+            certificate: Bytes::from(block.certificate.to_vec()),
         };
         let blocks: Vec<SyncBlock> = blocks.iter().map(to_block).collect();
         Some(send(*key, &SyncMessage::Blocks { from, blocks: blocks.into() }))
