@@ -85,11 +85,18 @@ impl Proposals {
     pub(super) fn wake_at(&self, now: Timestamp, driver: &Driver, mempool: &Mempool) -> Option<Timestamp> {
         let heartbeat = self.heartbeat_due(driver.finalized()).filter(|at| *at > now);
         let open = self.open.as_ref().filter(|open| self.has_room(open, driver));
-        let interval = open.filter(|_| mempool.executable() > 0).map(|_| self.last_block.plus(self.block_interval_ms));
+        let interval = open.filter(|_| mempool.executable() > 0).map(|open| self.due_at(open));
         let grace = open.filter(|open| open.parent.height > driver.finalized().height);
         let grace = grace.map(|open| open.since.plus(GRACE_MS));
         let own = open.and_then(|open| self.heartbeat_due(&open.parent));
         [interval, grace, own, heartbeat].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// When the next block with transactions may follow: counted from the block before it, whoever made that, but never
+    /// longer than from when this node was asked, whatever another's clock says.
+    fn due_at(&self, open: &Open) -> Timestamp {
+        let before = open.parent.timestamp.min(open.since);
+        self.last_block.max(before).plus(self.block_interval_ms)
     }
 
     fn has_room(&self, open: &Open, driver: &Driver) -> bool {
@@ -114,7 +121,7 @@ impl Proposals {
         let chain = driver.blocks.down_from(parent, finalized)?;
         let timestamp = now.max(parent.timestamp);
         let mut taken = Taken::default();
-        let due = now >= self.last_block.plus(self.block_interval_ms);
+        let due = now >= self.due_at(open);
         let untried = open.tried != Some(mempool.changes());
         if mempool.executable() > 0 && due && untried {
             let mut ahead = Ahead::default();
