@@ -1,0 +1,15 @@
+//! Carries messages between the members of chains: authenticated, bounded, in lanes that don't wait for each other.
+#![forbid(unsafe_code)]
+
+mod config;
+mod in_process;
+mod inbox;
+mod report;
+mod router;
+mod seam;
+
+pub use config::{ConfigError, FRAME_OVERHEAD, LaneLimits, NetworkConfig, PerLane};
+pub use in_process::{InProcessHub, InProcessTransport};
+pub use inbox::Inbox;
+pub use report::{Drops, LaneReport, PeerReport};
+pub use seam::{Admission, Delivery, JoinError, Observers, QueueBound, SendError, Transport};
