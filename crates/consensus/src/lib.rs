@@ -63,14 +63,16 @@
 //! ```
 //!
 //! # Features
-//! None.
+//! `planted-bugs`: [`BftConfig`] has a field that makes the engine break one of its rules, for tests of tests.
 #![forbid(unsafe_code)]
 
+pub mod bft;
 mod observer;
 mod seam;
 pub mod solo;
 pub mod testing;
 
+pub use bft::{Bft, BftConfig};
 pub use observer::Observer;
 pub use seam::{
     Consensus, EngineFactory, Halt, Input, Output, Record, RecordKind, RequestId, Setup, SharedSigner, StartError,

@@ -204,6 +204,14 @@ pub enum Halt {
         /// What the signer said.
         reason: String,
     },
+    /// A quorum finalized a block that doesn't follow what is final here: more validators lie than the protocol bears.
+    #[error("block {height} was finalized as {found}, which doesn't follow what is final here")]
+    Forked {
+        /// The block.
+        height: Height,
+        /// Its digest.
+        found: Digest,
+    },
     /// A proposal that doesn't extend what was asked to be extended.
     #[error("the proposal {found} at height {height} doesn't extend {expected}")]
     WrongProposal {
@@ -274,6 +282,20 @@ pub enum StartError {
         found: ledger_crypto::PublicKey,
         /// The key in the genesis.
         expected: ledger_crypto::PublicKey,
+    },
+    /// The engine's settings make no sense together.
+    #[error("the engine's settings are refused: {reason}")]
+    Config {
+        /// Which, and why.
+        reason: String,
+    },
+    /// The signer's key is none of the chain's validators.
+    #[error("the key {found} is none of the chain's {validators} validators")]
+    NoValidator {
+        /// The signer's key.
+        found: ledger_crypto::PublicKey,
+        /// How many there are.
+        validators: usize,
     },
     /// Signer, guard and log don't belong together, or the guard can't be used.
     #[error(transparent)]
