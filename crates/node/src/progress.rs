@@ -15,6 +15,8 @@ pub struct Progress {
     pub checkpoint: Arc<Checkpoint>,
     /// Why the chain has stopped, if it has.
     pub stopped: Option<Stop>,
+    /// How many validators were caught signing what no honest one signs: see [`Chain::evidence`](crate::Chain::evidence).
+    pub evidence: usize,
 }
 
 impl Progress {

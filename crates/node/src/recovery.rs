@@ -3,7 +3,9 @@
 use crate::apply::{Applier, ApplyError};
 use crate::core::{Execute, LoggedPayload, Start};
 use ledger_core::codec::{self, Bytes, CodecError, Format};
-use ledger_core::{Block, BlockError, CertificateError, ChainId, Checkpoint, Finality, Genesis, Header, Height};
+use ledger_core::{
+    Block, BlockError, CertificateError, ChainId, Checkpoint, Evidence, Finality, Genesis, Header, Height,
+};
 use ledger_crypto::Digest;
 use ledger_storage::chain::StoreError;
 use ledger_storage::log::{LogError, LogPosition, LogReader, Record, RecordKind};
@@ -15,6 +17,9 @@ pub const GENESIS_RECORD: RecordKind = RecordKind::new(16);
 
 /// The log record of a consensus engine's that is neither payload, certificate nor vote.
 pub const NOTE_RECORD: RecordKind = RecordKind::new(17);
+
+/// The log record of a validator that was caught: encoded [`Evidence`](ledger_core::Evidence).
+pub const EVIDENCE_RECORD: RecordKind = RecordKind::new(18);
 
 /// A record of a consensus engine's as the log holds it. A certificate is preceded by the digest of the header that it
 /// is of, since there may be several payloads at one height.
@@ -156,6 +161,8 @@ pub struct LoggedChain {
     pending: Vec<(Height, Digest, LogPosition)>,
     /// What the engine has recorded above the last finalized block, in its order, and its last vote.
     records: Vec<(Height, RecordKind, LogPosition)>,
+    /// Validators that were caught.
+    pub evidence: Vec<Evidence>,
 }
 
 impl LoggedChain {
@@ -248,6 +255,10 @@ fn note(
                 entry.records.remove(old);
             }
             entry.records.push((found, record.kind, position));
+        }
+        EVIDENCE_RECORD => {
+            let evidence = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
+            entry.evidence.push(evidence);
         }
         NOTE_RECORD if found < expected => {}
         NOTE_RECORD => entry.records.push((found, record.kind, position)),

@@ -1,5 +1,6 @@
 //! A client's handle on a chain: submit, query, prove, subscribe.
 
+pub(crate) mod durable;
 mod prove;
 pub(crate) mod shell;
 mod subscription;
@@ -12,14 +13,15 @@ use crate::progress::Progress;
 use crate::recovery::RecoveryError;
 use ledger_core::codec::{self, CodecError};
 use ledger_core::{
-    AccountId, Block, Call, ChainId, Checkpoint, Context, ContractId, ExecutionError, Executor, Fuel, Genesis, Header,
-    Height, Key, ProofError, SignedTransaction, Simulation, StateView, Status, TransactionId, TrustRoot, Versioned,
+    AccountId, Block, Call, ChainId, Checkpoint, Context, ContractId, Evidence, ExecutionError, Executor, Fuel,
+    Genesis, Header, Height, Key, ProofError, SignedTransaction, Simulation, StateView, Status, TransactionId,
+    TrustRoot, Versioned,
 };
 use ledger_crypto::Signer;
 use ledger_storage::chain::{ChainReader, StoreError};
 use ledger_storage::log::{LogError, LogReader};
 use shell::Submission;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why a chain can't answer.
@@ -115,12 +117,19 @@ pub(crate) struct Shared {
     pub(crate) log: LogReader,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) evidence: Arc<Mutex<Vec<Evidence>>>,
 }
 
 impl Chain {
     /// The chain's id.
     pub fn id(&self) -> ChainId {
         self.shared.id
+    }
+
+    /// Validators that were caught signing what no honest one signs, with the signatures that prove it, the oldest
+    /// first; at most 1,024 are kept at hand, all of them are in the log.
+    pub fn evidence(&self) -> Vec<Evidence> {
+        self.shared.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The chain's genesis.

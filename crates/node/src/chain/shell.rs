@@ -1,18 +1,20 @@
 //! The thin tokio shell around a chain's core: one task that feeds events in and carries effects out.
 
+use super::durable::Logged;
 use crate::answers::{Accepted, Pending};
 use crate::apply::Applier;
-use crate::core::{Ask, ChainCore, Effect, Event, Execute, Stop, SubmitError, Token};
-use crate::host::checker::{CheckContext, CheckJob};
+use crate::core::{Ask, ChainCore, Effect, Event, Execute, FinalBlock, ReadId, Stop, SubmitError, Token};
+use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::mempool::Refusal;
 use crate::progress::Progress;
-use crate::recovery::to_log;
-use ledger_consensus::{Record, SharedSigner};
-use ledger_core::{ChainId, SignedTransaction, Timestamp, TransactionId, Version};
+use crate::recovery::{EVIDENCE_RECORD, to_log};
+use ledger_consensus::{Record, TimerId};
+use ledger_core::{ChainId, Evidence, Height, SignedTransaction, Timestamp, TransactionId, Version, codec};
 use ledger_crypto::VotePosition;
+use ledger_network::{Delivery, Inbox, Transport};
 use ledger_storage::chain::ChainReader;
-use ledger_storage::log::{self, LogError, LogPosition, LogWriter};
-use std::collections::HashMap;
+use ledger_storage::log::{self, LogError, LogReader, LogWriter};
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -28,11 +30,6 @@ pub(crate) struct Submission {
 /// What the shell's own workers send.
 pub(crate) enum Signal {
     Events(Vec<Event>),
-    Durable {
-        token: Token,
-        voted: Option<VotePosition>,
-        outcome: log::Outcome,
-    },
     Stop(Stop),
     /// Order what was accepted, then end.
     Close(oneshot::Sender<()>),
@@ -44,14 +41,26 @@ pub(crate) struct Shell {
     pub(crate) core: ChainCore,
     pub(crate) applier: Arc<Mutex<Applier>>,
     pub(crate) reader: ChainReader,
-    pub(crate) signer: Option<SharedSigner>,
+    pub(crate) logged: mpsc::UnboundedSender<Logged>,
     pub(crate) log: Arc<LogWriter>,
     pub(crate) checks: mpsc::UnboundedSender<CheckJob>,
+    pub(crate) urgent: mpsc::UnboundedSender<UrgentJob>,
+    pub(crate) peers: Option<Peers>,
+    pub(crate) evidence: Arc<Mutex<Vec<Evidence>>>,
     pub(crate) context: Arc<CheckContext>,
     pub(crate) submissions: mpsc::Receiver<Submission>,
     pub(crate) signals: mpsc::UnboundedReceiver<Signal>,
     pub(crate) progress: watch::Sender<Progress>,
 }
+
+/// A chain's part in the host's network.
+pub(crate) struct Peers {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) inbox: Inbox,
+}
+
+/// Evidence that is kept at hand.
+const MAX_EVIDENCE: usize = 1_024;
 
 /// Submissions that are taken up before their effects are carried out.
 const BATCH: usize = 256;
@@ -64,8 +73,16 @@ struct Desk {
     /// Accepted transactions that wait for *Ordered*.
     ordered: HashMap<TransactionId, oneshot::Sender<Result<Version, SubmitError>>>,
     wake: Option<Instant>,
+    timers: BTreeMap<TimerId, Instant>,
     now: Timestamp,
     closing: Option<oneshot::Sender<()>>,
+}
+
+impl Desk {
+    /// The next time that something was asked for.
+    fn alarm(&self) -> Option<Instant> {
+        self.timers.values().copied().chain(self.wake).min()
+    }
 }
 
 impl Shell {
@@ -76,6 +93,7 @@ impl Shell {
             asks: HashMap::new(),
             ordered: HashMap::new(),
             wake: None,
+            timers: BTreeMap::new(),
             now: Timestamp(0),
             closing: None,
         };
@@ -87,17 +105,15 @@ impl Shell {
             if desk.closing.is_some() && self.core.is_idle() {
                 break;
             }
-            let wake = desk.wake;
+            let alarm = desk.alarm();
             tokio::select! {
                 biased;
                 signal = self.signals.recv() => match signal {
-                    Some(signal) => self.signal(&mut desk, signal, &mut effects).await,
+                    Some(signal) => self.signal(&mut desk, signal, &mut effects),
                     None => break,
                 },
-                () = sleep_until(wake) => {
-                    desk.wake = None;
-                    self.step(&mut desk, Event::Wake, &mut effects);
-                }
+                () = sleep_until(alarm) => self.ring(&mut desk, &mut effects),
+                delivery = receive(&mut self.peers) => self.deliver(&mut desk, delivery, &mut effects),
                 count = self.submissions.recv_many(&mut submissions, BATCH) => {
                     if count == 0 {
                         // The host and every handle are gone: nothing new can come, but what was accepted is ordered.
@@ -126,18 +142,40 @@ impl Shell {
             if self.core.is_idle() {
                 return;
             }
-            let wake = desk.wake;
+            let alarm = desk.alarm();
             tokio::select! {
                 biased;
                 signal = self.signals.recv() => match signal {
-                    Some(signal) => self.signal(desk, signal, effects).await,
+                    Some(signal) => self.signal(desk, signal, effects),
                     None => return,
                 },
-                () = sleep_until(wake) => {
-                    desk.wake = None;
-                    self.step(desk, Event::Wake, effects);
-                }
+                () = sleep_until(alarm) => self.ring(desk, effects),
+                delivery = receive(&mut self.peers) => self.deliver(desk, delivery, effects),
             }
+        }
+    }
+
+    /// Whatever time was asked for has come.
+    fn ring(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
+        let now = Instant::now();
+        while let Some(id) = desk.timers.iter().find(|(_, at)| **at <= now).map(|(id, _)| *id) {
+            desk.timers.remove(&id);
+            self.step(desk, Event::Timer(id), effects);
+        }
+        if desk.wake.take_if(|at| *at <= now).is_some() {
+            self.step(desk, Event::Wake, effects);
+        }
+    }
+
+    fn deliver(&mut self, desk: &mut Desk, delivery: Option<Delivery>, effects: &mut Vec<Effect>) {
+        match delivery {
+            Some(Delivery::Connected(peer)) => self.step(desk, Event::Connected { peer }, effects),
+            Some(Delivery::Disconnected(peer)) => self.step(desk, Event::Disconnected { peer }, effects),
+            Some(Delivery::Message { from, lane, bytes }) => {
+                self.step(desk, Event::Received { from, lane, bytes }, effects);
+            }
+            // The transport is gone: the chain goes on alone, as far as it can.
+            None => self.peers = None,
         }
     }
 
@@ -159,18 +197,13 @@ impl Shell {
         self.step(desk, Event::Submit { ask, transaction: submission.transaction }, effects);
     }
 
-    async fn signal(&mut self, desk: &mut Desk, signal: Signal, effects: &mut Vec<Effect>) {
+    fn signal(&mut self, desk: &mut Desk, signal: Signal, effects: &mut Vec<Effect>) {
         match signal {
             Signal::Events(events) => {
                 for event in events {
                     self.step(desk, event, effects);
                 }
             }
-            Signal::Durable { token, voted, outcome } => match advance_guard(self.signer.clone(), voted, outcome).await
-            {
-                Ok(positions) => self.step(desk, Event::Persisted { token, positions }, effects),
-                Err(reason) => self.core.stop(Stop::Log(reason), effects),
-            },
             Signal::Stop(stop) => self.core.stop(stop, effects),
             Signal::Close(done) => {
                 desk.closing = Some(done);
@@ -190,7 +223,7 @@ impl Shell {
                     }
                 }
                 Effect::Persist { token, records, voted } => {
-                    let to = (Arc::clone(&self.log), self.context.signals.clone());
+                    let to = (Arc::clone(&self.log), self.logged.clone());
                     if let Err(error) = persist(self.chain, to, token, &records, voted).await {
                         stopped = Some(Stop::Log(error.to_string()));
                     }
@@ -215,11 +248,27 @@ impl Shell {
                     let wait = at.0.saturating_sub(desk.now.0);
                     desk.wake = Instant::now().checked_add(Duration::from_millis(wait));
                 }
-                Effect::CheckSignatures { .. }
-                | Effect::Send { .. }
-                | Effect::SetTimer { .. }
-                | Effect::ReadBlocks { .. }
-                | Effect::Evidence(_) => {}
+                Effect::CheckSignatures { check, checks } => {
+                    let job = UrgentJob { check, checks, signals: self.context.signals.clone() };
+                    if self.urgent.send(job).is_err() {
+                        stopped = Some(Stop::Panic { place: "the checking pool", message: "it ended".to_owned() });
+                    }
+                }
+                Effect::Send { to, lane, bytes } => {
+                    if let Some(peers) = &self.peers {
+                        // A peer that isn't there, or doesn't keep up, gets less; the transport counts what.
+                        let _ = peers.transport.send(&self.chain, &to, lane, bytes);
+                    }
+                }
+                Effect::SetTimer { id, at } => {
+                    let wait = Duration::from_millis(at.0.saturating_sub(desk.now.0));
+                    match Instant::now().checked_add(wait) {
+                        Some(at) => desk.timers.insert(id, at),
+                        None => desk.timers.remove(&id),
+                    };
+                }
+                Effect::ReadBlocks { read, from, count, max_bytes } => self.read_blocks(read, from, count, max_bytes),
+                Effect::Evidence(evidence) => self.keep(*evidence),
                 Effect::Stop(stop) => {
                     self.progress.send_modify(|progress| progress.stopped = Some(stop.clone()));
                     desk.ordered.clear();
@@ -250,6 +299,41 @@ impl Shell {
         }
     }
 
+    /// Evidence goes to the log, for whoever wants to show it later, and to those who ask for it now.
+    fn keep(&self, evidence: Evidence) {
+        let record = log::Record {
+            chain: self.chain.0,
+            kind: EVIDENCE_RECORD,
+            height: self.reader.head().header.height.0,
+            bytes: codec::encode(&evidence),
+        };
+        // It is no vote and no block: if the log is full or has failed, others will tell.
+        let _ = self.log.submit(vec![record]);
+        let mut kept = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MAX_EVIDENCE {
+            kept.push(evidence);
+        }
+        let count = kept.len();
+        drop(kept);
+        self.progress.send_modify(|progress| progress.evidence = count);
+    }
+
+    fn read_blocks(&self, read: ReadId, from: Height, count: u64, max_bytes: usize) {
+        let (reader, log, signals) = (self.reader.clone(), self.log.reader(), self.context.signals.clone());
+        tokio::task::spawn_blocking(move || {
+            let (mut blocks, mut bytes) = (Vec::new(), 0);
+            for height in (from.0.max(1)..).take(usize::try_from(count).unwrap_or(usize::MAX)).map(Height) {
+                let Some(found) = read_block(&reader, &log, height) else { break };
+                bytes += found.payload.len() + found.certificate.len();
+                if bytes > max_bytes && !blocks.is_empty() {
+                    break;
+                }
+                blocks.push(found);
+            }
+            let _ = signals.send(Signal::Events(vec![Event::BlocksRead { read, blocks }]));
+        });
+    }
+
     fn execute(&self, execute: Execute) {
         let (applier, signals) = (Arc::clone(&self.applier), self.context.signals.clone());
         tokio::task::spawn_blocking(move || {
@@ -265,28 +349,25 @@ impl Shell {
     }
 }
 
-/// The log has the vote: the guard moves before anything of it leaves.
-async fn advance_guard(
-    signer: Option<SharedSigner>,
-    voted: Option<VotePosition>,
-    outcome: log::Outcome,
-) -> Result<Arc<[LogPosition]>, String> {
-    let positions = outcome.map_err(|error| error.to_string())?;
-    if let (Some(position), Some(signer)) = (voted, signer) {
-        let advance = move || signer.lock().unwrap_or_else(PoisonError::into_inner).advance(position);
-        match tokio::task::spawn_blocking(advance).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(error) => return Err(format!("the guard's task ended: {error}")),
-        }
+/// A finalized block and its certificate, if this node has executed as far.
+fn read_block(reader: &ChainReader, log: &LogReader, height: Height) -> Option<FinalBlock> {
+    let position = reader.position(height).ok()??;
+    let certificate = reader.certificate(height).ok()?.into_vec().into();
+    Some(FinalBlock { payload: log.read(position).ok()?.bytes.into(), certificate })
+}
+
+/// What a peer, or the transport, has to say; waits for ever where there is none.
+async fn receive(peers: &mut Option<Peers>) -> Option<Delivery> {
+    match peers {
+        Some(peers) => peers.inbox.recv().await,
+        None => std::future::pending().await,
     }
-    Ok(positions)
 }
 
 /// Hands records to the log. While the log's queue is full this chain waits, and with it its clients.
 async fn persist(
     chain: ChainId,
-    (log, signals): (Arc<LogWriter>, mpsc::UnboundedSender<Signal>),
+    (log, logged): (Arc<LogWriter>, mpsc::UnboundedSender<Logged>),
     token: Token,
     records: &[Record],
     voted: Option<VotePosition>,
@@ -300,7 +381,7 @@ async fn persist(
     };
     ticket.on_done(move |outcome| {
         // A chain that has ended needs no answer.
-        let _ = signals.send(Signal::Durable { token, voted, outcome });
+        let _ = logged.send(Logged { token, voted, outcome });
     });
     Ok(())
 }

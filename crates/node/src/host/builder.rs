@@ -6,6 +6,7 @@ use crate::core::CoreConfig;
 use ledger_contracts::{LedgerExecutor, Runtime};
 use ledger_core::Executor;
 use ledger_crypto::Verifier;
+use ledger_network::Transport;
 use ledger_storage::chain::ChainConfig;
 use ledger_storage::disk::{Disk, RealDisk};
 use ledger_storage::engine::{Engine, EngineError, FjallConfig, FjallEngine, MemoryEngine};
@@ -59,6 +60,7 @@ pub struct NodeBuilder {
     executor: Option<Arc<dyn Executor>>,
     limits: Limits,
     rebuilt: Option<EngineError>,
+    transport: Option<Arc<dyn Transport>>,
 }
 
 impl NodeBuilder {
@@ -114,6 +116,13 @@ impl NodeBuilder {
         self
     }
 
+    /// Connects the host to its peers: all its chains share this transport. Without one, its chains are alone.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
     /// Sets the bounds.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -132,7 +141,7 @@ impl NodeBuilder {
             Some(executor) => executor,
             None => Arc::new(self.contracts),
         };
-        Host::start(disk, engine, executor, self.limits, self.rebuilt).await
+        Host::start(disk, engine, executor, self.limits, self.rebuilt, self.transport).await
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::apply::Applier;
 use crate::chain::shell::Signal;
-use crate::core::{CheckFailure, Event};
+use crate::core::{CheckFailure, CheckId, Event};
 use crate::value_cache::{Cached, ValueCache};
-use ledger_core::{Block, Context, Executor, Genesis, SignedTransaction, StateView, TransactionError, TransactionId};
+use ledger_core::{
+    Block, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError, TransactionId,
+};
 use ledger_crypto::Verifier;
 use ledger_storage::chain::ChainReader;
 use std::sync::Arc;
@@ -16,6 +18,13 @@ pub(crate) struct CheckContext {
     pub(crate) reader: ChainReader,
     pub(crate) values: Arc<ValueCache>,
     pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) signals: mpsc::UnboundedSender<Signal>,
+}
+
+/// Signatures of votes, certificates or whole blocks: somebody decides by them, so they go before the transactions'.
+pub(crate) struct UrgentJob {
+    pub(crate) check: CheckId,
+    pub(crate) checks: Vec<SignatureCheck>,
     pub(crate) signals: mpsc::UnboundedSender<Signal>,
 }
 
@@ -45,6 +54,37 @@ pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: A
             check(&verifier, work);
             drop(permit);
         });
+    }
+}
+
+/// Urgent checks that are taken up together.
+const URGENT: usize = 64;
+
+/// Takes urgent jobs of all chains, on a worker of its own, so that votes never wait behind transactions. The queue is
+/// bounded by what each engine leaves unanswered.
+pub(crate) async fn run_urgent(mut jobs: mpsc::UnboundedReceiver<UrgentJob>, verifier: Arc<Verifier>) {
+    let mut batch = Vec::with_capacity(URGENT);
+    while jobs.recv_many(&mut batch, URGENT).await > 0 {
+        let work = std::mem::replace(&mut batch, Vec::with_capacity(URGENT));
+        let verifier = Arc::clone(&verifier);
+        let done = tokio::task::spawn_blocking(move || check_urgent(&verifier, work)).await;
+        if done.is_err() {
+            return;
+        }
+    }
+}
+
+fn check_urgent(verifier: &Verifier, work: Vec<UrgentJob>) {
+    let checks: Vec<_> = work.iter().flat_map(|job| job.checks.iter().map(SignatureCheck::as_check)).collect();
+    let mut verdicts = Vec::with_capacity(checks.len());
+    for chunk in checks.chunks(BATCH) {
+        verdicts.extend(verifier.verify_batch(chunk).into_iter().map(|verdict| verdict.is_ok()));
+    }
+    let mut verdicts = verdicts.into_iter();
+    for UrgentJob { check, checks, signals } in &work {
+        let valid: Vec<bool> = verdicts.by_ref().take(checks.len()).collect();
+        // A chain that has ended needs no answer.
+        let _ = signals.send(Signal::Events(vec![Event::SignaturesChecked { check: *check, valid }]));
     }
 }
 

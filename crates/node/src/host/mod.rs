@@ -6,16 +6,17 @@ pub(crate) mod checker;
 pub use builder::{Limits, NodeBuilder};
 
 use crate::apply::Applier;
-use crate::chain::shell::{Shell, Signal};
-use crate::chain::{Chain, Shared};
+use crate::chain::shell::{Peers, Shell, Signal};
+use crate::chain::{Chain, Shared, durable};
 use crate::core::{ChainCore, Event, Start};
 use crate::guard::DiskGuard;
 use crate::progress::Progress;
 use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
-use checker::{CheckContext, CheckJob};
+use checker::{CheckContext, CheckJob, UrgentJob};
 use ledger_consensus::{EngineFactory, Setup, StartError};
-use ledger_core::{ChainId, Executor, Genesis, GenesisError, Height, codec, finality};
+use ledger_core::{ChainId, Evidence, Executor, Genesis, GenesisError, Height, ValidatorSet, codec, finality};
 use ledger_crypto::{Digest, Verifier};
+use ledger_network::{Admission, JoinError, Observers, Transport};
 use ledger_storage::chain::{ChainStore, StoreError};
 use ledger_storage::disk::{Disk, DiskError};
 use ledger_storage::engine::{Engine, EngineError};
@@ -65,6 +66,9 @@ pub enum HostError {
     /// The consensus engine can't run the chain.
     #[error(transparent)]
     Consensus(#[from] StartError),
+    /// The transport doesn't let the node take part in the chain.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The chain is open already.
     #[error("chain {chain} is open already, or being opened")]
     AlreadyOpen {
@@ -100,6 +104,14 @@ struct Open {
     task: JoinHandle<()>,
 }
 
+/// What a chain goes on from.
+struct Recovered {
+    start: Start,
+    records: Vec<ledger_consensus::Record>,
+    evidence: Vec<Evidence>,
+    observers: Observers,
+}
+
 /// The right to open a chain, until it is dropped.
 struct Opening<'a> {
     opening: &'a Mutex<BTreeSet<ChainId>>,
@@ -131,6 +143,8 @@ pub struct Host {
     log: Arc<LogWriter>,
     reader: LogReader,
     checks: mpsc::UnboundedSender<CheckJob>,
+    urgent: mpsc::UnboundedSender<UrgentJob>,
+    transport: Option<Arc<dyn Transport>>,
     /// What the log said of chains that aren't open yet.
     logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
     open: Mutex<BTreeMap<ChainId, Open>>,
@@ -146,6 +160,7 @@ impl Host {
         executor: Arc<dyn Executor>,
         limits: Limits,
         rebuilt: Option<EngineError>,
+        transport: Option<Arc<dyn Transport>>,
     ) -> Result<Self, HostError> {
         let mut id = [0; 32];
         getrandom::fill(&mut id).map_err(|error| HostError::Random { reason: error.to_string() })?;
@@ -160,9 +175,25 @@ impl Host {
         let log = Arc::new(LogWriter::spawn(log, LogWriter::SEAL_AFTER)?);
         let (checks, jobs) = mpsc::unbounded_channel();
         let verifier = Arc::new(Verifier::new(limits.cached_keys));
+        let (urgent, urgent_jobs) = mpsc::unbounded_channel();
+        tokio::spawn(checker::run_urgent(urgent_jobs, Arc::clone(&verifier)));
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers));
         let (logged, open, opening) = (Mutex::new(logged), Mutex::default(), Mutex::default());
-        Ok(Host { disk, engine, executor, limits, log, reader, checks, logged, open, opening, rebuilt })
+        Ok(Host {
+            disk,
+            engine,
+            executor,
+            limits,
+            log,
+            reader,
+            checks,
+            urgent,
+            transport,
+            logged,
+            open,
+            opening,
+            rebuilt,
+        })
     }
 
     /// Why the views were thrown away and are replayed from the log, if they were.
@@ -192,6 +223,19 @@ impl Host {
     /// # Errors
     /// [`HostError`] when the genesis is invalid, the engine can't run it, or what is stored is damaged.
     pub async fn chain(&self, genesis: Genesis, engine: impl EngineFactory + 'static) -> Result<Chain, HostError> {
+        self.chain_with(genesis, engine, Observers::None).await
+    }
+
+    /// As [`Host::chain`], and says who may follow the chain without being one of its validators.
+    ///
+    /// # Errors
+    /// As [`Host::chain`].
+    pub async fn chain_with(
+        &self,
+        genesis: Genesis,
+        engine: impl EngineFactory + 'static,
+        observers: Observers,
+    ) -> Result<Chain, HostError> {
         genesis.check()?;
         let id = genesis.chain();
         let _opening = Opening::claim(&self.opening, id)?;
@@ -211,7 +255,8 @@ impl Host {
                 return Err(error);
             }
         };
-        self.run(genesis, Box::new(engine), applier, start, records)
+        let evidence = logged.evidence;
+        self.run(genesis, Box::new(engine), applier, Recovered { start, records, evidence, observers })
     }
 
     /// Opens a chain that the log holds.
@@ -264,9 +309,9 @@ impl Host {
         genesis: Genesis,
         engine: Box<dyn EngineFactory>,
         applier: Applier,
-        start: Start,
-        records: Vec<ledger_consensus::Record>,
+        recovered: Recovered,
     ) -> Result<Chain, HostError> {
+        let Recovered { start, records, evidence, observers } = recovered;
         let id = genesis.chain();
         let height = start.checkpoint.header.height;
         let log = Digest::new(*self.reader.id().as_bytes());
@@ -276,9 +321,15 @@ impl Host {
 
         let reader = applier.reader();
         let checkpoint = Arc::new(start.checkpoint.clone());
-        let progress = Progress { ordered: height, executed: height, checkpoint, stopped: None };
+        let caught = evidence.len();
+        let progress = Progress { ordered: height, executed: height, checkpoint, stopped: None, evidence: caught };
+        let evidence = Arc::new(Mutex::new(evidence));
+        let peers = self.join(&genesis, observers)?;
+        let node = peers.as_ref().map(|peers| peers.transport.local());
         let (progress, watched) = watch::channel(progress);
         let (signals, received) = mpsc::unbounded_channel();
+        let (logged, groups) = mpsc::unbounded_channel();
+        tokio::spawn(durable::run(started.signer, groups, signals.clone()));
         let (submissions, waiting) = mpsc::channel(self.limits.submissions.max(1));
         let executor = Arc::clone(&self.executor);
         let context = CheckContext {
@@ -288,26 +339,43 @@ impl Host {
             executor: Arc::clone(&executor),
             signals: signals.clone(),
         };
-        let core = ChainCore::new(&genesis, None, started.engine, self.limits.core.clone())?;
+        let core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
         let shell = Shell {
             chain: id,
             core,
             applier: Arc::new(Mutex::new(applier)),
             reader: reader.clone(),
-            signer: started.signer,
+            logged,
             log: Arc::clone(&self.log),
             checks: self.checks.clone(),
+            urgent: self.urgent.clone(),
+            peers,
+            evidence: Arc::clone(&evidence),
             context: Arc::new(context),
             submissions: waiting,
             signals: received,
             progress,
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
-        let shared = Shared { id, genesis, reader, log: self.reader.clone(), executor, progress: watched };
+        let shared = Shared { id, genesis, reader, log: self.reader.clone(), executor, progress: watched, evidence };
         let chain = Chain { shared: Arc::new(shared), submissions };
         let open = Open { chain: chain.clone(), signals, task };
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, open);
         Ok(chain)
+    }
+
+    /// Takes part in a chain's network, if there is one: its validators are its members.
+    fn join(&self, genesis: &Genesis, observers: Observers) -> Result<Option<Peers>, HostError> {
+        let Some(transport) = &self.transport else { return Ok(None) };
+        if genesis.engine.name.as_str() != finality::BFT {
+            return Ok(None);
+        }
+        let validators = ValidatorSet::from_bytes(&genesis.engine.parameters).map_err(|error| {
+            GenesisError::EngineParameters { name: genesis.engine.name.clone(), reason: error.to_string() }
+        })?;
+        let members = validators.as_slice().iter().map(|validator| validator.key).collect();
+        let inbox = transport.join(genesis.chain(), Admission { members, observers })?;
+        Ok(Some(Peers { transport: Arc::clone(transport), inbox }))
     }
 
     /// Closes the host: chains take nothing new, what was accepted is ordered, executed and certified, the log is
