@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["ledger-crypto"],
     &["ledger-core"],
-    &["ledger-storage", "ledger-consensus", "ledger-contracts", "ledger-network", "ledger-verifier"],
+    &["ledger-storage", "ledger-consensus", "ledger-contracts", "ledger-network", "ledger-verifier", "ledger-client"],
     &["ledger-node"],
-    &["ledger-simulation", "ledger-traceability"],
+    &["ledger-simulation", "ledger-traceability", "ledger-api"],
 ];
 
 /// Found by tests only; may be a dev-dependency of any crate.

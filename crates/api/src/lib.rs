@@ -1,0 +1,2 @@
+//! The HTTP/JSON server.
+#![forbid(unsafe_code)]
