@@ -30,8 +30,8 @@ function judge(...inputs) {
   return { holds, value: JSON.parse(text) };
 }
 
-const [keys, primitives, transactions, checkpoints, proofs] =
-  ['keys', 'primitives', 'transaction', 'checkpoint', 'proof'].map(golden);
+const [keys, primitives, transactions, checkpoints, proofs, epochs] =
+  ['keys', 'primitives', 'transaction', 'checkpoint', 'proof', 'epochs'].map(golden);
 const checkpoint = checkpoints.get('checkpoint at 4');
 const root = checkpoints.get('trust root');
 const flipped = (bytes, bit) => {
@@ -58,6 +58,13 @@ assert.equal(shown('state absent, empty place').value, null);
 assert.equal(shown('state absent, other leaf').value, null);
 assert.equal(shown('history').from.size, '3');
 
+// A checkpoint of a later epoch, with the changes of the validators that lead to it from the genesis.
+const [bundle, networkRoot, networkProof] =
+  ['checkpoint at 8, bundle', 'trust root', 'state present at 8'].map((name) => epochs.get(name));
+const followed = judge(networkProof, bundle, networkRoot);
+assert(followed.holds, followed.value.error);
+assert.equal(Buffer.from(followed.value.value.value, 'hex').toString(), 'green');
+
 // What is damaged is refused, with a reason.
 let refused = 0;
 const refuse = (...inputs) => {
@@ -76,6 +83,7 @@ for (const [name, proof] of proofs) {
 }
 for (let bit = 0; bit < checkpoint.length * 8; bit += 17) refuse(proofs.get('receipt'), flipped(checkpoint, bit), root);
 for (let bit = 0; bit < root.length * 8; bit += 17) refuse(proofs.get('receipt'), checkpoint, flipped(root, bit));
+for (let bit = 0; bit < bundle.length * 8; bit += 101) refuse(networkProof, flipped(bundle, bit), networkRoot);
 refuse(Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0));
 refuse(Buffer.alloc(1 << 20), checkpoint, root);
 assert.equal(input(0, (64 << 20) + 1), 0, 'an input that is too long gets no room');

@@ -110,6 +110,18 @@ pub enum BlockError {
         /// The parent's timestamp.
         parent: Timestamp,
     },
+    /// An epoch that doesn't follow.
+    #[error(
+        "block {height} is of epoch {found}, its parent of epoch {parent}; an epoch is followed by itself or the next"
+    )]
+    WrongEpoch {
+        /// The block's height.
+        height: Height,
+        /// Its epoch.
+        found: Epoch,
+        /// The parent's epoch.
+        parent: Epoch,
+    },
     /// A history head out of range.
     #[error("block {height} commits to {found} leaves of history; allowed are {least} to {height}")]
     HistorySize {
@@ -217,7 +229,8 @@ impl Block {
 }
 
 impl Header {
-    /// Checks what this header and its parent decide: version, length, chain, height, parent, time order, history size.
+    /// Checks what this header and its parent decide: version, length, chain, height, parent, time order, epoch, history
+    /// size.
     ///
     /// # Errors
     /// [`BlockError`] names what is wrong.
@@ -242,6 +255,9 @@ impl Header {
         }
         if self.timestamp < parent.timestamp {
             return Err(BlockError::TimeRunsBack { height, found: self.timestamp, parent: parent.timestamp });
+        }
+        if self.epoch != parent.epoch && self.epoch != parent.epoch.next() {
+            return Err(BlockError::WrongEpoch { height, found: self.epoch, parent: parent.epoch });
         }
         let least = parent.history.size.max(1);
         if self.history.size < least || self.history.size > height.0 {

@@ -1,12 +1,14 @@
 //! What a client has to trust, and how it goes on from there.
 
 use crate::block::{HEADER_VERSION, Header};
-use crate::codec::{Bytes, CodecError, Decode, Encode, Format, List};
+use crate::codec::{self, Bytes, CodecError, Decode, Encode, Format, List};
+use crate::epochs::{Authority, EpochChange, EpochChangeError, MAX_EPOCH_CHANGES, TrustedValidators, TrustingPeriod};
 use crate::finality::CertificateError;
 use crate::genesis::{Genesis, GenesisError};
 use crate::history::{HistoryHasher, HistoryHead};
 use crate::id::ChainId;
-use crate::units::Height;
+use crate::units::{Epoch, Height, Timestamp};
+use crate::validators::ValidatorsError;
 use ledger_crypto::Digest;
 use ledger_crypto::merkle::{self, MerkleError};
 
@@ -24,14 +26,77 @@ impl Format for Checkpoint {
     const LIMIT: usize = 1 << 20;
 }
 
-/// Where a client's trust begins: the chain's genesis, obtained from somebody the client trusts, and optionally a
-/// history head seen before, behind which nothing may go back.
+/// A checkpoint and the changes of the validators that lead to it from a [`TrustRoot`]: what a file holds, so that it can
+/// be verified with the genesis alone.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CheckpointBundle {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// One change for each epoch from the trusted one up to the checkpoint's; at most [`MAX_EPOCH_CHANGES`].
+    pub changes: List<EpochChange>,
+}
+
+impl Format for CheckpointBundle {
+    const NAME: &'static str = "checkpoint bundle";
+    const LIMIT: usize = 8 << 20;
+}
+
+impl From<Checkpoint> for CheckpointBundle {
+    fn from(checkpoint: Checkpoint) -> Self {
+        CheckpointBundle { checkpoint, changes: List::new() }
+    }
+}
+
+impl CheckpointBundle {
+    /// The checkpoint's encoding, followed by the changes where there are any: without, it is a [`Checkpoint`]'s.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self.changes.is_empty() {
+            true => codec::encode(&self.checkpoint),
+            false => codec::encode(self),
+        }
+    }
+
+    /// Reads what [`CheckpointBundle::to_bytes`] wrote: a checkpoint alone, or one with changes.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
+        let front = bytes.get(..Checkpoint::LIMIT).unwrap_or(bytes);
+        let (checkpoint, read) = codec::decode_prefix::<Checkpoint>(front)?;
+        match bytes.get(read..).unwrap_or_default() {
+            [] => Ok(checkpoint.into()),
+            _ if bytes.len() > Self::LIMIT => {
+                Err(CodecError::TooLong { what: Self::NAME, size: bytes.len(), limit: Self::LIMIT })
+            }
+            // A list of none after a checkpoint that needs none.
+            [0] => Err(CodecError::Trailing { what: Checkpoint::NAME, extra: 1 }),
+            rest => Ok(CheckpointBundle { checkpoint, changes: codec::decode::<Changes>(rest)?.0 }),
+        }
+    }
+}
+
+/// The changes of a bundle, apart from its checkpoint.
+#[derive(Encode, Decode)]
+struct Changes(List<EpochChange>);
+
+impl Format for Changes {
+    const NAME: &'static str = "list of epoch changes";
+    const LIMIT: usize = CheckpointBundle::LIMIT;
+}
+
+/// Where a client's trust begins: the chain's genesis, obtained from somebody the client trusts, and optionally what was
+/// seen before: a history head, behind which nothing may go back, and the validators of a later epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct TrustRoot {
     /// The chain's genesis.
     pub genesis: Genesis,
     /// The least history that a checkpoint must have; `None` accepts any.
     pub pinned: Option<HistoryHead>,
+    /// The validators of the epoch from which changes are followed; `None` begins with the genesis'.
+    pub validators: Option<TrustedValidators>,
+    /// How old knowledge of validators may be to follow a change by their signatures; `None` follows however old. Chains
+    /// whose certifiers never change don't need it.
+    pub trusting: Option<TrustingPeriod>,
 }
 
 impl Format for TrustRoot {
@@ -115,6 +180,41 @@ pub enum TrustError {
     /// The history seen before isn't continued: the chain was forked or rewritten.
     #[error("the checkpoint's history doesn't continue the one seen before: {0}")]
     Forked(MerkleError),
+    /// More changes of the validators than a client follows at a time.
+    #[error("{found} changes of the validators lead to the checkpoint; the limit is {MAX_EPOCH_CHANGES}")]
+    TooManyChanges {
+        /// How many there are.
+        found: usize,
+    },
+    /// A chain that isn't certified by validators has none to change.
+    #[error("the chain's engine has no validators that could change")]
+    NoValidators,
+    /// The trust root's validators are no set.
+    #[error("the trust root's validators are invalid: {0}")]
+    Validators(#[from] ValidatorsError),
+    /// The validators trusted are no longer sure to be the ones who hold those keys.
+    #[error(
+        "the validators of epoch {epoch} were last known to be the chain's at {known_at} ms; at {now} ms, after the \
+         trusting period of {period_ms} ms, a change signed by them is not followed"
+    )]
+    Expired {
+        /// Whose validators.
+        epoch: Epoch,
+        /// When they were known last.
+        known_at: Timestamp,
+        /// The client's time.
+        now: Timestamp,
+        /// The trusting period.
+        period_ms: u64,
+    },
+    /// A change of the validators that doesn't hold.
+    #[error("the change of validators at the end of epoch {epoch} is not valid: {error}")]
+    EpochChange {
+        /// The epoch that it would end.
+        epoch: Epoch,
+        /// What is wrong.
+        error: Box<EpochChangeError>,
+    },
 }
 
 /// A checkpoint that was verified against a trust root. Proofs are verified against this, so that none can be held
@@ -125,6 +225,11 @@ pub struct VerifiedCheckpoint {
 }
 
 impl VerifiedCheckpoint {
+    /// To be called once everything was checked.
+    pub(crate) fn new(checkpoint: Checkpoint) -> Self {
+        VerifiedCheckpoint { checkpoint }
+    }
+
     /// The finalized header.
     pub fn header(&self) -> &Header {
         &self.checkpoint.header
@@ -149,7 +254,7 @@ impl VerifiedCheckpoint {
 impl TrustRoot {
     /// Trusts the chain of `genesis`.
     pub fn new(genesis: Genesis) -> Self {
-        TrustRoot { genesis, pinned: None }
+        TrustRoot { genesis, pinned: None, validators: None, trusting: None }
     }
 
     /// The chain's id.
@@ -157,21 +262,34 @@ impl TrustRoot {
         self.genesis.chain()
     }
 
-    /// Verifies a checkpoint: version, chain, certificate, and, where a history head is pinned, that the checkpoint
-    /// doesn't have less. (That it *continues* the pinned head takes a consistency proof: [`LightClient::advance`].)
+    /// Verifies a checkpoint of the epoch that the trust root knows: version, chain, certificate, and, where a history
+    /// head is pinned, that the checkpoint doesn't have less. (That it *continues* the pinned head takes a consistency
+    /// proof: [`LightClient::advance`](crate::LightClient::advance).)
     ///
     /// # Errors
     /// [`TrustError`] says why the checkpoint isn't trusted.
     pub fn verify(&self, checkpoint: Checkpoint) -> Result<VerifiedCheckpoint, TrustError> {
-        let finality = self.genesis.finality()?;
+        self.verify_bundle(checkpoint.into())
+    }
+
+    /// Verifies a checkpoint of any epoch, following the validators' changes to it.
+    ///
+    /// # Errors
+    /// [`TrustError`] says why the checkpoint isn't trusted.
+    pub fn verify_bundle(&self, bundle: CheckpointBundle) -> Result<VerifiedCheckpoint, TrustError> {
+        let mut authority = Authority::new(self)?;
+        authority.follow(self, &bundle.changes)?;
+        self.verify_by(&authority, bundle.checkpoint)
+    }
+
+    /// Verifies a checkpoint that `authority` must have certified.
+    pub(crate) fn verify_by(
+        &self,
+        authority: &Authority,
+        checkpoint: Checkpoint,
+    ) -> Result<VerifiedCheckpoint, TrustError> {
         let header = &checkpoint.header;
-        if header.version != HEADER_VERSION {
-            return Err(TrustError::Version { found: header.version });
-        }
-        let expected = self.chain();
-        if header.chain != expected {
-            return Err(TrustError::WrongChain { found: header.chain, expected });
-        }
+        check_chain(header, self.chain())?;
         if header.height == Height::GENESIS {
             let (header, genesis) = (header.digest(), self.genesis.header().digest());
             if header != genesis {
@@ -183,10 +301,8 @@ impl TrustRoot {
                 return Err(CertificateError::Length { height: Height::GENESIS, found, expected: 0 }.into());
             }
         } else {
-            if header.history.size == 0 || header.history.size > header.height.0 {
-                return Err(TrustError::HistorySize { height: header.height, size: header.history.size });
-            }
-            finality.verify(header, &checkpoint.certificate)?;
+            check_history(header)?;
+            authority.verify(&self.genesis, header, &checkpoint.certificate)?;
         }
         if let Some(pinned) = &self.pinned {
             if header.history.size < pinned.size {
@@ -196,8 +312,28 @@ impl TrustRoot {
                 return Err(TrustError::OtherHistory { size: pinned.size });
             }
         }
-        Ok(VerifiedCheckpoint { checkpoint })
+        Ok(VerifiedCheckpoint::new(checkpoint))
     }
+}
+
+/// Version and chain.
+pub(crate) fn check_chain(header: &Header, expected: ChainId) -> Result<(), TrustError> {
+    if header.version != HEADER_VERSION {
+        return Err(TrustError::Version { found: header.version });
+    }
+    if header.chain != expected {
+        return Err(TrustError::WrongChain { found: header.chain, expected });
+    }
+    Ok(())
+}
+
+/// A history size that a header above the genesis can have.
+pub(crate) fn check_history(header: &Header) -> Result<(), TrustError> {
+    let size = header.history.size;
+    if size == 0 || size > header.height.0 {
+        return Err(TrustError::HistorySize { height: header.height, size });
+    }
+    Ok(())
 }
 
 /// Shows that a history continues an older one.
@@ -225,90 +361,10 @@ impl Consistency {
     }
 }
 
-/// Follows a chain from checkpoint to checkpoint, and notices when it is rolled back or rewritten.
-///
-/// What it compares is the history: blocks that were ordered but, at the latest checkpoint, not yet executed are not in
-/// it, and no proof against that checkpoint could have shown any of them.
-#[derive(Clone, Debug)]
-pub struct LightClient {
-    root: TrustRoot,
-    latest: VerifiedCheckpoint,
-}
-
-impl LightClient {
-    /// Starts at the genesis.
-    ///
-    /// # Errors
-    /// [`TrustError`] when the trust root is invalid.
-    pub fn new(root: TrustRoot) -> Result<Self, TrustError> {
-        let header = root.genesis.header();
-        let unpinned = TrustRoot::new(root.genesis.clone());
-        let latest = unpinned.verify(Checkpoint { header, certificate: Bytes::default() })?;
-        Ok(LightClient { root, latest })
-    }
-
-    /// The newest checkpoint that was accepted.
-    pub fn latest(&self) -> &VerifiedCheckpoint {
-        &self.latest
-    }
-
-    /// Goes on to a newer checkpoint, or stays at the same header. `consistency` must lead from the history seen last (the pinned one, if none was
-    /// seen yet); it may be `None` while nothing was seen, or where the size is the same.
-    ///
-    /// # Errors
-    /// [`TrustError`]; the client then stays where it is.
-    pub fn advance(
-        &mut self,
-        checkpoint: Checkpoint,
-        consistency: Option<&Consistency>,
-    ) -> Result<&VerifiedCheckpoint, TrustError> {
-        let verified = self.root.verify(checkpoint)?;
-        let (seen, found) = (self.seen(), verified.history());
-        if found.size < seen.size {
-            return Err(TrustError::RolledBack { found: found.size, seen: seen.size });
-        }
-        self.check_forward(verified.header())?;
-        if seen.size > 0 {
-            match consistency {
-                Some(consistency) if consistency.from == seen => {
-                    consistency.verify(&found).map_err(TrustError::Forked)?;
-                }
-                None if found == seen => {}
-                None if found.size == seen.size => return Err(TrustError::OtherHistory { size: seen.size }),
-                _ => return Err(TrustError::Unconnected { seen: seen.size }),
-            }
-        }
-        self.latest = verified;
-        Ok(&self.latest)
-    }
-
-    /// Refuses what the history heads alone don't show: a step back, or another header, above the executed blocks.
-    fn check_forward(&self, header: &Header) -> Result<(), TrustError> {
-        let latest = self.latest.header();
-        if header.height < latest.height {
-            return Err(TrustError::Older { found: header.height, seen: latest.height });
-        }
-        let (found, seen) = (header.digest(), latest.digest());
-        if header.height == latest.height && found != seen {
-            return Err(TrustError::OtherHeader { height: header.height, found, seen });
-        }
-        Ok(())
-    }
-
-    /// The newest history that the client has accepted, or was told to begin from.
-    pub fn seen(&self) -> HistoryHead {
-        let latest = self.latest.history();
-        match self.root.pinned {
-            Some(pinned) if pinned.size > latest.size => pinned,
-            _ => latest,
-        }
-    }
-}
-
-/// Decodes and verifies a checkpoint.
+/// Decodes and verifies a checkpoint, alone or with the [changes](CheckpointBundle) that lead to it.
 ///
 /// # Errors
 /// [`TrustError`].
 pub fn verify_bytes(root: &TrustRoot, checkpoint: &[u8]) -> Result<VerifiedCheckpoint, TrustError> {
-    root.verify(crate::codec::decode(checkpoint)?)
+    root.verify_bundle(CheckpointBundle::from_bytes(checkpoint)?)
 }

@@ -268,6 +268,17 @@ impl Genesis {
         }
     }
 
+    /// The validators of epoch 0; `None` where the engine has none.
+    ///
+    /// # Errors
+    /// [`GenesisError`] when its parameters are no set of validators.
+    pub fn validators(&self) -> Result<Option<ValidatorSet>, GenesisError> {
+        match self.engine.name.as_str() {
+            crate::finality::BFT => crate::finality::validators(self).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     /// Checks version, rules, and that the engine's parameters make sense.
     ///
     /// # Errors

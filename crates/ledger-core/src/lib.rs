@@ -51,11 +51,13 @@ pub mod builder;
 pub mod checkpoint;
 pub mod codec;
 pub mod domains;
+pub mod epochs;
 pub mod executor;
 pub mod finality;
 pub mod genesis;
 pub mod history;
 pub mod id;
+pub mod light_client;
 pub mod list_root;
 pub mod outcome;
 pub mod peers;
@@ -67,7 +69,8 @@ pub mod validators;
 
 pub use block::{Block, BlockError, HEADER_VERSION, Header};
 pub use builder::TransactionBuilder;
-pub use checkpoint::{Checkpoint, Consistency, LightClient, TrustError, TrustRoot, VerifiedCheckpoint};
+pub use checkpoint::{Checkpoint, CheckpointBundle, Consistency, TrustError, TrustRoot, VerifiedCheckpoint};
+pub use epochs::{EpochChange, EpochChangeError, MAX_EPOCH_CHANGES, TrustedValidators, TrustingPeriod};
 pub use executor::{Call, Context, Execution, ExecutionError, Executor, Simulation};
 pub use finality::{
     BftCertificate, BftFinality, BftVote, CertificateError, Evidence, EvidenceError, Finality, SignatureCheck, Signed,
@@ -76,6 +79,7 @@ pub use finality::{
 pub use genesis::{Deployers, Engine, Genesis, GenesisError, Prices, Rules, StateScheme};
 pub use history::HistoryHead;
 pub use id::{AccountId, ChainId, ContractId, TransactionId};
+pub use light_client::LightClient;
 pub use outcome::{Event, Failure, Outcome, Receipt, Rejection, Status, TransactionResult, ValidatorUpdate};
 pub use peers::Lane;
 pub use proof::{

@@ -386,7 +386,8 @@ impl ListPath<'_> {
 /// Verifies proof bytes against checkpoint bytes and trust root bytes: the one entry that a client in another language
 /// or a browser needs.
 ///
-/// A pinned history head in the trust root refuses checkpoints with less history. That a checkpoint with more
+/// The checkpoint comes alone or with the changes of the validators that lead to it
+/// ([`CheckpointBundle`](crate::CheckpointBundle)). A pinned history head in the trust root refuses checkpoints with less history. That a checkpoint with more
 /// *continues* the pinned one is proven by a [`Proof::History`] whose `from` is the pinned head.
 ///
 /// # Errors

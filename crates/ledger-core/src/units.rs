@@ -66,6 +66,14 @@ impl Height {
     }
 }
 
+impl Epoch {
+    /// The epoch after this one; the last one follows itself (it is out of any chain's reach).
+    #[must_use]
+    pub const fn next(self) -> Epoch {
+        Epoch(self.0.saturating_add(1))
+    }
+}
+
 impl Timestamp {
     /// This time and `milliseconds` more; stops at the end of time.
     #[must_use]

@@ -8,6 +8,9 @@ use ledger_crypto::{KeyError, PublicKey};
 /// The most validators of a set.
 pub const MAX_VALIDATORS: usize = 1_024;
 
+/// The most updates of validators at an epoch's boundary.
+pub const MAX_UPDATES: usize = 2 * MAX_VALIDATORS;
+
 /// One validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Validator {
@@ -60,6 +63,12 @@ pub enum ValidatorsError {
         /// Which.
         key: PublicKey,
     },
+    /// More updates than a boundary may have.
+    #[error("{found} updates of validators; the limit is {MAX_UPDATES}")]
+    Updates {
+        /// How many there are.
+        found: usize,
+    },
     /// The weights' sum doesn't fit 64 bits.
     #[error("the validators' weights add up to more than {}", u64::MAX)]
     Overflow,
@@ -87,7 +96,8 @@ impl ValidatorSet {
         Self::of_sorted(validators)
     }
 
-    fn of_sorted(validators: Vec<Validator>) -> Result<Self, ValidatorsError> {
+    /// A set of these validators, by rising keys.
+    pub(crate) fn of_sorted(validators: Vec<Validator>) -> Result<Self, ValidatorsError> {
         if validators.is_empty() || validators.len() > MAX_VALIDATORS {
             return Err(ValidatorsError::Count { found: validators.len() });
         }
@@ -120,20 +130,26 @@ impl ValidatorSet {
         crate::codec::encode(&Encoded { validators: self.validators.clone().into() })
     }
 
-    /// The set after `updates`: new weights, weight 0 removes.
+    /// The set after `updates`, one after the other: new weights, weight 0 removes.
     ///
     /// # Errors
-    /// [`ValidatorsError`] when nobody, too many or too much would be left.
+    /// [`ValidatorsError`] when there are too many updates, or when nobody, too many or too much would be left.
     pub fn updated(&self, updates: &[ValidatorUpdate]) -> Result<Self, ValidatorsError> {
-        let mut weights: std::collections::BTreeMap<PublicKey, Weight> =
-            self.validators.iter().map(|validator| (validator.key, validator.weight)).collect();
-        for update in updates {
-            match update.weight {
-                Weight(0) => weights.remove(&update.key),
-                weight => weights.insert(update.key, weight),
-            };
+        if updates.len() > MAX_UPDATES {
+            return Err(ValidatorsError::Updates { found: updates.len() });
         }
-        Self::of_sorted(weights.into_iter().map(|(key, weight)| Validator { key, weight }).collect())
+        // In place, and not by a map: sorting would be a tenth of the verifier that travels to browsers.
+        let mut validators = self.validators.clone();
+        for ValidatorUpdate { key, weight } in updates {
+            let place = validators.partition_point(|validator| validator.key < *key);
+            match (validators.get_mut(place).filter(|validator| validator.key == *key), *weight) {
+                (Some(_), Weight(0)) => drop(validators.remove(place)),
+                (Some(validator), weight) => validator.weight = weight,
+                (None, Weight(0)) => {}
+                (None, weight) => validators.insert(place, Validator { key: *key, weight }),
+            }
+        }
+        Self::of_sorted(validators)
     }
 
     /// The validators, by rising keys.

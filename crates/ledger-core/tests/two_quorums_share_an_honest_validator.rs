@@ -66,6 +66,9 @@ fn a_set_names_what_is_wrong_with_it() {
     assert!(matches!(ValidatorSet::new([weak]), Err(ValidatorsError::Key { .. })));
     let remove_all = set(&[(1, 1)]).updated(&[ValidatorUpdate { key: key(1), weight: Weight(0) }]);
     assert_eq!(remove_all, Err(ValidatorsError::Count { found: 0 }));
+    let updates = vec![ValidatorUpdate { key: key(1), weight: Weight(2) }; validators::MAX_UPDATES + 1];
+    assert_eq!(set(&[(1, 1)]).updated(&updates), Err(ValidatorsError::Updates { found: 2_049 }));
+    assert_eq!(set(&[(1, 1)]).updated(&updates[1..]), Ok(set(&[(1, 2)])));
 }
 
 #[test]

@@ -4,43 +4,60 @@ use ledger_core::{
     Action, Body, Event, Failure, HistoryHead, Key, Order, Place, Proven, Receipt, Rejection, Status, TransactionLeaf,
     Version, Versioned, Witness,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub(crate) fn error(message: &str) -> String {
-    json!({ "error": message }).to_string()
+    object(&mut [("error", words(message))]).to_string()
 }
 
 /// `None` for a kind of proof that is newer than this crate.
 pub(crate) fn proven(proven: &Proven) -> Option<String> {
     let value = match proven {
-        Proven::Transaction { id, leaf, body, place } => json!({
-            "proven": "transaction",
-            "id": text(id),
-            "transaction": transaction(leaf),
-            "body": body.as_ref().map(shown_body),
-            "place": shown_place(place),
-        }),
-        Proven::Receipt { receipt, place } => json!({
-            "proven": "receipt",
-            "receipt": shown_receipt(receipt),
-            "place": shown_place(place),
-        }),
-        Proven::Event { event, transaction, place } => json!({
-            "proven": "event",
-            "event": shown_event(event),
-            "transaction": text(transaction),
-            "place": shown_place(place),
-        }),
-        Proven::State { key, value, at } => json!({
-            "proven": "state",
-            "key": shown_key(key),
-            "value": value.as_ref().map(versioned),
-            "height": text(at),
-        }),
-        Proven::History(consistency) => json!({ "proven": "history", "from": head(&consistency.from) }),
+        Proven::Transaction { id, leaf, body, place } => object(&mut [
+            ("proven", words("transaction")),
+            ("id", text(id)),
+            ("transaction", transaction(leaf)),
+            ("body", maybe(body.as_ref().map(shown_body))),
+            ("place", shown_place(place)),
+        ]),
+        Proven::Receipt { receipt, place } => object(&mut [
+            ("proven", words("receipt")),
+            ("receipt", shown_receipt(receipt)),
+            ("place", shown_place(place)),
+        ]),
+        Proven::Event { event, transaction, place } => object(&mut [
+            ("proven", words("event")),
+            ("event", shown_event(event)),
+            ("transaction", text(transaction)),
+            ("place", shown_place(place)),
+        ]),
+        Proven::State { key, value, at } => object(&mut [
+            ("proven", words("state")),
+            ("key", shown_key(key)),
+            ("value", maybe(value.as_ref().map(versioned))),
+            ("height", text(at)),
+        ]),
+        Proven::History(consistency) => object(&mut [("proven", words("history")), ("from", head(&consistency.from))]),
         _ => return None,
     };
     Some(value.to_string())
+}
+
+/// An object of these fields. A function over a slice, unlike `json!`, is compiled once: this travels to browsers.
+fn object(fields: &mut [(&str, Value)]) -> Value {
+    let mut object = Map::new();
+    for (name, value) in fields {
+        object.insert((*name).to_owned(), value.take());
+    }
+    Value::Object(object)
+}
+
+fn words(words: &str) -> Value {
+    Value::String(words.to_owned())
+}
+
+fn maybe(value: Option<Value>) -> Value {
+    value.unwrap_or(Value::Null)
 }
 
 /// An id, a digest, a key, or a 64-bit number.
@@ -55,82 +72,92 @@ fn hex(bytes: &[u8]) -> Value {
 }
 
 fn shown_place(place: &Place) -> Value {
-    json!({ "height": text(place.height), "timestamp": text(place.timestamp), "index": place.index })
+    object(&mut [
+        ("height", text(place.height)),
+        ("timestamp", text(place.timestamp)),
+        ("index", Value::from(place.index)),
+    ])
 }
 
 fn head(head: &HistoryHead) -> Value {
-    json!({ "size": text(head.size), "root": text(head.root) })
+    object(&mut [("size", text(head.size)), ("root", text(head.root))])
 }
 
 fn shown_key(key: &Key) -> Value {
-    json!({ "namespace": text(key.namespace), "name": hex(&key.name) })
+    object(&mut [("namespace", text(key.namespace)), ("name", hex(&key.name))])
 }
 
 fn version(version: Version) -> Value {
-    json!({ "height": text(version.height), "index": version.index })
+    object(&mut [("height", text(version.height)), ("index", Value::from(version.index))])
 }
 
 fn versioned(versioned: &Versioned) -> Value {
-    json!({
-        "value": hex(&versioned.value),
-        "version": version(versioned.version),
-        "predecessor": versioned.predecessor.map(text),
-    })
+    object(&mut [
+        ("value", hex(&versioned.value)),
+        ("version", version(versioned.version)),
+        ("predecessor", maybe(versioned.predecessor.map(text))),
+    ])
 }
 
 fn shown_body(body: &Body) -> Value {
-    json!({ "salt": hex(&body.salt), "content": hex(&body.content) })
+    object(&mut [("salt", hex(&body.salt)), ("content", hex(&body.content))])
 }
 
 fn transaction(leaf: &TransactionLeaf) -> Value {
     let transaction = &leaf.transaction;
     let Witness::Ed25519 { key, signature } = &leaf.witness;
-    json!({
-        "version": transaction.version,
-        "chain": text(transaction.chain),
-        "account": text(transaction.account),
-        "order": match transaction.order {
-            Order::Sequence { lane, number } => json!({ "lane": text(lane), "number": text(number) }),
-            Order::Unordered => Value::Null,
-        },
-        "expires_at": transaction.expires_at.map(text),
-        "fuel_limit": text(transaction.fuel_limit),
-        "fee": text(transaction.fee),
-        "action": match &transaction.action {
-            Action::Deploy { runtime } => json!({ "deploy": { "runtime": runtime.as_str() } }),
-            Action::Call { contract, method } => {
-                json!({ "call": { "contract": text(contract), "method": method.as_str() } })
-            }
-            Action::Commit { endorsements } => {
-                let keys: Vec<Value> = endorsements.iter().map(|endorsement| text(endorsement.key)).collect();
-                json!({ "commit": { "endorsed_by": keys } })
-            }
-        },
-        "body": text(transaction.body),
-        "key": text(key),
-        "signature": text(signature),
-    })
+    let order = match transaction.order {
+        Order::Sequence { lane, number } => object(&mut [("lane", text(lane)), ("number", text(number))]),
+        Order::Unordered => Value::Null,
+    };
+    let (kind, action) = match &transaction.action {
+        Action::Deploy { runtime } => ("deploy", object(&mut [("runtime", words(runtime.as_str()))])),
+        Action::Call { contract, method } => {
+            ("call", object(&mut [("contract", text(contract)), ("method", words(method.as_str()))]))
+        }
+        Action::Commit { endorsements } => {
+            let keys = endorsements.iter().map(|endorsement| text(endorsement.key)).collect();
+            ("commit", object(&mut [("endorsed_by", Value::Array(keys))]))
+        }
+    };
+    object(&mut [
+        ("version", Value::from(transaction.version)),
+        ("chain", text(transaction.chain)),
+        ("account", text(transaction.account)),
+        ("order", order),
+        ("expires_at", maybe(transaction.expires_at.map(text))),
+        ("fuel_limit", text(transaction.fuel_limit)),
+        ("fee", text(transaction.fee)),
+        ("action", object(&mut [(kind, action)])),
+        ("body", text(transaction.body)),
+        ("key", text(key)),
+        ("signature", text(signature)),
+    ])
 }
 
 fn shown_event(event: &Event) -> Value {
-    json!({ "contract": text(event.contract), "topic": event.topic.as_str(), "data": hex(&event.data) })
+    object(&mut [
+        ("contract", text(event.contract)),
+        ("topic", words(event.topic.as_str())),
+        ("data", hex(&event.data)),
+    ])
 }
 
 fn shown_receipt(receipt: &Receipt) -> Value {
-    json!({
-        "transaction": text(receipt.transaction),
-        "index": receipt.index,
-        "status": status(&receipt.status),
-        "fuel_used": text(receipt.fuel_used),
-        "output": hex(&receipt.output),
-        "event_count": receipt.event_count,
-        "events_root": text(receipt.events_root),
-    })
+    object(&mut [
+        ("transaction", text(receipt.transaction)),
+        ("index", Value::from(receipt.index)),
+        ("status", status(&receipt.status)),
+        ("fuel_used", text(receipt.fuel_used)),
+        ("output", hex(&receipt.output)),
+        ("event_count", Value::from(receipt.event_count)),
+        ("events_root", text(receipt.events_root)),
+    ])
 }
 
 fn status(status: &Status) -> Value {
     match status {
-        Status::Succeeded => json!("succeeded"),
+        Status::Succeeded => words("succeeded"),
         Status::Failed(reason) => reason_of("failed", failure(reason), reason),
         Status::Rejected(reason) => reason_of("rejected", rejection(reason), reason),
     }
@@ -138,9 +165,7 @@ fn status(status: &Status) -> Value {
 
 /// `{"failed": {"kind": …, "message": …}}`
 fn reason_of(status: &str, kind: &str, message: &dyn std::fmt::Display) -> Value {
-    let mut object = Map::new();
-    object.insert(status.to_owned(), json!({ "kind": kind, "message": message.to_string() }));
-    Value::Object(object)
+    object(&mut [(status, object(&mut [("kind", words(kind)), ("message", text(message))]))])
 }
 
 fn failure(failure: &Failure) -> &'static str {

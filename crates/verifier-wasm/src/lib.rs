@@ -8,7 +8,9 @@
 //!
 //! # Contract
 //! The module imports nothing: no clock, randomness, file or network. It trusts the trust root and nothing else.
-//! `docs/format.md` specifies the three inputs, and what verification checks in which order.
+//! `docs/format.md` specifies the three inputs, and what verification checks in which order. The checkpoint may be a
+//! bundle: with the changes of a network's validators that lead to it. Since there is no clock, a trusting period brings
+//! the time along in the trust root.
 //!
 //! The exports, all over the module's own linear memory:
 //!

@@ -85,34 +85,52 @@ fn configuration() -> impl bincode::config::Config {
     bincode::config::standard()
 }
 
+/// Where an encoding goes. One writer for all purposes, so that each type's encoder is compiled once: verifiers travel
+/// to browsers.
+enum Sink<'a> {
+    /// Into memory.
+    Memory(Vec<u8>),
+    /// Nowhere; bytes are counted.
+    Count(usize),
+    /// Held against what is expected, as far as it is the same.
+    Compare { expected: &'a [u8], same: usize },
+}
+
+impl Writer for &mut Sink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        match &mut **self {
+            Sink::Memory(memory) => memory.extend_from_slice(bytes),
+            Sink::Count(count) => *count += bytes.len(),
+            Sink::Compare { expected, same } => {
+                let rest = expected.get(*same..).unwrap_or_default();
+                if !rest.starts_with(bytes) {
+                    *same += rest.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+                    return Err(EncodeError::Other("differs"));
+                }
+                *same += bytes.len();
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The canonical encoding of `value`.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    let mut sink = Sink::Memory(Vec::new());
     // Encoding into memory fails only for types that refuse to be encoded (a poisoned lock, a non-UTF-8 path);
     // wire types hold none.
-    bincode::encode_to_vec(value, configuration()).unwrap_or_default()
+    match (bincode::encode_into_writer(value, &mut sink, configuration()), sink) {
+        (Ok(()), Sink::Memory(bytes)) => bytes,
+        _ => Vec::new(),
+    }
 }
 
 /// How many bytes [`encode`] gives, without building them.
 pub fn encoded_length<T: Encode>(value: &T) -> usize {
-    struct Count(usize);
-    impl Writer for Count {
-        fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-            self.0 += bytes.len();
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    match bincode::encode_into_writer(value, CountRef(&mut count), configuration()) {
-        Ok(()) => count.0,
-        Err(_) => 0,
-    }
-}
-
-struct CountRef<'a, W>(&'a mut W);
-
-impl<W: Writer> Writer for CountRef<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0.write(bytes)
+    let mut sink = Sink::Count(0);
+    match (bincode::encode_into_writer(value, &mut sink, configuration()), sink) {
+        (Ok(()), Sink::Count(count)) => count,
+        _ => 0,
     }
 }
 
@@ -140,12 +158,13 @@ pub fn decode_prefix<T: Format>(bytes: &[u8]) -> Result<(T, usize), CodecError> 
     }
     let (value, read): (T, usize) = bincode::decode_from_slice(bytes, configuration())
         .map_err(|error| CodecError::Malformed { what, reason: reason(&error) })?;
-    let mut compare = Compare { expected: bytes.get(..read).unwrap_or_default(), at: 0 };
-    let same = bincode::encode_into_writer(&value, CountRef(&mut compare), configuration());
-    if same.is_err() || compare.at != read {
-        return Err(CodecError::NotCanonical { what, offset: compare.at });
+    let mut sink = Sink::Compare { expected: bytes.get(..read).unwrap_or_default(), same: 0 };
+    let encoded = bincode::encode_into_writer(&value, &mut sink, configuration());
+    match (encoded, sink) {
+        (Ok(()), Sink::Compare { same, .. }) if same == read => Ok((value, read)),
+        (_, Sink::Compare { same: offset, .. }) => Err(CodecError::NotCanonical { what, offset }),
+        _ => Err(CodecError::NotCanonical { what, offset: 0 }),
     }
-    Ok((value, read))
 }
 
 /// What a decoder met, in words.
@@ -160,24 +179,6 @@ fn reason(error: &DecodeError) -> String {
         DecodeError::OtherString(reason) => reason.clone(),
         // Booleans, characters, maps and the like, which no wire type holds.
         _ => "it holds what no value has".to_owned(),
-    }
-}
-
-/// A writer that accepts only the bytes it expects.
-struct Compare<'a> {
-    expected: &'a [u8],
-    at: usize,
-}
-
-impl Writer for Compare<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        let rest = self.expected.get(self.at..).unwrap_or_default();
-        if rest.starts_with(bytes) {
-            self.at += bytes.len();
-            return Ok(());
-        }
-        self.at += rest.iter().zip(bytes).take_while(|(a, b)| a == b).count();
-        Err(EncodeError::Other("differs"))
     }
 }
 

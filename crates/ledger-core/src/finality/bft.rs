@@ -105,6 +105,11 @@ impl BftFinality {
         BftFinality { epoch, validators }
     }
 
+    /// Whose headers.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Who decides.
     pub fn validators(&self) -> &ValidatorSet {
         &self.validators

@@ -162,12 +162,14 @@ pub fn of(genesis: &Genesis) -> Result<Box<dyn Finality>, GenesisError> {
             owner.check_strong().map_err(|error| GenesisError::Key { key: owner, error })?;
             Ok(Box::new(SoloFinality::new(owner)))
         }
-        BFT => {
-            let validators = ValidatorSet::from_bytes(&engine.parameters).map_err(|error| {
-                GenesisError::EngineParameters { name: engine.name.clone(), reason: error.to_string() }
-            })?;
-            Ok(Box::new(BftFinality::new(Epoch(0), validators)))
-        }
+        BFT => Ok(Box::new(BftFinality::new(Epoch(0), validators(genesis)?))),
         _ => Err(GenesisError::UnknownEngine { name: engine.name.clone() }),
     }
+}
+
+/// The validators with which a genesis of this engine begins.
+pub(crate) fn validators(genesis: &Genesis) -> Result<ValidatorSet, GenesisError> {
+    let engine = &genesis.engine;
+    ValidatorSet::from_bytes(&engine.parameters)
+        .map_err(|error| GenesisError::EngineParameters { name: engine.name.clone(), reason: error.to_string() })
 }

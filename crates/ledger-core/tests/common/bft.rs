@@ -5,7 +5,8 @@ use ledger_core::codec::{Bytes, List};
 use ledger_core::*;
 use ledger_crypto::{Digest, Signature, Signer};
 
-/// A chain of validators. A validator is known by its signer's seed.
+/// An epoch of a chain of validators. A validator is known by its signer's seed.
+#[derive(Clone)]
 pub struct Network {
     pub genesis: Genesis,
     pub epoch: Epoch,
@@ -43,6 +44,16 @@ impl Network {
             });
         }
         headers
+    }
+
+    /// All validators' seeds.
+    pub fn seeds(&self) -> Vec<u8> {
+        (0..=u8::MAX).filter(|seed| self.set.place(&signer(*seed).public_key()).is_some()).collect()
+    }
+
+    /// The epoch after this one.
+    pub fn after(&self, updates: &[ValidatorUpdate]) -> Network {
+        Network { genesis: self.genesis.clone(), epoch: self.epoch.next(), set: self.set.updated(updates).unwrap() }
     }
 
     pub fn place(&self, seed: u8) -> u16 {
@@ -88,4 +99,11 @@ pub fn equivocation(network: &Network, seed: u8) -> Evidence {
         first: votes[0],
         second: votes[1],
     }
+}
+
+/// Weights from the next epoch on; weight 0 removes.
+pub fn updates(weights: &[(u8, u64)]) -> Vec<ValidatorUpdate> {
+    let update =
+        |(seed, weight): &(u8, u64)| ValidatorUpdate { key: signer(*seed).public_key(), weight: Weight(*weight) };
+    weights.iter().map(update).collect()
 }

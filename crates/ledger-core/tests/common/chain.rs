@@ -1,5 +1,6 @@
-//! A one-owner chain built by hand: nothing here executes anything, so what a proof must say is known beforehand.
+//! A chain of one owner, or of validators, built by hand: nothing here executes anything, so what a proof must say is known beforehand.
 
+use super::bft::Network;
 use ledger_core::codec::{Bytes, List};
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::state::tree::{self, StatePath};
@@ -38,13 +39,26 @@ pub struct Chain {
     pub results: Vec<Vec<TransactionResult>>,
     pub outcomes: Vec<Outcome>,
     pub states: Vec<BTreeMap<Key, Versioned>>,
+    /// The validators of each epoch; none on a chain of one owner.
+    pub networks: Vec<Network>,
+    /// The height of each epoch's boundary block, as far as epochs have one.
+    pub boundaries: Vec<u64>,
     frontier: Frontier<HistoryHasher>,
     nodes: BTreeMap<NodePosition, Digest>,
 }
 
 impl Chain {
     pub fn new(name: &str, owner_seed: u8) -> Self {
-        let genesis = Genesis::solo(name, signer(owner_seed).public_key(), BEGINNING);
+        Self::of(Genesis::solo(name, signer(owner_seed).public_key(), BEGINNING), owner_seed, Vec::new())
+    }
+
+    /// A chain that validators with these seeds and weights certify.
+    pub fn of_validators(name: &str, validators: &[(u8, u64)]) -> Self {
+        let network = Network::new(name, validators);
+        Self::of(network.genesis.clone(), 0, vec![network])
+    }
+
+    fn of(genesis: Genesis, owner_seed: u8, networks: Vec<Network>) -> Self {
         let block = Block { header: genesis.header(), transactions: List::new() };
         let mut chain = Chain {
             owner_seed,
@@ -52,6 +66,8 @@ impl Chain {
             results: Vec::new(),
             outcomes: Vec::new(),
             states: Vec::new(),
+            networks,
+            boundaries: Vec::new(),
             frontier: Frontier::new(),
             nodes: BTreeMap::new(),
             genesis,
@@ -89,8 +105,23 @@ impl Chain {
 
     /// Appends a block that commits to all executed before it.
     pub fn append(&mut self, entries: Vec<Entry>) {
+        self.append_with(entries, Vec::new());
+    }
+
+    /// Appends a block that changes the validators, and the one that closes their epoch.
+    pub fn change_validators(&mut self, updates: Vec<ValidatorUpdate>) {
+        self.append_with(Vec::new(), updates.clone());
+        self.boundaries.push(self.next_height() - 1);
+        self.append(Vec::new());
+        let next = self.networks.last().unwrap().after(&updates);
+        self.networks.push(next);
+    }
+
+    /// Appends a block whose outcome changes the validators; none are where `validators` is empty.
+    pub fn append_with(&mut self, entries: Vec<Entry>, validators: Vec<ValidatorUpdate>) {
         let height = Height(self.next_height());
         let parent = &self.blocks.last().unwrap().header;
+        let epoch = self.networks.last().map_or(Epoch(0), |network| network.epoch);
         let transactions: List<SignedTransaction> = entries.iter().map(|entry| entry.transaction.clone()).collect();
         let header = Header {
             version: HEADER_VERSION,
@@ -100,7 +131,7 @@ impl Chain {
             timestamp: BEGINNING.plus(1_000 * height.0),
             transactions_root: Block::transactions_root(&transactions),
             history: HistoryHead::of(&self.frontier),
-            epoch: Epoch(0),
+            epoch,
             seal: Bytes::default(),
         };
         let mut state = self.states.last().unwrap().clone();
@@ -125,7 +156,7 @@ impl Chain {
             state_root: tree::root_of(&leaves(&state)),
             receipts_root: outcome::receipts_root(&results),
             fuel_used: results.iter().fold(Fuel(0), |sum, result| Fuel(sum.0 + result.receipt.fuel_used.0)),
-            validators: List::new(),
+            validators: validators.into(),
         };
         self.push(block, outcome, results, state);
     }
@@ -137,11 +168,27 @@ impl Chain {
 
     /// `header`, signed by the owner.
     pub fn certify(&self, header: Header) -> Checkpoint {
-        let certificate = match header.height {
-            Height::GENESIS => Bytes::default(),
-            _ => certificate(&signer(self.owner_seed), &header),
+        let certificate = match (header.height, self.networks.get(header.epoch.0 as usize)) {
+            (Height::GENESIS, _) => Bytes::default(),
+            (_, None) => certificate(&signer(self.owner_seed), &header),
+            (height, Some(network)) => network.checkpoint(&header, View(height.0 + 3), &network.seeds()).certificate,
         };
         Checkpoint { header, certificate }
+    }
+
+    /// How the epoch ended.
+    pub fn epoch_change(&self, epoch: u64) -> EpochChange {
+        let boundary = self.boundaries[epoch as usize];
+        let closing = self.checkpoint(boundary + 1);
+        let boundary = self.block_proof(boundary, closing.header.history.size);
+        EpochChange { closing, boundary }
+    }
+
+    /// The checkpoint at `height` with every change from the genesis to it.
+    pub fn bundle(&self, height: u64) -> CheckpointBundle {
+        let checkpoint = self.checkpoint(height);
+        let changes = (0..checkpoint.header.epoch.0).map(|epoch| self.epoch_change(epoch)).collect();
+        CheckpointBundle { checkpoint, changes }
     }
 
     pub fn trust(&self) -> TrustRoot {

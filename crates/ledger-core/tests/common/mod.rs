@@ -39,6 +39,8 @@ macro_rules! for_every_format {
         $check!(ledger_core::Proof);
         $check!(ledger_core::BftCertificate);
         $check!(ledger_core::Evidence);
+        $check!(ledger_core::EpochChange);
+        $check!(ledger_core::CheckpointBundle);
         $check!(ledger_core::Key);
         $check!(ledger_core::Versioned);
     };

@@ -175,7 +175,12 @@ fields! {
     }
     Genesis { version, name, timestamp, engine, rules }
     Checkpoint { header, certificate }
-    TrustRoot { genesis, pinned }
+    Validator { key, weight }
+    TrustedValidators { epoch, validators, known_at }
+    TrustingPeriod { now, period_ms }
+    TrustRoot { genesis, pinned, validators, trusting }
+    EpochChange { closing, boundary }
+    CheckpointBundle { checkpoint, changes }
     Consistency { from, path }
     Signed { validator, signature }
     BftCertificate { descendants, view, votes }

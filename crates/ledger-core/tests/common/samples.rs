@@ -43,6 +43,7 @@ pub fn files() -> Vec<File> {
         checkpoints(&chain),
         proofs(&chain),
         finality(),
+        epochs(),
     ]
 }
 
@@ -326,5 +327,55 @@ fn finality() -> File {
         .value("certificate of header 3", &alone)
         .value("certificate of header 2 by header 3", &descends)
         .value("evidence", &bft::equivocation(&network, 2));
+    file
+}
+
+/// A chain of four validators, whose third epoch has one proof's worth of everything.
+///
+/// ```text
+/// 0  genesis, epoch 0: validators 1, 2, 3, 4 with weights 1, 1, 2, 3
+/// 1  changes the validators: 1 leaves, 5 comes with weight 2
+/// 2  closes epoch 0
+/// 3  epoch 1: author A's note
+/// 4  changes the validators: 2 has weight 3
+/// 5  closes epoch 1
+/// 6… epoch 2, empty
+/// ```
+pub fn changing() -> Chain {
+    let mut chain = Chain::of_validators("four notes", &[(1, 1), (2, 1), (3, 2), (4, 3)]);
+    let transaction = TransactionBuilder::call(chain.id(), chain::contract(), "put", b"tea=green".to_vec())
+        .sequence(0, 0)
+        .salt([0xd0; 16])
+        .sign(&signer(2))
+        .unwrap();
+    chain.change_validators(bft::updates(&[(1, 0), (5, 2)]));
+    chain.append(vec![chain::Entry {
+        writes: vec![(note("tea"), Some(b"green".to_vec()))],
+        ..chain::Entry::succeeded(transaction)
+    }]);
+    chain.change_validators(bft::updates(&[(2, 3)]));
+    for _ in 6..9 {
+        chain.append(Vec::new());
+    }
+    chain
+}
+
+fn epochs() -> File {
+    let mut file = File::new("epochs");
+    let chain = changing();
+    let known = TrustedValidators {
+        epoch: Epoch(1),
+        validators: chain.networks[1].set.as_slice().to_vec().into(),
+        known_at: chain::BEGINNING.plus(3_000),
+    };
+    let trusting = TrustingPeriod { now: chain::BEGINNING.plus(60_000), period_ms: 14 * 24 * 3_600_000 };
+    let later = TrustRoot { validators: Some(known), trusting: Some(trusting), ..chain.trust() };
+    file.value("trust root", &chain.trust())
+        .value("trust root with validators of epoch 1 and a trusting period", &later)
+        .value("epoch change 0", &chain.epoch_change(0))
+        .value("epoch change 1", &chain.epoch_change(1))
+        .bytes("validator set of epoch 2", chain.networks[2].set.to_bytes())
+        .bytes("checkpoint at 8, bundle", chain.bundle(8).to_bytes())
+        .value("state present at 8", &Proof::State(chain.state_proof(&note("tea"), 8)));
     file
 }
