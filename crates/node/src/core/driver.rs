@@ -43,8 +43,10 @@ pub(super) struct Driver {
     heads: BTreeMap<u64, Digest>,
     /// The newest finalized block with transactions, if its outcome may be uncommitted.
     newest_full: Option<Height>,
-    /// How much history the newest checkpoint commits to.
+    /// How much history the newest finalized header commits to.
     certified: u64,
+    /// Checkpoints that commit to more than is executed here, each to more than the one before.
+    checkpoints: VecDeque<Arc<Checkpoint>>,
     next_token: u64,
     durable: Option<Token>,
     payloads: BTreeMap<Digest, (Height, Place)>,
@@ -63,6 +65,7 @@ impl Driver {
             heads: BTreeMap::new(),
             newest_full: None,
             certified: 0,
+            checkpoints: VecDeque::new(),
             next_token: 0,
             durable: None,
             payloads: BTreeMap::new(),
@@ -220,11 +223,21 @@ impl Driver {
             effects.push(Effect::Ordered { block, ids });
             if header.history.size > self.certified {
                 self.certified = header.history.size;
-                effects.push(Effect::Certified(Arc::new(finalized.checkpoint())));
+                self.checkpoints.push_back(Arc::new(finalized.checkpoint()));
             }
             self.unapplied.push_back(finalized);
         }
+        self.certify(effects);
         self.execute_next(effects)
+    }
+
+    /// Tells of checkpoints as far as this node has executed what they commit to: one that catches up hears of them
+    /// earlier.
+    fn certify(&mut self, effects: &mut Vec<Effect>) {
+        let applied = self.applied.size;
+        while self.checkpoints.front().is_some_and(|first| first.header.history.size <= applied) {
+            effects.extend(self.checkpoints.pop_front().map(Effect::Certified));
+        }
     }
 
     /// A finalized header must commit to the history that execution gives here.
@@ -268,6 +281,7 @@ impl Driver {
         if let Some(stop) = self.check_waiting(&applied.history) {
             return Err(stop);
         }
+        self.certify(effects);
         match self.execute_next(effects) {
             Some(stop) => Err(stop),
             None => Ok(finalized.known.block),
