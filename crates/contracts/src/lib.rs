@@ -87,11 +87,13 @@
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
 //!   What it would write is given, and nothing is changed.
+//! - **Unordered** transactions are executed at most once: their ids are state until they expire. Whatever their number, a
+//!   block's work on expired ids is bounded ([`executor::FORGOTTEN_AT_LEAST`]).
 //!
 //! # Failure
-//! | what happens | status | place in the lane | writes and events | fuel |
+//! | what happens | status | place in the lane, or id | writes and events | fuel |
 //! |---|---|---|---|---|
-//! | wrong key, order, expiry, no block fuel left, unordered | `Rejected` | kept | none | 0 |
+//! | wrong key, order, expiry, executed before, no block fuel left | `Rejected` | kept | none | 0 |
 //! | the contract refuses, panics, breaks down; unknown contract, method, runtime; invalid code or body | `Failed` | used up | all taken back | used so far |
 //! | a limit of the rules, a deployment by somebody who may not, a redacted body, a `Commit` | `Failed` | used up | all taken back | used so far |
 //! | out of fuel | `Failed` | used up | all taken back | the whole limit |

@@ -120,11 +120,22 @@ fn a_key_that_does_not_open_the_account_is_wrong() {
 }
 
 #[test]
-fn unordered_transactions_are_not_supported_yet() {
+fn an_unordered_transaction_expires_neither_too_early_nor_too_late_nor_never() {
     let (ledger, contract) = ledger();
-    let transaction = call(&ledger, contract, "echo", b"").unordered().sign(&alice()).unwrap();
-    let what = Text::from("an unordered transaction");
-    assert_eq!(rejected(&ledger, transaction), Rejection::Unsupported { what });
+    let now = ledger.timestamp.plus(1_000);
+    let latest = now.plus(ledger.rules.max_unordered_ms);
+    let ask = || call(&ledger, contract, "echo", b"").unordered();
+    let at = |time| ask().expires_at(time).sign(&alice()).unwrap();
+    for time in [now, latest] {
+        assert!(ledger.execute(vec![at(time)]).unwrap().results[0].receipt.succeeded());
+    }
+    let expired_at = Timestamp(now.0 - 1);
+    assert_eq!(rejected(&ledger, at(expired_at)), Rejection::Expired { expired_at, now });
+    let expires_at = latest.plus(1);
+    assert_eq!(rejected(&ledger, at(expires_at)), Rejection::TooDistant { expires_at, latest });
+    let never = ask().sign(&alice()).unwrap();
+    assert_eq!(ledger.rules.check(&never, &ledger.chain()), Err(TransactionError::NoExpiry));
+    assert!(matches!(rejected(&ledger, never), Rejection::TooDistant { .. }));
 }
 
 #[test]

@@ -105,7 +105,11 @@ pub trait Executor: Send + Sync {
     -> Result<Simulation, ExecutionError>;
 
     /// Whether the state lets `transaction` into a block now, apart from its place in the sequence: the key speaks for
-    /// the account, the action is supported. `Ok(Ok(n))` says that `n` comes next in its lane.
+    /// the account, the action is supported, it isn't past its expiry nor, if it is unordered, executed already.
+    /// `Ok(Ok(n))` says that `n` comes next in its lane; for an unordered one, which has none, `n` is 0.
+    ///
+    /// The time is the state's, which may be long ago on a chain that has nothing to do, so how far ahead an unordered
+    /// one expires isn't looked at here: see [`Rules::check_expiry`].
     ///
     /// # Errors
     /// [`ExecutionError`] when the state can't be read; the inner [`Rejection`] is the answer to the sender.

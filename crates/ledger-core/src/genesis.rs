@@ -6,9 +6,9 @@ use crate::domains;
 use crate::finality::Finality;
 use crate::history::HistoryHead;
 use crate::id::{AccountId, ChainId};
-use crate::outcome::{Outcome, receipts_root};
+use crate::outcome::{Outcome, Rejection, receipts_root};
 use crate::state;
-use crate::transaction::{SignedTransaction, TransactionError, TransactionLeaf};
+use crate::transaction::{Order, SignedTransaction, Transaction, TransactionError, TransactionLeaf};
 use crate::units::{Epoch, Fuel, Height, Timestamp};
 use crate::validators::ValidatorSet;
 use ledger_crypto::{Digest, KeyError, PublicKey, hash};
@@ -85,6 +85,9 @@ pub struct Rules {
     pub lag: u64,
     /// How far ahead of a validator's own clock a block's timestamp may be, in ms.
     pub max_clock_ahead_ms: u64,
+    /// How far ahead of its block's time an unordered transaction may expire, in ms. Its id is kept in the state until
+    /// then, so this and the rate of such transactions bound how many ids there are; 0 allows none.
+    pub max_unordered_ms: u64,
     /// The longest encoded signed transaction, in bytes.
     pub max_transaction_bytes: u32,
     /// The longest encoded block, in bytes.
@@ -152,6 +155,7 @@ impl Default for Rules {
             deployers: Deployers::Anyone,
             lag: 16,
             max_clock_ahead_ms: 2_000,
+            max_unordered_ms: 600_000,
             max_transaction_bytes: 1 << 20,
             max_block_bytes: 8 << 20,
             max_block_transactions: 10_000,
@@ -303,8 +307,9 @@ impl Genesis {
 impl Rules {
     fn check_ranges(&self) -> Result<(), GenesisError> {
         let most_transaction_bytes = (u64::from(self.max_block_bytes) / 2).min(SignedTransaction::LIMIT as u64);
-        let ranges: [(&'static str, u64, u64, u64); 10] = [
+        let ranges: [(&'static str, u64, u64, u64); 11] = [
             ("lag", self.lag, 1, 1 << 20),
+            ("max_unordered_ms", self.max_unordered_ms, 0, 86_400_000),
             ("max_block_bytes", self.max_block_bytes.into(), 4 << 10, 64 << 20),
             ("max_transaction_bytes", self.max_transaction_bytes.into(), 1 << 10, most_transaction_bytes),
             ("max_block_transactions", self.max_block_transactions.into(), 1, 1 << 20),
@@ -323,8 +328,8 @@ impl Rules {
         Ok(())
     }
 
-    /// Checks what a transaction's bytes and these rules decide: form, body, size, fuel limit, the key's quality. Not the
-    /// signature.
+    /// Checks what a transaction's bytes and these rules decide: form, body, size, fuel limit, the key's quality, that an
+    /// unordered one expires. Not the signature, and not when it expires: [`Rules::check_expiry`].
     ///
     /// # Errors
     /// [`TransactionError`] names what is wrong.
@@ -342,7 +347,30 @@ impl Rules {
         if found > limit {
             return Err(TransactionError::FuelLimit { found, limit });
         }
+        if transaction.transaction.order == Order::Unordered && transaction.transaction.expires_at.is_none() {
+            return Err(TransactionError::NoExpiry);
+        }
         transaction.witness.check_key()?;
         transaction.check_form(chain)
+    }
+
+    /// Checks that a transaction's expiry lets it into a block of this time: it isn't past, and that of an unordered one
+    /// not beyond [`Rules::max_unordered_ms`].
+    ///
+    /// Executors ask with the block's time. Who takes transactions in, or makes a block of them, asks with its own clock
+    /// or the block's: what it lets through with a clock ahead of the block's may be rejected there.
+    ///
+    /// # Errors
+    /// [`Rejection::Expired`], [`Rejection::TooDistant`].
+    pub fn check_expiry(&self, transaction: &Transaction, now: Timestamp) -> Result<(), Rejection> {
+        let expires_at = transaction.expires_at.unwrap_or(Timestamp(u64::MAX));
+        if expires_at < now {
+            return Err(Rejection::Expired { expired_at: expires_at, now });
+        }
+        let latest = now.plus(self.max_unordered_ms);
+        match transaction.order {
+            Order::Unordered if expires_at > latest => Err(Rejection::TooDistant { expires_at, latest }),
+            _ => Ok(()),
+        }
     }
 }

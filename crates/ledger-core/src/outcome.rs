@@ -290,4 +290,12 @@ pub enum Rejection {
         /// The transaction's limit.
         limit: Fuel,
     },
+    /// An unordered transaction whose id would have to be remembered for too long.
+    #[error("the transaction expires at {expires_at} ms; an unordered one may do so until {latest} ms")]
+    TooDistant {
+        /// When it expires.
+        expires_at: Timestamp,
+        /// The latest expiry that the rules allow at the block's time.
+        latest: Timestamp,
+    },
 }

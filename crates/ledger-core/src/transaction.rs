@@ -26,7 +26,7 @@ pub struct Transaction {
     pub account: AccountId,
     /// Where it stands among the account's other transactions.
     pub order: Order,
-    /// It must not be in a block whose timestamp is later than this; `None` never expires.
+    /// It must not be in a block whose timestamp is later than this; `None` never expires. Unordered ones must.
     pub expires_at: Option<Timestamp>,
     /// The most fuel it may use.
     pub fuel_limit: Fuel,
@@ -48,7 +48,8 @@ pub enum Order {
         /// Its place in the stream; a gap or a repetition is rejected.
         number: u64,
     },
-    /// At any time until it expires, once: the id is remembered until then.
+    /// At any time until it expires, once: the id is remembered in the state until then. It must expire, and not too far
+    /// in the future ([`Rules::max_unordered_ms`](crate::Rules::max_unordered_ms)).
     Unordered,
 }
 
@@ -244,6 +245,9 @@ pub enum TransactionError {
         /// What was offered.
         fee: u64,
     },
+    /// An unordered transaction that never expires: its id would have to be remembered for ever.
+    #[error("an unordered transaction needs an expiry")]
+    NoExpiry,
     /// More fuel than a transaction may use.
     #[error("the fuel limit {found} is over the chain's limit of {limit} for one transaction")]
     FuelLimit {

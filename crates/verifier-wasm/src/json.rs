@@ -195,6 +195,7 @@ fn rejection(rejection: &Rejection) -> &'static str {
         Rejection::Duplicate => "duplicate",
         Rejection::Unsupported { .. } => "unsupported",
         Rejection::BlockFuel { .. } => "block fuel",
+        Rejection::TooDistant { .. } => "too distant",
         _ => "other",
     }
 }

@@ -3,6 +3,7 @@
 mod attempt;
 mod cache;
 mod host;
+mod unordered;
 
 use crate::journal::{DEFAULT_CACHE_BYTES, Journal};
 use crate::runtime::Runtime;
@@ -14,6 +15,8 @@ use ledger_core::{
     Simulation, StateView, Status, TransactionId, TransactionResult,
 };
 use std::collections::BTreeMap;
+
+pub use unordered::FORGOTTEN_AT_LEAST;
 
 /// What a [`LedgerExecutor`] may keep in memory. Nothing here changes what it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,7 @@ impl Default for ExecutorConfig {
     }
 }
 
-/// Executes deployments and calls with the runtimes it was given. Commits, unordered transactions and redacted bodies
-/// are refused: see the [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
+/// Executes deployments and calls with the runtimes it was given. Commits and redacted bodies are refused: see the [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
 ///
 /// Which runtimes there are, and which contracts a native runtime links, is part of what every node of a chain must
 /// agree on.
@@ -109,14 +111,22 @@ impl LedgerExecutor {
     ) -> Result<Effect, ExecutionError> {
         let transaction = &signed.transaction;
         let limit = transaction.fuel_limit;
-        let (lane, next) = match standing(signed, context, journal)? {
+        if let Err(rejection) = context.rules.check_expiry(transaction, context.timestamp) {
+            return Ok(Effect::rejected(rejection));
+        }
+        let place = match standing(signed, &id, journal)? {
             Ok(standing) => standing,
             Err(rejection) => return Ok(Effect::rejected(rejection)),
         };
         if limit > fuel_left {
             return Ok(Effect::rejected(Rejection::BlockFuel { left: fuel_left, limit }));
         }
-        journal.put(Key::sequence(&transaction.account, lane), next.to_le_bytes().to_vec());
+        match place {
+            Place::Lane { lane, next } => {
+                journal.put(Key::sequence(&transaction.account, lane), next.to_le_bytes().to_vec());
+            }
+            Place::Unordered(key) => journal.put(key, Vec::new()),
+        }
         let attempt = Attempt {
             executor: self,
             context,
@@ -143,11 +153,13 @@ impl Executor for LedgerExecutor {
         state: &dyn StateView,
     ) -> Result<Execution, ExecutionError> {
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes);
-        journal.prefetch(block.transactions.iter().flat_map(known_keys).collect())?;
+        let ids: Vec<TransactionId> = block.transactions.iter().map(SignedTransaction::id).collect();
+        let known = block.transactions.iter().zip(&ids).flat_map(|(signed, id)| known_keys(signed, id));
+        journal.prefetch(known.collect())?;
+        unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
         let mut results = Vec::with_capacity(block.transactions.len());
-        for (index, signed) in (0..).zip(&block.transactions) {
-            let id = signed.id();
+        for ((index, signed), id) in (0..).zip(&block.transactions).zip(ids) {
             journal.begin(index);
             let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(fuel_used.0));
             let effect = self.transaction(signed, id, left, context, &mut journal)?;
@@ -181,30 +193,46 @@ impl Executor for LedgerExecutor {
         if limit > most {
             return Ok(Err(Rejection::BlockFuel { left: most, limit }));
         }
-        match standing(transaction, context, &mut Journal::new(state))? {
-            Ok((_, next)) => Ok(Ok(next.saturating_sub(1))),
+        // How far ahead it expires is for a time that is the caller's: the state's may be long ago.
+        let expiry = context.rules.check_expiry(&transaction.transaction, context.timestamp);
+        if let Err(expired @ Rejection::Expired { .. }) = expiry {
+            return Ok(Err(expired));
+        }
+        match standing(transaction, &transaction.id(), &mut Journal::new(state))? {
+            Ok(Place::Lane { next, .. }) => Ok(Ok(next.saturating_sub(1))),
+            Ok(Place::Unordered(_)) => Ok(Ok(0)),
             Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
             Err(rejection) => Ok(Err(rejection)),
         }
     }
 }
 
-/// The lane that a transaction stands next in, and the number that comes after it; or why it stands nowhere.
+/// What a transaction uses up.
+enum Place {
+    /// The number before `next` in a lane.
+    Lane { lane: u64, next: u64 },
+    /// Its id, remembered under this key.
+    Unordered(Key),
+}
+
+/// The place that a transaction uses up; or why it has none. Its expiry is looked at before.
 fn standing(
     signed: &SignedTransaction,
-    context: &Context<'_>,
+    id: &TransactionId,
     journal: &mut Journal<'_>,
-) -> Result<Result<(u64, u64), Rejection>, ExecutionError> {
+) -> Result<Result<Place, Rejection>, ExecutionError> {
     let transaction = &signed.transaction;
     if signed.witness.account() != transaction.account {
         return Ok(Err(Rejection::WrongKey { key: *signed.witness.key() }));
     }
     let Order::Sequence { lane, number: found } = transaction.order else {
-        return Ok(Err(unsupported("an unordered transaction")));
+        // A block with one that doesn't expire was refused before.
+        let Some(key) = unordered::key(signed, id) else { return Ok(Err(unsupported("an expiry that never comes"))) };
+        return Ok(match journal.get(&key)? {
+            None => Ok(Place::Unordered(key)),
+            Some(_) => Err(Rejection::Duplicate),
+        });
     };
-    if let Some(expired_at) = transaction.expires_at.filter(|time| *time < context.timestamp) {
-        return Ok(Err(Rejection::Expired { expired_at, now: context.timestamp }));
-    }
     let key = Key::sequence(&transaction.account, lane);
     let expected = match journal.get(&key)? {
         None => 0,
@@ -217,7 +245,10 @@ fn standing(
         return Ok(Err(Rejection::OutOfOrder { lane, expected, found }));
     }
     // A lane ends before its numbers do: the last one could be used for ever.
-    Ok(found.checked_add(1).map(|next| (lane, next)).ok_or_else(|| unsupported("the last number of a lane")))
+    Ok(found
+        .checked_add(1)
+        .map(|next| Place::Lane { lane, next })
+        .ok_or_else(|| unsupported("the last number of a lane")))
 }
 
 fn unsupported(what: &str) -> Rejection {
@@ -225,17 +256,17 @@ fn unsupported(what: &str) -> Rejection {
 }
 
 /// The keys of the system's that a transaction is sure to read.
-fn known_keys(signed: &SignedTransaction) -> impl Iterator<Item = Key> {
+fn known_keys(signed: &SignedTransaction, id: &TransactionId) -> impl Iterator<Item = Key> {
     let transaction = &signed.transaction;
-    let sequence = match transaction.order {
+    let place = match transaction.order {
         Order::Sequence { lane, .. } => Some(Key::sequence(&transaction.account, lane)),
-        Order::Unordered => None,
+        Order::Unordered => unordered::key(signed, id),
     };
     let contract = match &transaction.action {
         Action::Call { contract, .. } => Some(Key::contract(contract)),
         Action::Deploy { .. } | Action::Commit { .. } => None,
     };
-    sequence.into_iter().chain(contract)
+    place.into_iter().chain(contract)
 }
 
 impl Effect {

@@ -6,8 +6,8 @@
 pub mod tree;
 
 use crate::codec::{Bytes, Decode, Encode, Format};
-use crate::id::{AccountId, ContractId};
-use crate::units::Height;
+use crate::id::{AccountId, ContractId, TransactionId};
+use crate::units::{Height, Timestamp};
 use core::fmt;
 use ledger_crypto::Digest;
 
@@ -47,6 +47,16 @@ impl Key {
         name.push(b'a');
         name.extend_from_slice(account.0.as_bytes());
         name.extend_from_slice(&lane.to_be_bytes());
+        Key::new(SYSTEM, name)
+    }
+
+    /// Where an unordered transaction's id is remembered until it expires: no value (0 bytes), whose version says where
+    /// it was executed. In the order of expiry, so that those which are past stand together.
+    pub fn unordered(expires_at: Timestamp, id: &TransactionId) -> Self {
+        let mut name = Vec::with_capacity(41);
+        name.push(b'u');
+        name.extend_from_slice(&expires_at.0.to_be_bytes());
+        name.extend_from_slice(id.0.as_bytes());
         Key::new(SYSTEM, name)
     }
 
@@ -128,6 +138,13 @@ impl KeyRange {
             Bytes::from(end)
         });
         KeyRange { namespace, from: Bytes::from(prefix), to }
+    }
+
+    /// The ids of unordered transactions that expired before `now`.
+    pub fn unordered_before(now: Timestamp) -> Self {
+        let mut to = vec![b'u'];
+        to.extend_from_slice(&now.0.to_be_bytes());
+        KeyRange { namespace: SYSTEM, from: Bytes::from(b"u".as_slice()), to: Some(Bytes::from(to)) }
     }
 
     /// Whether `key` lies in the range.

@@ -169,7 +169,7 @@ fields! {
     Engine { name, parameters }
     Prices { transaction, body_byte, read, read_byte, write, write_byte, event, event_byte }
     Rules {
-        state_scheme, deployers, lag, max_clock_ahead_ms, max_transaction_bytes, max_block_bytes,
+        state_scheme, deployers, lag, max_clock_ahead_ms, max_unordered_ms, max_transaction_bytes, max_block_bytes,
         max_block_transactions, max_transaction_fuel, max_block_fuel, max_key_bytes, max_value_bytes, max_events,
         max_event_bytes, max_output_bytes, prices,
     }
@@ -269,6 +269,7 @@ impl Random for Rejection {
             Rejection::Duplicate,
             Rejection::Unsupported { what: any(rng) },
             Rejection::BlockFuel { left: any(rng), limit: any(rng) },
+            Rejection::TooDistant { expires_at: any(rng), latest: any(rng) },
         )
     }
 }

@@ -208,6 +208,7 @@ fn receipts(chain: &Chain) -> File {
         ("duplicate", Rejection::Duplicate),
         ("unsupported", Rejection::Unsupported { what: "unordered".into() }),
         ("block fuel", Rejection::BlockFuel { left: Fuel(1), limit: Fuel(2) }),
+        ("too distant", Rejection::TooDistant { expires_at: Timestamp(7), latest: Timestamp(6) }),
     ];
     for (name, rejection) in rejections {
         file.value(&format!("status: rejected, {name}"), &Status::Rejected(rejection));
@@ -247,6 +248,10 @@ fn state(chain: &Chain) -> File {
             .bytes(&format!("{name}: leaf"), value.leaf(&key));
     }
     file.bytes("sequence key of account 01…, lane 258: bytes", Key::sequence(&AccountId(filled(1)), 258).to_bytes())
+        .bytes(
+            "unordered key of transaction 01…, expiry 258: bytes",
+            Key::unordered(Timestamp(258), &TransactionId(filled(1))).to_bytes(),
+        )
         .bytes("contract key of contract 01…: bytes", Key::contract(&ContractId(filled(1))).to_bytes())
         .bytes("node of 01…, 02…", tree::node(&filled(1), &filled(2)))
         .bytes("root of no keys", tree::EMPTY)
