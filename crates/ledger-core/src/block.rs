@@ -192,6 +192,17 @@ impl Block {
         transactions.iter().map(|transaction| transaction.leaf().hash()).collect()
     }
 
+    /// Whether transactions and bodies are those that the header commits to, so that its digest names these bytes and no
+    /// others: the transactions' root covers their envelopes and witnesses, and each envelope binds its body. A body that
+    /// is missing counts as another one.
+    pub fn is_whole(&self) -> bool {
+        let bound = |signed: &SignedTransaction| {
+            signed.body.as_ref().is_some_and(|body| body.digest() == signed.transaction.body)
+        };
+        self.transactions.iter().all(bound)
+            && Self::transactions_root(&self.transactions) == self.header.transactions_root
+    }
+
     /// Checks what the block's bytes and its parent's header decide: chain, height, parent, time order, history size,
     /// lag, the transactions' root, sizes and forms. Signatures are checked apart, pooled.
     ///

@@ -77,8 +77,7 @@ pub(super) fn header_of(payload: &[u8]) -> Option<Header> {
 /// Whether the payload is what its header says, in its one encoding. A header's digest names a block, so this makes the
 /// digest name these bytes and no others.
 pub(super) fn is_whole(payload: &[u8]) -> bool {
-    let Ok(block) = codec::decode::<Block>(payload) else { return false };
-    Block::transactions_root(&block.transactions) == block.header.transactions_root
+    codec::decode::<Block>(payload).is_ok_and(|block| block.is_whole())
 }
 
 impl Blocks {
