@@ -26,7 +26,7 @@ fn a_block_comes_every_two_delays_and_is_final_after_three() {
 #[test]
 fn a_validator_alone_decides_alone() {
     let mut net = Net::new(1, &[1], &BftConfig::default());
-    net.run_for(100);
+    net.run_for(2_000);
     assert_eq!(net.height(), 100);
     net.assert_sound();
 }

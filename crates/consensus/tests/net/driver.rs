@@ -182,8 +182,8 @@ impl Net {
                 self.nodes[index].proposals += 1;
                 self.holds(index, self.nodes[index].given.contains(&parent.digest()), "a proposal's parent was given");
                 self.nodes[index].open = Some((request, parent));
-                // A lone validator waits for nobody, and time has to pass.
-                let (time, life) = (self.now + u64::from(self.nodes.len() == 1), self.nodes[index].life);
+                // Who decides alone waits for nobody, and time has to pass.
+                let (time, life) = (self.now + 20 * u64::from(self.alone), self.nodes[index].life);
                 self.at(time, Event::Answer { to: index, life });
             }
             Output::Withdraw { request } => {

@@ -101,6 +101,8 @@ pub struct Net {
     pub messages: u64,
     pub bytes: u64,
     pub crashes: u64,
+    /// Whether one validator's weight is a quorum.
+    pub alone: bool,
     /// Whether drivers say there is work and answer requests for proposals.
     pub work: bool,
 }
@@ -143,6 +145,7 @@ impl Net {
             messages: 0,
             bytes: 0,
             crashes: 0,
+            alone: set.as_slice().iter().any(|validator| validator.weight.0 >= set.quorum()),
             work: true,
         };
         for index in 0..net.nodes.len() {

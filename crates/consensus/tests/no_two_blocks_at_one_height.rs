@@ -1,0 +1,101 @@
+//! Agreement under loss, replay, reordering, partitions, crashes at every edge, and validators that run twice; and
+//! progress once the network heals.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod net;
+
+use ledger_consensus::BftConfig;
+use net::{CALM, Faults, Net};
+
+const WILD: Faults = Faults { delay: (1, 120), loss: 30, replay: 50, crash: 0 };
+
+/// Storms and partitions for a while, then calm: everything holds all the time, and the chain grows after.
+fn storm(seed: u64, weights: &[u64], twins: usize, faults: Faults) -> Net {
+    let mut net = Net::with_twins(seed, weights, twins, |_| BftConfig::default());
+    net.faults = faults;
+    for _ in 0..6 {
+        for index in 0..net.nodes.len() {
+            let split = net.rng.percent(40);
+            net.groups[index] = if split { net.rng.below(2) as u8 } else { 0 };
+        }
+        let working = net.rng.percent(80);
+        net.set_work(working);
+        let duration = 200 + net.rng.below(3_000);
+        net.run_for(duration);
+    }
+    net.faults = CALM;
+    net.groups.iter_mut().for_each(|group| *group = 0);
+    net.set_work(true);
+    net.run_for(1_000);
+    let highest = net.honest().map(|node| node.tip.height.0).max().unwrap();
+    assert!(net.honest().all(|node| node.up), "seed {seed}: all have restarted");
+    let lively = net.reaches(highest + 10, 30_000);
+    let heights: Vec<u64> = net.nodes.iter().map(|node| node.tip.height.0).collect();
+    assert!(lively, "seed {seed}: the chain stands at {heights:?}, was at {highest}; {:?}", net.broken);
+    net.assert_sound();
+    net
+}
+
+#[test]
+fn through_loss_replay_and_partitions() {
+    for seed in 0..60 {
+        storm(seed, &[1; 4], 0, WILD);
+    }
+    for seed in 0..15 {
+        storm(seed, &[1; 7], 0, WILD);
+    }
+}
+
+#[test]
+fn through_crashes_between_log_guard_and_network() {
+    let mut crashes = 0;
+    for seed in 100..180 {
+        crashes += storm(seed, &[1; 4], 0, Faults { crash: 8, ..WILD }).crashes;
+    }
+    assert!(crashes > 500, "{crashes} crashes");
+}
+
+#[test]
+fn with_a_validator_that_runs_twice() {
+    let mut named = 0;
+    for seed in 200..260 {
+        named += storm(seed, &[1; 4], 1, Faults { crash: 2, ..WILD }).evidence.len();
+    }
+    for seed in 260..275 {
+        named += storm(seed, &[1; 7], 2, WILD).evidence.len();
+    }
+    assert!(named > 0, "twins sign twice, and are named");
+}
+
+#[test]
+fn with_unequal_weights() {
+    for seed in 300..330 {
+        storm(seed, &[5, 1, 3, 1, 2, 4], 0, Faults { crash: 3, ..WILD });
+    }
+    // The heaviest decides nearly alone, the lightest liar can do nothing.
+    for seed in 330..345 {
+        storm(seed, &[10, 1, 1, 1, 1], 0, WILD);
+        storm(seed, &[3, 3, 3, 2, 2], 1, WILD);
+    }
+}
+
+#[test]
+fn when_all_crash_at_once() {
+    for seed in 400..430 {
+        let mut net = Net::new(seed, &[1; 4], &BftConfig::default());
+        net.faults = WILD;
+        for _ in 0..5 {
+            let duration = 100 + net.rng.below(1_000);
+            net.run_for(duration);
+            for index in 0..4 {
+                let back = net.rng.below(50);
+                net.crash(index, Some(back));
+            }
+        }
+        net.faults = CALM;
+        net.run_for(1_000);
+        let height = net.height();
+        assert!(net.reaches(height + 10, 20_000), "seed {seed}");
+        net.assert_sound();
+    }
+}
