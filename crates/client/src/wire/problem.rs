@@ -11,15 +11,15 @@ wire! {
     /// An error: RFC 9457's members, and three of ours.
     pub struct Problem {
         /// What kind of problem it is; the part after the last colon is stable.
-        pub r#type: String,
+        pub r#type: Box<str>,
         /// The kind, for people.
-        pub title: String,
+        pub title: Box<str>,
         /// The HTTP status.
         pub status: u16,
         /// What happened here.
-        pub detail: String,
+        pub detail: Box<str>,
         /// The path that was asked for.
-        pub instance: String,
+        pub instance: Box<str>,
         /// The limit that was met.
         pub limit: Option<U64>,
         /// What was found against the limit.
@@ -132,11 +132,11 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(kind: ProblemKind, detail: impl fmt::Display) -> Self {
         Problem {
-            r#type: kind.urn(),
-            title: kind.title(),
+            r#type: kind.urn().into(),
+            title: kind.title().into(),
             status: kind.status(),
-            detail: detail.to_string(),
-            instance: String::new(),
+            detail: detail.to_string().into(),
+            instance: Box::default(),
             limit: None,
             found: None,
             retry_after_ms: None,

@@ -36,6 +36,7 @@ leaf! {
     u16 => json!({"type": "integer", "minimum": 0, "maximum": u16::MAX});
     u32 => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX});
     bool => json!({"type": "boolean"});
+    Box<str> => json!({"type": "string"});
     String => json!({"type": "string"});
     Digest => digest("32 bytes as lower-case hex");
     PublicKey => digest("an Ed25519 public key as lower-case hex");

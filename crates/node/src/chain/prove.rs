@@ -95,9 +95,16 @@ impl Chain {
     /// [`ChainError`] when `from` isn't of this chain's past, or the views can't be read.
     pub fn prove_history(&self, from: HistoryHead) -> Result<(Consistency, Arc<Checkpoint>), ChainError> {
         let checkpoint = self.checkpoint();
-        let to = checkpoint.header.history.size;
-        let path = self.shared.reader.consistency(from.size, to)?;
-        Ok((Consistency { from, path }, checkpoint))
+        Ok((self.prove_continues(from, &checkpoint)?, checkpoint))
+    }
+
+    /// Proves that `checkpoint`, which another proof was made against, continues the history `from`.
+    ///
+    /// # Errors
+    /// As [`Chain::prove_history`].
+    pub fn prove_continues(&self, from: HistoryHead, checkpoint: &Checkpoint) -> Result<Consistency, ChainError> {
+        let path = self.shared.reader.consistency(from.size, checkpoint.header.history.size)?;
+        Ok(Consistency { from, path })
     }
 
     fn certified_place(&self, id: &TransactionId) -> Result<(Version, Arc<Checkpoint>), ChainError> {
