@@ -165,6 +165,14 @@ pub enum ConfigError {
         /// Its limits.
         limits: LaneLimits,
     },
+    /// A connection that would be lost before it is kept alive.
+    #[error("keep-alive after {keep_alive:?}, but connections are lost after {idle_timeout:?}")]
+    KeepAlive {
+        /// When a packet is sent.
+        keep_alive: std::time::Duration,
+        /// When the connection is lost.
+        idle_timeout: std::time::Duration,
+    },
     /// A bound that can't be zero.
     #[error("`{name}` is 0")]
     Zero {

@@ -177,6 +177,28 @@ impl Mailbox {
         wake(state);
     }
 
+    /// Tells of a lost connection with somebody who isn't admitted by name, and forgets what waits of them: there may be
+    /// any number of such peers one after another.
+    pub(crate) fn forget_stranger(&self, peer: PublicKey, record: &Arc<PeerRecord>) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        let sender = state.sender(peer, record);
+        sender.forget();
+        match sender.notices.back() {
+            // Nobody was told of the connection.
+            Some(true) => drop(sender.notices.pop_back()),
+            Some(false) => {}
+            None => {
+                sender.notices.push_back(false);
+                state.notices.push_back(peer);
+            }
+        }
+        state.forget_if_idle(&peer);
+        wake(state);
+    }
+
     /// Puts in a message that has already been found to be admitted and no longer than its lane allows.
     pub(crate) fn push(&self, from: PublicKey, record: &Arc<PeerRecord>, lane: Lane, bytes: &Arc<[u8]>) -> Pushed {
         let mut state = lock(&self.state);

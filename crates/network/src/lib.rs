@@ -4,12 +4,18 @@
 mod config;
 mod in_process;
 mod inbox;
+#[cfg(feature = "quic")]
+pub mod quic;
+mod random;
 mod report;
 mod router;
 mod seam;
+pub mod testing;
 
 pub use config::{ConfigError, FRAME_OVERHEAD, LaneLimits, NetworkConfig, PerLane};
 pub use in_process::{InProcessHub, InProcessTransport};
 pub use inbox::Inbox;
+#[cfg(feature = "quic")]
+pub use quic::{Peer, QuicConfig, QuicTransport, Refusals, StartError};
 pub use report::{Drops, LaneReport, PeerReport};
 pub use seam::{Admission, Delivery, JoinError, Observers, QueueBound, SendError, Transport};

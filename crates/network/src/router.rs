@@ -161,8 +161,10 @@ impl Router {
             }
             drop(standing);
             for chain in self.chains.values_mut() {
-                if chain.connected.remove(peer) {
-                    chain.mailbox.notify(*peer, record, false);
+                match (chain.connected.remove(peer), chain.admission.names(peer)) {
+                    (true, true) => chain.mailbox.notify(*peer, record, false),
+                    (true, false) => chain.mailbox.forget_stranger(*peer, record),
+                    (false, _) => {}
                 }
             }
         }
@@ -263,10 +265,6 @@ impl Router {
     /// strangers take no memory.
     pub(crate) fn record(&mut self, peer: PublicKey) -> Arc<PeerRecord> {
         self.records.entry(peer).or_insert_with(|| Arc::new(PeerRecord::new(&self.config))).clone()
-    }
-
-    pub(crate) fn linked(&self) -> impl Iterator<Item = &PublicKey> {
-        self.links.keys()
     }
 
     fn admitted_links(&self, chain: &ChainId) -> impl Iterator<Item = PublicKey> {
