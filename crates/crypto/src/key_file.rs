@@ -110,6 +110,20 @@ pub enum KeyFileError {
 /// key that Argon2id derives from the passphrase ([`KeyDerivation`]); `docs/format.md` has its lines. Either is made for
 /// its owner alone (mode 0600), and on Unix one that others have any access to is refused. A file appears whole or not
 /// at all; a crash while it is made may leave one beside it whose name ends in `.new`, which counts for nothing.
+///
+/// ```
+/// use ledger_crypto::{FileSigner, KeyFileError, Passphrase, Signer};
+///
+/// # let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("validator.key");
+/// let made = FileSigner::generate_encrypted(&path, &Passphrase::new("correct horse battery staple"))?;
+/// let opened = FileSigner::open_encrypted(&path, &Passphrase::new("correct horse battery staple"))?;
+/// assert_eq!(opened.public_key(), made.public_key());
+///
+/// let wrong = FileSigner::open_encrypted(&path, &Passphrase::new("correct horse"));
+/// assert!(matches!(wrong, Err(KeyFileError::WrongPassphrase { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct FileSigner {
     path: PathBuf,
@@ -229,6 +243,11 @@ impl FileSigner {
             Content::Plain(key) => (false, key.public_key()),
             Content::Sealed(sealed) => (true, sealed.public_key()),
         })
+    }
+
+    /// The key itself, to be put into another file.
+    pub fn into_secret_key(self) -> SecretKey {
+        self.signer.into_secret_key()
     }
 
     /// Where the key is.

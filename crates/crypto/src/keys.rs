@@ -108,6 +108,11 @@ impl MemorySigner {
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self(SecretKey::from_seed(seed))
     }
+
+    #[cfg(feature = "files")]
+    pub(crate) fn into_secret_key(self) -> SecretKey {
+        self.0
+    }
 }
 
 impl From<SecretKey> for MemorySigner {

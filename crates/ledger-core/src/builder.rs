@@ -70,7 +70,8 @@ impl TransactionBuilder {
         self
     }
 
-    /// Not ordered among the account's others.
+    /// Not ordered among the account's others. It must [expire](Self::expires_at), at the most
+    /// [`Rules::max_unordered_ms`](crate::Rules::max_unordered_ms) after the block that it comes into.
     #[must_use]
     pub fn unordered(mut self) -> Self {
         self.order = Order::Unordered;

@@ -16,6 +16,8 @@
 //! - Decoders are bounded and never panic: memory stays under 64 KiB and eight times the input. Errors name the thing,
 //!   the place and the limit.
 //! - Roots over lists cover the number of items ([`list_root`]), so a proof shows an item at one place only.
+//! - A client that trusts only the genesis follows changes of the validators: a checkpoint travels with them in a
+//!   [`CheckpointBundle`], and a trusting period says how old its knowledge of validators may be ([`epochs`]).
 //! - [`Proven`] is what a proof says, not what was asked: compare the two. A proven transaction was in the block and was
 //!   signed; whether it had an effect, and its key the right to, its receipt says.
 //!
