@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["ledger-storage", "ledger-consensus", "ledger-contracts", "ledger-network", "ledger-verifier", "ledger-client"],
     &["ledger-node"],
     &["ledger-simulation", "ledger-traceability", "ledger-api"],
+    &["ledgerkit-cli"],
 ];
 
 /// Found by tests only; may be a dev-dependency of any crate.

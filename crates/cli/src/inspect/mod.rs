@@ -1,0 +1,116 @@
+//! `ledgerkit inspect`: what a data folder holds.
+
+mod chain;
+mod disk;
+
+use crate::arguments::InspectOptions;
+use crate::error::CliError;
+use crate::output::Output;
+use chain::ChainReport;
+use disk::ReadOnlyDisk;
+use ledger_node::recovery::{self, RecoveryError};
+use ledger_storage::log::{Log, LogConfig, LogError, TornTail};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliError> {
+    let folder = &options.folder;
+    let disk = ReadOnlyDisk::open(folder).map_err(|error| CliError::Disk { folder: folder.clone(), error })?;
+    let log = Log::open(Arc::new(disk), LogConfig::default()).map_err(|error| log_error(folder, error))?;
+    let (reader, torn) = (log.reader(), log.recovery().torn.clone());
+    let records = reader.verify().map_err(|error| log_error(folder, error))?;
+    let logged = recovery::index(&reader).map_err(|error| recovery_error(folder, error))?;
+    let mut chains = Vec::with_capacity(logged.len());
+    for (id, logged) in &logged {
+        let report = chain::inspect(*id, logged, &reader, options);
+        chains.push(report.map_err(|error| recovery_error(folder, error))?);
+    }
+    let report = Report {
+        log: ledger_crypto::Digest::new(*log.id().as_bytes()).to_string(),
+        records,
+        segments: segments(&reader),
+        torn,
+        chains,
+    };
+    let damage = report.chains.iter().find_map(|chain| chain.damage.clone());
+    output.answer(&report.value(folder), &report.text(folder))?;
+    match damage {
+        Some(reason) => Err(CliError::Damaged { folder: folder.clone(), reason }),
+        None => Ok(()),
+    }
+}
+
+fn segments(reader: &ledger_storage::log::LogReader) -> (u64, u64) {
+    (reader.first_segment(), reader.end().segment)
+}
+
+/// What is wrong with a file is damage; what couldn't be asked is an error.
+fn log_error(folder: &Path, error: LogError) -> CliError {
+    let folder = folder.to_owned();
+    match error {
+        LogError::Damaged { .. }
+        | LogError::Shorter { .. }
+        | LogError::MissingSegment { .. }
+        | LogError::Foreign { .. } => CliError::Damaged { folder, reason: error.to_string() },
+        error => CliError::Log { folder, error },
+    }
+}
+
+fn recovery_error(folder: &Path, error: RecoveryError) -> CliError {
+    match error {
+        RecoveryError::Log(error) => log_error(folder, error),
+        error => CliError::Recovery { folder: folder.to_owned(), error: Box::new(error) },
+    }
+}
+
+struct Report {
+    log: String,
+    records: u64,
+    segments: (u64, u64),
+    torn: Option<TornTail>,
+    chains: Vec<ChainReport>,
+}
+
+impl Report {
+    fn value(&self, folder: &Path) -> Value {
+        json!({
+            "folder": folder.display().to_string(),
+            "log": {
+                "id": self.log,
+                "records": self.records,
+                "first_segment": self.segments.0,
+                "last_segment": self.segments.1,
+                "torn_tail": self.torn.as_ref().map(|torn| {
+                    json!({ "file": torn.file, "offset": torn.offset, "bytes": torn.bytes })
+                }),
+            },
+            "chains": self.chains.iter().map(ChainReport::value).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, folder: &Path) -> String {
+        let mut text = String::new();
+        let (first, last) = self.segments;
+        // Writing to a string doesn't fail.
+        let _ = writeln!(text, "folder      {}", folder.display());
+        let _ = writeln!(text, "log         {} records in segments {first} to {last}, all checked", self.records);
+        let _ = writeln!(text, "log id      {}", self.log);
+        if let Some(TornTail { file, offset, bytes, .. }) = &self.torn {
+            let _ = writeln!(
+                text,
+                "torn tail   {file}: {bytes} bytes from offset {offset} were being written when the node stopped; nobody was \
+                 told of them, and the next start cuts them off"
+            );
+        }
+        if self.chains.is_empty() {
+            text.push_str("chains      none\n");
+        }
+        for chain in &self.chains {
+            text.push('\n');
+            text.push_str(&chain.text());
+        }
+        text
+    }
+}
