@@ -34,7 +34,7 @@ pub use events::{
 pub use gossip::Gossip;
 pub use sync::{SyncBlock, SyncConfig, SyncMessage};
 
-use crate::mempool::Mempool;
+use crate::mempool::{Mempool, Refusal};
 use driver::Driver;
 use gossip::Spreader;
 use ledger_consensus::{Consensus, Input, Output, RequestId};
@@ -240,6 +240,7 @@ impl ChainCore {
     ) -> Result<(), SubmitError> {
         let size = codec::encoded_length(&*transaction);
         self.rules.check(&transaction, &self.chain)?;
+        self.rules.check_expiry(&transaction.transaction, now).map_err(Refusal::from)?;
         Ok(self.mempool.reserve(now, id, transaction, size)?)
     }
 

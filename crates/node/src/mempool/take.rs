@@ -1,7 +1,7 @@
 //! Choosing transactions for a block. Nothing leaves the pool by it: a proposal may come to nothing.
 
 use super::{Entry, Mempool, Refusal};
-use ledger_core::{AccountId, Fuel, Order, Rejection, Rules, SignedTransaction, Timestamp, TransactionId};
+use ledger_core::{AccountId, Fuel, Order, Rules, SignedTransaction, Timestamp, TransactionId};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -91,9 +91,7 @@ impl Mempool {
             let found = self.choose(&name, ahead, &cursors);
             if let Some((stream, number, entry)) = &found {
                 let envelope = &entry.transaction.transaction;
-                let expired = envelope.expires_at.filter(|time| *time < timestamp);
-                if let Some(expired_at) = expired {
-                    let reason = Rejection::Expired { expired_at, now: timestamp };
+                if let Err(reason) = rules.check_expiry(envelope, timestamp) {
                     taken.dropped.push((entry.id, reason.into()));
                     self.drop_waiting(&name, envelope.order, *number, entry);
                 } else if room.take(entry.size, envelope.fuel_limit) {

@@ -1,0 +1,166 @@
+//! Four validators and more in one process, on real folders.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use ledger_consensus::{Bft, Observer};
+use ledger_contracts::token::{Grant, Token, mint_arguments};
+use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
+use ledger_core::{
+    AccountId, ContractId, Executor, Genesis, Height, Timestamp, TransactionBuilder, Validator, ValidatorSet, Weight,
+};
+use ledger_crypto::{MemorySigner, PublicKey, Signer};
+use ledger_network::{InProcessHub, NetworkConfig, Observers};
+use ledger_node::{Chain, Host, NodeBuilder};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub(crate) fn member(number: usize) -> MemorySigner {
+    MemorySigner::from_seed([100 + u8::try_from(number).unwrap(); 32])
+}
+
+pub(crate) fn client() -> MemorySigner {
+    MemorySigner::from_seed([1; 32])
+}
+
+struct Node {
+    host: Host,
+    chain: Chain,
+}
+
+/// Validators and observers that are started and stopped by number.
+pub(crate) struct Network {
+    hub: InProcessHub,
+    genesis: Genesis,
+    folders: Vec<TempDir>,
+    nodes: Vec<Option<Node>>,
+}
+
+impl Network {
+    /// `count` validators, none of them started. There is room for four nodes more.
+    pub(crate) fn new(count: usize) -> Self {
+        let validator = |number| Validator { key: member(number).public_key(), weight: Weight(1) };
+        let set = ValidatorSet::new((0..count).map(validator)).unwrap();
+        Network {
+            hub: InProcessHub::new(NetworkConfig::default()).unwrap(),
+            genesis: Genesis::bft("test", &set, Timestamp(1_000)),
+            folders: (0..count + 4).map(|_| tempfile::tempdir().unwrap()).collect(),
+            nodes: (0..count + 4).map(|_| None).collect(),
+        }
+    }
+
+    async fn host(&self, number: usize, key: PublicKey, executor: Box<dyn Executor>) -> Host {
+        let transport = Arc::new(self.hub.transport(key));
+        let builder = NodeBuilder::new().folder(&self.folders[number]).unwrap();
+        builder.executor(Boxed(executor)).transport(transport).start().await.unwrap()
+    }
+
+    pub(crate) async fn start(&mut self, number: usize) {
+        self.start_with(number, Box::new(LedgerExecutor::default().with(NativeRuntime::new().with(Token)))).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, number: usize, executor: Box<dyn Executor>) {
+        let host = self.host(number, member(number).public_key(), executor).await;
+        let engine = Bft::new(member(number));
+        let chain = host.chain_with(self.genesis.clone(), engine, Observers::Anyone).await.unwrap();
+        self.nodes[number] = Some(Node { host, chain });
+    }
+
+    pub(crate) async fn observe(&mut self, number: usize) {
+        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
+        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let chain = host.chain(self.genesis.clone(), Observer).await.unwrap();
+        self.nodes[number] = Some(Node { host, chain });
+    }
+
+    pub(crate) async fn stop(&mut self, number: usize) {
+        let Node { host, chain } = self.nodes[number].take().unwrap();
+        drop(chain);
+        host.shutdown().await.unwrap();
+    }
+
+    pub(crate) fn chain(&self, number: usize) -> &Chain {
+        &self.nodes[number].as_ref().unwrap().chain
+    }
+
+    pub(crate) fn chains(&self) -> Vec<&Chain> {
+        self.nodes.iter().flatten().map(|node| &node.chain).collect()
+    }
+
+    pub(crate) fn folder(&self, number: usize) -> &Path {
+        self.folders[number].path()
+    }
+
+    pub(crate) async fn deploy(&self, number: usize) -> ContractId {
+        let chain = self.chain(number);
+        let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+        let deploy = deploy.sign(&client()).unwrap();
+        let id = deploy.id();
+        within("a deployment", async { chain.submit(deploy).await.unwrap().certified().await.unwrap() }).await;
+        ContractId::deployed_by(&id)
+    }
+}
+
+struct Boxed(Box<dyn Executor>);
+
+impl Executor for Boxed {
+    fn execute(
+        &self,
+        block: &ledger_core::Block,
+        context: &ledger_core::Context<'_>,
+        state: &dyn ledger_core::StateView,
+    ) -> Result<ledger_core::Execution, ledger_core::ExecutionError> {
+        self.0.execute(block, context, state)
+    }
+
+    fn simulate(
+        &self,
+        call: &ledger_core::Call,
+        context: &ledger_core::Context<'_>,
+        state: &dyn ledger_core::StateView,
+    ) -> Result<ledger_core::Simulation, ledger_core::ExecutionError> {
+        self.0.simulate(call, context, state)
+    }
+
+    fn admit(
+        &self,
+        transaction: &ledger_core::SignedTransaction,
+        context: &ledger_core::Context<'_>,
+        state: &dyn ledger_core::StateView,
+    ) -> Result<Result<u64, ledger_core::Rejection>, ledger_core::ExecutionError> {
+        self.0.admit(transaction, context, state)
+    }
+}
+
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(60), future).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what} took longer than a minute"),
+    }
+}
+
+/// Waits until a chain's checkpoint commits to block `height`.
+pub(crate) async fn certified(chain: &Chain, height: Height) {
+    let mut progress = chain.watch_progress();
+    within("certification", progress.wait_for(|progress| progress.certifies(height))).await.unwrap();
+}
+
+/// Mints five; gives the height at which it is certified.
+pub(crate) async fn mint(chain: &Chain, contract: ContractId, number: u64) -> Height {
+    let grant = Grant { account: AccountId::of_ed25519(&client().public_key()), amount: 5 };
+    let call = TransactionBuilder::call(chain.id(), contract, "mint", mint_arguments(&[grant]));
+    let transaction = call.sequence(0, number).sign(&client()).unwrap();
+    let mut pending = chain.submit(transaction).await.unwrap();
+    within("a transaction", pending.certified()).await.unwrap().executed.place.height
+}
+
+pub(crate) fn supply(chain: &Chain, contract: ContractId) -> u128 {
+    u128::from_le_bytes(chain.query(contract, "supply", &[]).unwrap().try_into().unwrap())
+}
+
+pub(crate) fn same_blocks(chains: &[&Chain], height: Height) {
+    for at in 0..=height.0 {
+        let digests: Vec<_> = chains.iter().map(|chain| chain.header(Height(at)).unwrap().digest()).collect();
+        assert!(digests.iter().all(|digest| *digest == digests[0]), "block {at} differs");
+    }
+}
