@@ -155,6 +155,36 @@ impl Blocks {
         Path::Known(path)
     }
 
+    /// A block and its ancestors as far down as they are known.
+    pub(super) fn chain_of(&self, block: &Digest) -> BTreeSet<Digest> {
+        let mut chain = BTreeSet::new();
+        let mut at = *block;
+        while let Some(candidate) = self.candidates.get(&at) {
+            chain.insert(at);
+            at = candidate.header.parent;
+        }
+        chain
+    }
+
+    /// Makes room for `more` bytes by forgetting payloads of earlier views that no quorum stands behind: first those that
+    /// this validator didn't vote for, then the oldest. They can be had from peers again.
+    pub(super) fn make_room(&mut self, more: usize, limit: usize, view: View, certified: &BTreeSet<Digest>) {
+        let loose = self.candidates.iter().filter(|(digest, candidate)| {
+            candidate.payload.is_some() && candidate.view < view && !certified.contains(*digest)
+        });
+        let mut loose: Vec<_> =
+            loose.map(|(digest, candidate)| (candidate.recorded, candidate.view, *digest)).collect();
+        loose.sort_unstable();
+        for (_, _, digest) in loose {
+            if self.bytes.saturating_add(more) <= limit {
+                return;
+            }
+            if let Some(payload) = self.candidates.get_mut(&digest).and_then(|candidate| candidate.payload.take()) {
+                self.bytes = self.bytes.saturating_sub(payload.len());
+            }
+        }
+    }
+
     /// A block was delivered.
     pub(super) fn delivered(&mut self, block: &Digest, config: &BftConfig) {
         self.wanted.remove(block);

@@ -76,6 +76,8 @@ pub(super) struct Engine {
     pub(super) timed_out: bool,
     /// Views that timed out since the last final block.
     pub(super) failures: u32,
+    /// How often something was missing when things were sent again: asks another peer each time.
+    pub(super) resends: u32,
     /// How often the greeting after a start is still sent.
     pub(super) greetings: u8,
     /// The view of the last finalization that was announced.

@@ -8,7 +8,6 @@ use ledger_core::codec::{self, List};
 use ledger_core::finality::MAX_DESCENDANTS;
 use ledger_core::{BftCertificate, Header, Height, View};
 use ledger_crypto::Digest;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Finalizations kept above the last delivered block: each lets the blocks below it be proven by fewer headers.
@@ -51,22 +50,8 @@ impl Engine {
         self.rounds = self.rounds.split_off(&after);
         self.noted = self.noted.split_off(&(after, 0));
         self.head_view = self.head_view.filter(|(view, _)| *view >= after);
-        let kept = match self.blocks.path(&self.tip, &self.tip_digest, &self.root.digest) {
-            Path::Known(path) => path.into_iter().collect(),
-            _ => self.partial_path(),
-        };
+        let kept = self.blocks.chain_of(&self.root.digest);
         self.blocks.prune(after, self.tip.height, &kept);
-    }
-
-    /// The blocks from the root down as far as they are known.
-    fn partial_path(&self) -> BTreeSet<Digest> {
-        let mut kept = BTreeSet::new();
-        let mut at = self.root.digest;
-        while let Some(candidate) = self.blocks.get(&at) {
-            kept.insert(at);
-            at = candidate.header.parent;
-        }
-        kept
     }
 
     fn forked(&mut self, height: Height, found: Digest) {

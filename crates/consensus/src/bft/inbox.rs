@@ -240,8 +240,7 @@ impl Engine {
         let digest = header.digest();
         let wanted = self.blocks.wanted.get(&digest).copied();
         let certified = wanted.is_some_and(|want| want.certified);
-        let room = self.blocks.pending_bytes().saturating_add(bytes.len()) <= self.config.max_pending_bytes;
-        if !room && !certified {
+        if !certified && !self.has_room_for(bytes.len(), &digest) {
             return;
         }
         let proposed = self.blocks.get(&digest);
@@ -272,10 +271,25 @@ impl Engine {
         }
     }
 
+    /// Whether a block that only its leader stands behind may be kept. What the current view needs is worth more than what
+    /// earlier views left behind.
+    fn has_room_for(&mut self, more: usize, block: &Digest) -> bool {
+        let (limit, view) = (self.config.max_pending_bytes, self.view);
+        let current = self.rounds.get(&view).and_then(|round| round.proposal).map(|proposed| proposed.block);
+        if self.blocks.pending_bytes().saturating_add(more) > limit && current == Some(*block) {
+            let mut certified = self.blocks.chain_of(&self.root.digest);
+            let notarized: Vec<Digest> =
+                self.rounds.values().filter_map(|round| Some(round.notarization.as_ref()?.0)).collect();
+            certified.extend(notarized);
+            self.blocks.make_room(more, limit, view, &certified);
+        }
+        self.blocks.pending_bytes().saturating_add(more) <= limit
+    }
+
     /// Sends a peer the blocks that it asks for, each once in a while.
     fn send_payloads(&mut self, place: u16, blocks: &[Digest]) {
         let Some(to) = self.key(place) else { return };
-        let (now, pause) = (self.now, self.config.help_ms);
+        let (now, pause) = (self.now, self.config.resend_ms / 2);
         for digest in blocks.iter().take(MAX_WANTED) {
             let Some(bytes) = self.blocks.payload(digest) else { continue };
             let sent = self.inbox.sent.entry(place).or_default();

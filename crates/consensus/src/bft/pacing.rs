@@ -81,6 +81,9 @@ impl Engine {
 
     /// Sends again what may have been lost, and asks for what is missing.
     fn resend(&mut self) {
+        // A clock that was set back stands still until it is right again; help must not wait for it.
+        self.inbox.helped.clear();
+        self.inbox.asked.clear();
         if self.greetings > 0 {
             self.greetings -= 1;
             self.broadcast(Message::Missing { from: self.view });
@@ -111,9 +114,21 @@ impl Engine {
         // What the driver doesn't add to is finalized as it is.
         self.repeat();
         if self.head(view).is_none() {
-            let peer = self.any_peer(self.now.0 / self.config.resend_ms.max(1));
-            self.ask_missing(peer, View(self.root.view.0.saturating_add(1)));
+            self.resends = self.resends.wrapping_add(1);
+            self.ask_missing(self.peer(self.me, self.resends), self.first_open());
         }
+    }
+
+    /// The first view since the last final one of which it isn't known how it ended.
+    pub(super) fn first_open(&self) -> View {
+        let mut expected = View(self.root.view.0.saturating_add(1));
+        for (view, round) in self.rounds.range(expected..) {
+            if *view != expected || (round.notarization.is_none() && round.nullification.is_none()) {
+                break;
+            }
+            expected = View(expected.0.saturating_add(1));
+        }
+        expected
     }
 
     /// The own votes in the current view, the first of them as the proposal that it may have been.
@@ -194,10 +209,5 @@ impl Engine {
         let at = (u64::from(from) + u64::from(after)) % count;
         let at = if at == u64::from(self.me) { (at + 1) % count } else { at };
         u16::try_from(at).unwrap_or(0)
-    }
-
-    fn any_peer(&self, number: u64) -> u16 {
-        let count = u64::try_from(self.validators.len()).unwrap_or(1).max(1);
-        self.peer(u16::try_from(number % count).unwrap_or(0), 0)
     }
 }

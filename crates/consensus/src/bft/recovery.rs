@@ -74,6 +74,7 @@ impl Engine {
             resend_armed: false,
             timed_out: false,
             failures: 0,
+            resends: 0,
             greetings: 0,
             announced: View(0),
             behind: None,
@@ -164,6 +165,9 @@ impl Engine {
             self.tip = tip.clone();
             self.tip_digest = tip.digest();
             self.decided = self.decided.split_off(&tip.height.next());
+            if self.root.header.height < tip.height {
+                self.root = Decided { header: tip.clone(), digest: tip.digest(), view: View(0), votes: List::new() };
+            }
         }
         let seasoned = self.view > View(1) || self.tip.height.0 > 0;
         if seasoned && self.validators.len() > 1 {

@@ -198,14 +198,14 @@ impl Engine {
         }
         let leader = self.leaders.of(view);
         let Some(parent) = self.notarized_in(parent_view) else {
-            self.ask_missing(leader, parent_view);
+            self.ask_missing(leader, self.first_open());
             return;
         };
         let gap = (parent_view.0 + 1..view.0).map(View).find(|between| !self.is_nullified(*between));
         #[cfg(feature = "planted-bugs")]
         let gap = gap.filter(|_| !self.config.breaks(super::PlantedBug::SkipsParentCheck));
         if let Some(gap) = gap {
-            self.ask_missing(leader, gap);
+            self.ask_missing(leader, gap.min(self.first_open()));
             return;
         }
         if block != parent && !self.may_extend(&block, &parent) {
@@ -254,6 +254,10 @@ impl Engine {
         let spent = self.rounds.get(&view).is_some_and(|round| round.spent(DECIDE, self.me));
         if !spent {
             self.cast(view, BftVote::Nullify);
+            // What it would be answered with can't be signed any more.
+            if self.rounds.get(&view).is_some_and(|round| round.spent(DECIDE, self.me)) {
+                self.withdraw();
+            }
         }
     }
 

@@ -2,9 +2,8 @@
 
 use super::{Event, MockSigner, Net, valid};
 use ledger_consensus::{Bft, BftConfig, EngineFactory, Input, Output, Record, RecordKind, RequestId, Setup, Started};
-use ledger_core::history::HistoryHasher;
 use ledger_core::{Block, Genesis, Header, HistoryHead, Timestamp, View, codec, finality};
-use ledger_crypto::{Digest, MemoryGuard, PublicKey, merkle::Frontier};
+use ledger_crypto::{Digest, MemoryGuard, PublicKey};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -25,7 +24,8 @@ pub struct Node {
     pub open: Option<(RequestId, Header)>,
     /// Blocks that the driver was given, or that are final.
     pub given: BTreeSet<Digest>,
-    /// What was signed by votes that left, for the oracle of double votes.
+    /// Its driver makes no blocks.
+    pub mute: bool,
     pub halted: Option<String>,
     pub records: u64,
     /// The proposals asked for.
@@ -48,6 +48,7 @@ impl Node {
             times: Vec::new(),
             open: None,
             given: BTreeSet::new(),
+            mute: false,
             halted: None,
             records: 0,
             proposals: 0,
@@ -64,15 +65,13 @@ impl Node {
     }
 }
 
-/// An empty block on `parent`.
-pub fn empty_block(genesis: &Genesis, parent: &Header, timestamp: u64) -> Block {
-    let mut history = Frontier::<HistoryHasher>::new();
-    history.append(ledger_core::history::leaf(&genesis.header().digest(), &genesis.outcome().digest()), &mut |_, _| ());
+/// An empty block on `parent`. Its history head says who made it, so that no two make the same.
+pub fn empty_block(genesis: &Genesis, parent: &Header, timestamp: u64, maker: usize) -> Block {
     let header = Header {
         height: parent.height.next(),
         parent: parent.digest(),
         timestamp: Timestamp(timestamp.max(parent.timestamp.0)),
-        history: HistoryHead::of(&history),
+        history: HistoryHead { size: 1, root: Digest::new([maker as u8; 32]) },
         ..genesis.header()
     };
     Block { header, transactions: Vec::new().into() }
@@ -104,9 +103,7 @@ impl Net {
     pub fn answer(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let Some((request, parent)) = node.open.take() else { return };
-        // Twins make different blocks.
-        let timestamp = self.now + index as u64 * 1_000_000;
-        let block = empty_block(&self.genesis, &parent, timestamp);
+        let block = empty_block(&self.genesis, &parent, self.now, index);
         node.given.insert(block.digest());
         let payload: Arc<[u8]> = codec::encode(&block).into();
         self.feed(index, Input::Proposed { request, header: block.header, payload });
@@ -206,7 +203,8 @@ impl Net {
                 self.holds(index, self.nodes[index].given.contains(&parent.digest()), "a block's parent was given");
                 self.nodes[index].given.insert(header.digest());
                 let block: Block = codec::decode(&payload).unwrap();
-                let verdict = match block.header == header {
+                let refused = self.refused.is_some_and(|liar| header.history.root == Digest::new([liar as u8; 32]));
+                let verdict = match block.header == header && !refused {
                     true => block.check_against(&parent, &self.genesis.rules).map_err(|error| error.to_string()),
                     false => Err("another header".to_owned()),
                 };

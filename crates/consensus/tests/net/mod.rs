@@ -1,10 +1,11 @@
 //! A small world for bare engines: a virtual clock, a seeded network, a driver that keeps the contract, crashes at every
 //! edge between log, guard and network. The simulator does the same around whole nodes; this one is for the protocol.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
-#![allow(clippy::cast_possible_truncation, unreachable_pub)]
+#![allow(clippy::cast_possible_truncation, clippy::type_complexity, unreachable_pub)]
 
 pub mod driver;
 pub mod rng;
+pub mod storm;
 
 use driver::Node;
 use ledger_consensus::BftConfig;
@@ -103,6 +104,10 @@ pub struct Net {
     pub crashes: u64,
     /// Whether one validator's weight is a quorum.
     pub alone: bool,
+    /// Messages that get lost in any case.
+    pub drops: Option<fn(Lane, &[u8]) -> bool>,
+    /// The node whose blocks the others' drivers refuse.
+    pub refused: Option<usize>,
     /// Whether drivers say there is work and answer requests for proposals.
     pub work: bool,
 }
@@ -146,12 +151,20 @@ impl Net {
             bytes: 0,
             crashes: 0,
             alone: set.as_slice().iter().any(|validator| validator.weight.0 >= set.quorum()),
+            drops: None,
+            refused: None,
             work: true,
         };
         for index in 0..net.nodes.len() {
             net.boot(index);
         }
         net
+    }
+
+    /// Whether anything was broken, or an honest validator was reported.
+    pub fn is_sound(&self) -> bool {
+        let lies = |key| self.nodes.iter().any(|node| node.lies && node.key == key);
+        self.broken.is_empty() && self.evidence.iter().all(|evidence| lies(evidence.validator))
     }
 
     pub fn honest(&self) -> impl Iterator<Item = &Node> {
@@ -199,7 +212,8 @@ impl Net {
             }
             self.messages += 1;
             self.bytes += bytes.len() as u64;
-            if self.groups[from] != self.groups[to] || self.rng.percent(self.faults.loss) {
+            let dropped = self.drops.is_some_and(|drops| drops(lane, bytes));
+            if dropped || self.groups[from] != self.groups[to] || self.rng.percent(self.faults.loss) {
                 continue;
             }
             let times = 1 + u64::from(self.rng.percent(self.faults.replay));
@@ -257,7 +271,7 @@ impl Net {
             }
             Event::Restart(index) => self.boot(index),
             Event::Answer { to, life } => {
-                if self.nodes[to].life == life && self.work {
+                if self.nodes[to].life == life && self.work && !self.nodes[to].mute {
                     self.answer(to);
                 }
             }
