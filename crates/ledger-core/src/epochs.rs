@@ -205,11 +205,13 @@ impl Authority {
         Ok(())
     }
 
-    /// A header that they certified shows them in office at its time, unless it comes too late to show anything.
+    /// A header that they certified shows them in office at its time, unless it comes too late to show anything, or the
+    /// client has no clock to hold it against.
     pub(crate) fn confirm(&mut self, root: &TrustRoot, header: &Header) {
-        if self.is_fresh(root) {
-            let now = root.trusting.map_or(Timestamp(u64::MAX), |trusting| trusting.now);
-            self.known_at = self.known_at.max(header.timestamp.min(now));
+        if let Some(trusting) = root.trusting
+            && self.is_fresh(root)
+        {
+            self.known_at = self.known_at.max(header.timestamp.min(trusting.now));
         }
     }
 

@@ -298,6 +298,15 @@ fn known_times_never_run_ahead_of_the_clients_clock() {
 }
 
 #[test]
+fn a_client_without_a_clock_learns_validators_but_not_when_it_knew_them() {
+    let chain = changing();
+    let mut client = LightClient::new(chain.trust()).unwrap();
+    client.advance_through(chain.bundle(7), None).unwrap();
+    let known = client.trust_root().validators.unwrap();
+    assert_eq!((known.epoch, known.known_at), (Epoch(2), BEGINNING));
+}
+
+#[test]
 fn a_failed_advance_leaves_client_and_validators_where_they_were() {
     let chain = changing();
     let mut client = LightClient::new(chain.trust()).unwrap();

@@ -70,7 +70,8 @@ impl Evidence {
         Ok([check(self.first), check(self.second)])
     }
 
-    /// Verifies that the validator signed both votes and that no honest one does.
+    /// Verifies that the validator signed both votes and that no honest one does. Whether the key is a validator's in that
+    /// epoch is for whoever knows the epoch's set.
     ///
     /// # Errors
     /// [`EvidenceError`].
