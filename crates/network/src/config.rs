@@ -131,13 +131,13 @@ impl NetworkConfig {
     }
 
     /// The most bytes that one peer can make this node hold in queues and half-read frames, whatever it does: for each
-    /// lane one outgoing queue, `full_chains_per_peer` incoming ones, and a frame that is being read (twice, since it
-    /// is copied once it is whole).
+    /// lane one outgoing queue and a frame that is being written, `full_chains_per_peer` incoming queues, and a frame that
+    /// is being read (twice, since it is copied once it is whole).
     pub fn bytes_per_peer(&self) -> usize {
         Lane::ALL.into_iter().fold(0_usize, |sum, lane| {
             let limits = self.lanes.get(lane);
             sum.saturating_add(limits.queue_bytes.saturating_mul(self.full_chains_per_peer.saturating_add(1)))
-                .saturating_add(limits.frame_bytes.saturating_mul(2))
+                .saturating_add(limits.frame_bytes.saturating_mul(3))
         })
     }
 }

@@ -78,8 +78,8 @@ impl World for Quic {
         self.transports[one].resume(&key(other));
     }
     fn under_way_bytes(&self) -> usize {
-        // What the peer's stream takes, and the message being read there.
-        STREAM_WINDOW as usize + (64 << 10)
+        // What is being written, what the peer's stream takes, and what is being read there.
+        (64 << 10) + STREAM_WINDOW as usize + (64 << 10)
     }
 }
 

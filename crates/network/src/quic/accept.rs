@@ -114,7 +114,7 @@ pub(super) async fn accept(shared: Arc<Shared>) {
             match timeout(shared.config.handshake_timeout, greeting).await.unwrap_or(Err(HandshakeError::Timeout)) {
                 Ok(greeted) => {
                     slot.greeted();
-                    shared.clone().serve(greeted, false).await;
+                    shared.clone().serve(greeted).await;
                 }
                 Err(error) => {
                     shared.refusals.count(&error);

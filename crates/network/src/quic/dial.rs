@@ -39,7 +39,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Peer) {
         }
         let started = Instant::now();
         match dial(&shared, &peer).await {
-            Ok(greeted) => shared.clone().serve(greeted, true).await,
+            Ok(greeted) => shared.clone().serve(greeted).await,
             Err(error) => shared.note(&peer.member, &error),
         }
         if started.elapsed() >= shared.config.back_off_limit.max(2 * shared.config.handshake_timeout) {

@@ -34,6 +34,18 @@ pub struct Binding {
     pub role: Role,
 }
 
+/// Numbers a process's attempts to connect. A dialer's hello has its own attempt's number. An acceptor's hello has the number
+/// of its process's latest one, so that the dialer can turn away attempts that the connection has made pointless, however
+/// late they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
+pub struct Attempt {
+    /// A number that the process drew when it started.
+    pub process: u64,
+    /// Counts from 1; 0 when it has made no attempt yet.
+    pub number: u64,
+}
+
 /// The first message of either end.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "codec::wire")]
@@ -42,8 +54,8 @@ pub struct Hello {
     pub version: u16,
     /// Whose hello it is.
     pub member: PublicKey,
-    /// A number that the process drew when it started, so that a restart can be told from a second connection.
-    pub instance: u64,
+    /// Which connection of the member's it is.
+    pub attempt: Attempt,
     /// Until when the member lets its statement hold, in ms since 1970. One that has passed is warned of, never refused.
     pub not_after: u64,
     /// The member's signature.
@@ -52,7 +64,7 @@ pub struct Hello {
 
 impl Format for Hello {
     const NAME: &'static str = "hello";
-    const LIMIT: usize = 160;
+    const LIMIT: usize = 144;
 }
 
 /// Why a hello isn't accepted.
@@ -75,10 +87,10 @@ impl Hello {
     ///
     /// # Errors
     /// [`SignerError`] when there is no signature.
-    pub fn sign(signer: &dyn Signer, instance: u64, not_after: u64, binding: &Binding) -> Result<Self, SignerError> {
+    pub fn sign(signer: &dyn Signer, attempt: Attempt, not_after: u64, binding: &Binding) -> Result<Self, SignerError> {
         let member = signer.public_key();
-        let message = preimage(VERSION, instance, not_after, binding);
-        Ok(Self { version: VERSION, member, instance, not_after, signature: signer.sign(SIGN_NETWORK, &message)? })
+        let message = preimage(VERSION, attempt, not_after, binding);
+        Ok(Self { version: VERSION, member, attempt, not_after, signature: signer.sign(SIGN_NETWORK, &message)? })
     }
 
     /// Reads a hello. What it says isn't proven yet; see [`Hello::verify`].
@@ -95,21 +107,22 @@ impl Hello {
     /// # Errors
     /// [`HelloError::Signature`] if not.
     pub fn verify(&self, binding: &Binding) -> Result<(), HelloError> {
-        let message = preimage(self.version, self.instance, self.not_after, binding);
+        let message = preimage(self.version, self.attempt, self.not_after, binding);
         let check = Check { key: &self.member, domain: SIGN_NETWORK, message: &message, signature: &self.signature };
         verify(&check).map_err(|_| HelloError::Signature(self.member))
     }
 }
 
 /// What is signed: every field has a fixed length, so no two statements share one.
-fn preimage(version: u16, instance: u64, not_after: u64, binding: &Binding) -> Vec<u8> {
-    let mut message = Vec::with_capacity(83);
+fn preimage(version: u16, attempt: Attempt, not_after: u64, binding: &Binding) -> Vec<u8> {
+    let mut message = Vec::with_capacity(91);
     message.extend(version.to_be_bytes());
     message.push(match binding.role {
         Role::Dialer => 0,
         Role::Acceptor => 1,
     });
-    message.extend(instance.to_be_bytes());
+    message.extend(attempt.process.to_be_bytes());
+    message.extend(attempt.number.to_be_bytes());
     message.extend(not_after.to_be_bytes());
     message.extend(binding.certificate.as_bytes());
     message.extend(binding.exporter);
@@ -121,6 +134,8 @@ mod tests {
     use super::*;
     use ledger_crypto::MemorySigner;
 
+    const ATTEMPT: Attempt = Attempt { process: 1, number: 2 };
+
     fn binding() -> Binding {
         Binding { exporter: [1; 32], certificate: Digest::new([2; 32]), role: Role::Dialer }
     }
@@ -128,7 +143,7 @@ mod tests {
     #[test]
     fn a_hello_holds_for_its_connection_certificate_role_and_fields_only() {
         let signer = MemorySigner::from_seed([7; 32]);
-        let hello = Hello::sign(&signer, 3, 4, &binding()).unwrap();
+        let hello = Hello::sign(&signer, ATTEMPT, 4, &binding()).unwrap();
         assert_eq!(Hello::decode(&codec::encode(&hello)).unwrap(), hello);
         hello.verify(&binding()).unwrap();
         for other in [
@@ -139,11 +154,7 @@ mod tests {
             assert!(matches!(hello.verify(&other), Err(HelloError::Signature(_))));
         }
         let member = MemorySigner::from_seed([8; 32]).public_key();
-        for other in [
-            Hello { member, ..hello.clone() },
-            Hello { instance: 9, ..hello.clone() },
-            Hello { not_after: 9, ..hello.clone() },
-        ] {
+        for other in [Hello { member, ..hello.clone() }, Hello { not_after: 9, ..hello.clone() }] {
             assert!(matches!(other.verify(&binding()), Err(HelloError::Signature(_))));
         }
     }
@@ -151,7 +162,8 @@ mod tests {
     #[test]
     fn the_longest_hello_fits_its_limit_and_another_version_is_named() {
         let signer = MemorySigner::from_seed([7; 32]);
-        let hello = Hello::sign(&signer, u64::MAX, u64::MAX, &binding()).unwrap();
+        let hello =
+            Hello::sign(&signer, Attempt { process: u64::MAX, number: u64::MAX }, u64::MAX, &binding()).unwrap();
         assert!(codec::encode(&Hello { version: u16::MAX, ..hello.clone() }).len() <= Hello::LIMIT);
         let other = Hello { version: 1, ..hello };
         assert_eq!(

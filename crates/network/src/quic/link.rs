@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::frames::{self, ReadError, Reader};
+use super::hello::Attempt;
 use super::outbox::{Announcing, Outbox};
 use crate::config::PerLane;
 use crate::report::{PeerRecord, lock};
@@ -87,11 +88,9 @@ impl LinkError {
 /// An authenticated connection.
 pub(super) struct Link {
     pub(super) peer: PublicKey,
+    /// The peer's latest attempt to connect, when this connection was taken into use.
+    pub(super) attempt: Attempt,
     pub(super) connection: Connection,
-    /// Whether this node made it.
-    pub(super) dialed: bool,
-    /// The number of the peer's process.
-    pub(super) instance: u64,
     pub(super) record: Arc<PeerRecord>,
     pub(super) outboxes: PerLane<Outbox>,
     pub(super) announcing: Announcing,
@@ -139,16 +138,15 @@ impl Link {
     pub(super) fn new(
         shared: &Shared,
         connection: Connection,
-        dialed: bool,
-        (peer, instance): (PublicKey, u64),
+        peer: PublicKey,
+        attempt: Attempt,
         record: Arc<PeerRecord>,
     ) -> Self {
         let limits = &shared.config.network.lanes;
         Self {
             peer,
+            attempt,
             connection,
-            dialed,
-            instance,
             outboxes: PerLane::from_fn(|lane| Outbox::new(lane, *limits.get(lane), record.clone())),
             record,
             announcing: Announcing::default(),

@@ -29,7 +29,6 @@ use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -50,7 +49,7 @@ pub struct QuicTransport {
 
 /// What all tasks of an endpoint have in common. Locks are taken in the order of the fields.
 struct Shared {
-    links: Mutex<BTreeMap<PublicKey, Arc<Link>>>,
+    links: Mutex<Links>,
     paused: Mutex<BTreeSet<PublicKey>>,
     router: Mutex<Router>,
     local: PublicKey,
@@ -59,13 +58,23 @@ struct Shared {
     /// Digest of the certificate that this process shows.
     certificate: Digest,
     /// The number of this process.
-    instance: u64,
+    process: u64,
     endpoint: Endpoint,
     runtime: Handle,
     slots: Arc<Slots>,
     refusals: RefusalCounters,
     /// Moves whenever chains, admissions or connections change.
     changed: watch::Sender<()>,
+}
+
+/// Connections with peers.
+#[derive(Default)]
+struct Links {
+    connected: BTreeMap<PublicKey, Arc<Link>>,
+    /// Peers whose answer to a hello is awaited.
+    greeting: BTreeSet<PublicKey>,
+    /// How many hellos this process has said as a dialer.
+    attempts: u64,
 }
 
 /// Why a transport can't be started.
@@ -122,7 +131,7 @@ impl QuicTransport {
             router: Mutex::new(Router::new(local, Arc::new(config.network.clone()))),
             local,
             // The TLS key is drawn anew by every process, so this differs between them.
-            instance: tls.certificate.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first)),
+            process: tls.certificate.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first)),
             certificate: tls.certificate,
             config,
             signer,
@@ -174,7 +183,7 @@ impl QuicTransport {
     /// Keeps no connection with a peer until [`QuicTransport::resume`].
     pub fn pause(&self, peer: &PublicKey) {
         lock(&self.shared.paused).insert(*peer);
-        if let Some(link) = lock(&self.shared.links).get(peer) {
+        if let Some(link) = lock(&self.shared.links).connected.get(peer) {
             Close::Refused.close(&link.connection);
         }
         self.shared.changed.send_replace(());
@@ -189,7 +198,7 @@ impl QuicTransport {
     /// Stops: takes nothing more to send, waits up to 1 s until what is queued has arrived, closes all connections, and
     /// gives the port free.
     pub async fn close(&self) {
-        let links: Vec<_> = lock(&self.shared.links).values().cloned().collect();
+        let links: Vec<_> = lock(&self.shared.links).connected.values().cloned().collect();
         for (_, dialing) in std::mem::take(&mut *lock(&self.dialing)).into_values() {
             // Its connection goes on in the task that serves it.
             dialing.abort();
@@ -230,7 +239,7 @@ impl Transport for QuicTransport {
     fn send(&self, chain: &ChainId, to: &PublicKey, lane: Lane, bytes: Arc<[u8]>) -> Result<(), SendError> {
         lock(&self.shared.router).may_send(chain, to, lane, bytes.len())?;
         let not_connected = SendError::NotConnected { chain: *chain, to: *to };
-        let link = lock(&self.shared.links).get(to).cloned().ok_or(not_connected)?;
+        let link = lock(&self.shared.links).connected.get(to).cloned().ok_or(not_connected)?;
         match link.outboxes.get(lane).push((*chain, bytes)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(not_connected),
@@ -241,7 +250,7 @@ impl Transport for QuicTransport {
     fn peers(&self) -> Vec<PeerReport> {
         let links = lock(&self.shared.links);
         let router = lock(&self.shared.router);
-        let round_trip = |peer: &PublicKey| links.get(peer).map(|link| link.connection.rtt());
+        let round_trip = |peer: &PublicKey| links.connected.get(peer).map(|link| link.connection.rtt());
         router.records().map(|(peer, record)| record.report(*peer, round_trip(peer))).collect()
     }
 }
@@ -256,11 +265,11 @@ impl Shared {
         let mut router = lock(&self.router);
         let (result, told) = change(&mut router)?;
         for (peer, control) in told {
-            if let Some(link) = links.get(&peer) {
+            if let Some(link) = links.connected.get(&peer) {
                 link.announcing.push([control]);
             }
         }
-        for (_, link) in links.iter().filter(|(peer, _)| !router.admits(peer)) {
+        for (_, link) in links.connected.iter().filter(|(peer, _)| !router.admits(peer)) {
             Close::Refused.close(&link.connection);
         }
         drop((router, links));
@@ -278,83 +287,49 @@ impl Shared {
     }
 
     fn is_linked(&self, peer: &PublicKey) -> bool {
-        lock(&self.links).contains_key(peer)
+        lock(&self.links).connected.contains_key(peer)
     }
 
-    /// Whether a connection with the peer's process `instance` would be kept beside the present one. Both ends come to the
-    /// same answer: of two connections the one that the smaller key has made is kept.
-    fn prefers(&self, peer: &PublicKey, instance: u64, dialed: bool) -> bool {
-        lock(&self.links).get(peer).is_none_or(|present| self.is_better(present, instance, dialed))
-    }
-
-    fn is_better(&self, present: &Link, instance: u64, dialed: bool) -> bool {
-        present.connection.close_reason().is_some()
-            // The process was started anew, so the present connection is dead.
-            || present.instance != instance
-            // Its maker gave the present one up.
-            || present.dialed == dialed
-            || dialed == (self.local < present.peer)
-    }
-
-    /// Takes a greeted connection into use until it ends.
-    async fn serve(self: Arc<Self>, greeted: Greeted, dialed: bool) {
-        let Greeted { connection, hello, control } = greeted;
-        let peer = hello.member;
-        let link = {
-            let mut links = lock(&self.links);
-            if links.get(&peer).is_some_and(|present| !self.is_better(present, hello.instance, dialed)) {
-                self.refusals.duplicate.fetch_add(1, Relaxed);
-                return Close::Duplicate.close(&connection);
-            }
-            let paused = lock(&self.paused).contains(&peer);
-            let mut router = lock(&self.router);
-            // The admission may have changed since the hello.
-            if paused || router.is_closed() || !router.admits(&peer) {
-                self.refusals.not_admitted.fetch_add(1, Relaxed);
-                return Close::Refused.close(&connection);
-            }
-            let now = now_ms();
-            let (record, told) = router.up(peer, now);
-            let expired = hello.not_after < now;
-            record.statement_expired.store(expired, Relaxed);
-            if expired {
-                tracing::warn!(%peer, not_after = hello.not_after, "the peer's statement of its key has expired");
-            }
-            let link = Arc::new(Link::new(&self, connection, dialed, (peer, hello.instance), record));
-            link.announcing.push(told);
-            if let Some(old) = links.insert(peer, link.clone()) {
-                Close::Duplicate.close(&old.connection);
-            }
-            link
-        };
-        tracing::info!(%peer, address = %link.connection.remote_address(), dialed, "connected");
-        self.changed.send_replace(());
-        tls::open_windows(&link.connection, &self.config);
+    /// Serves a connection until it ends.
+    async fn serve(self: Arc<Self>, greeted: Greeted) {
+        let Greeted { link, mut control, unanswered } = greeted;
         // In a task of its own: nobody who gives up waiting for it ends the connection.
-        let serving = tokio::spawn(async move {
-            let reason = link.clone().run(self.clone(), control).await;
-            tracing::info!(peer = %link.peer, reason, "disconnected");
-            let mut links = lock(&self.links);
-            if links.get(&link.peer).is_some_and(|present| Arc::ptr_eq(present, &link)) {
-                links.remove(&link.peer);
-                lock(&self.router).down(&link.peer, Some(reason));
-            }
-            drop(links);
-            self.changed.send_replace(());
+        let serving = self.runtime.clone().spawn(async move {
+            let answered = if unanswered { self.answer(&link, &mut control.0).await } else { Ok(()) };
+            let reason = match answered {
+                Ok(()) => link.clone().run(self.clone(), control).await,
+                Err(error) => {
+                    Close::Refused.close(&link.connection);
+                    error.to_string()
+                }
+            };
+            self.give_up(&link, reason);
         });
         let _ = serving.await;
+    }
+
+    /// A connection has ended.
+    fn give_up(&self, link: &Arc<Link>, reason: String) {
+        tracing::info!(peer = %link.peer, reason, "disconnected");
+        let mut links = lock(&self.links);
+        if links.connected.get(&link.peer).is_some_and(|present| Arc::ptr_eq(present, link)) {
+            links.connected.remove(&link.peer);
+            lock(&self.router).down(&link.peer, Some(reason));
+        }
+        drop(links);
+        self.changed.send_replace(());
     }
 
     /// Does something for a connection, unless another has taken its place.
     fn if_current<T>(&self, link: &Link, action: impl FnOnce(&mut Router) -> T) -> Option<T> {
         let links = lock(&self.links);
-        let current = links.get(&link.peer).is_some_and(|present| std::ptr::eq(Arc::as_ptr(present), link));
+        let current = links.connected.get(&link.peer).is_some_and(|present| std::ptr::eq(Arc::as_ptr(present), link));
         current.then(|| action(&mut lock(&self.router)))
     }
 
     fn shut_down(&self) {
         lock(&self.router).close();
-        for link in lock(&self.links).values() {
+        for link in lock(&self.links).connected.values() {
             Close::Closing.close(&link.connection);
         }
         self.endpoint.close(0_u32.into(), b"closing");
@@ -371,7 +346,7 @@ impl Drop for QuicTransport {
 
 impl fmt::Debug for QuicTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let linked = lock(&self.shared.links).len();
+        let linked = lock(&self.shared.links).connected.len();
         f.debug_struct("QuicTransport").field("local", &self.shared.local).field("connections", &linked).finish()
     }
 }

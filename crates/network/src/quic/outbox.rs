@@ -16,7 +16,8 @@ const BATCH_BYTES: usize = 64 << 10;
 /// A frame to be written: the chain and the message.
 pub(super) type Frame = (ChainId, Arc<[u8]>);
 
-/// One lane's queue. Frames count until they are written, so the bounds hold for those in the writer's hands too.
+/// One lane's queue. Its bounds hold for what waits; besides there is one frame, or one batch of small ones, in the writer's
+/// hands.
 pub(super) struct Outbox {
     lane: Lane,
     limits: LaneLimits,
@@ -29,9 +30,10 @@ pub(super) struct Outbox {
 #[derive(Default)]
 struct State {
     frames: VecDeque<Frame>,
-    /// Of all frames that aren't written yet.
-    count: usize,
+    /// Of the frames that wait.
     bytes: usize,
+    /// Of those in the writer's hands: how many, and their bytes.
+    writing: (usize, usize),
     /// Nothing more is taken in.
     draining: bool,
     /// The peer has all.
@@ -60,43 +62,28 @@ impl Outbox {
         }
         let cost = cost(&frame);
         loop {
-            let bound = if state.count >= self.limits.queue_frames {
+            let bound = if state.frames.len() >= self.limits.queue_frames {
                 QueueBound::Frames(self.limits.queue_frames)
             } else if state.bytes + cost > self.limits.queue_bytes {
                 QueueBound::Bytes(self.limits.queue_bytes)
             } else {
                 break;
             };
-            match (self.lane, state.frames.pop_front()) {
-                (Lane::Votes, Some(oldest)) => {
-                    self.settle(&mut state, &oldest);
-                    self.record.drops.votes_out.fetch_add(1, Relaxed);
-                }
-                (Lane::Votes, None) => {
-                    self.record.drops.votes_out.fetch_add(1, Relaxed);
-                    return Ok(true);
-                }
-                (_, oldest) => {
-                    if let Some(oldest) = oldest {
-                        state.frames.push_front(oldest);
-                    }
-                    return Err(bound);
-                }
+            if self.lane != Lane::Votes {
+                return Err(bound);
             }
+            // A queue that is full holds something, since every frame is shorter than its bounds.
+            let Some(oldest) = state.frames.pop_front() else { return Err(bound) };
+            state.bytes -= self::cost(&oldest);
+            self.queued().fetch_sub(self::cost(&oldest), Relaxed);
+            self.record.drops.votes_out.fetch_add(1, Relaxed);
         }
-        state.count += 1;
         state.bytes += cost;
         self.queued().fetch_add(cost, Relaxed);
         state.frames.push_back(frame);
         drop(state);
         self.changed.notify_one();
         Ok(true)
-    }
-
-    fn settle(&self, state: &mut State, frame: &Frame) {
-        state.count -= 1;
-        state.bytes -= cost(frame);
-        self.queued().fetch_sub(cost(frame), Relaxed);
     }
 
     /// The next frames: one, or more small ones. `None` once closed, or when all was taken and no more comes. Each has to be given to [`Outbox::written`].
@@ -110,14 +97,15 @@ impl Outbox {
                 }
                 let mut batch = Vec::new();
                 let mut bytes = 0;
-                while let Some(frame) = state.frames.front() {
-                    bytes += cost(frame);
-                    if bytes > BATCH_BYTES && !batch.is_empty() {
-                        break;
-                    }
+                while let Some(cost) = state.frames.front().map(cost)
+                    && (batch.is_empty() || bytes + cost <= BATCH_BYTES)
+                {
+                    bytes += cost;
                     batch.extend(state.frames.pop_front());
                 }
                 if !batch.is_empty() {
+                    state.bytes -= bytes;
+                    state.writing = (batch.len(), bytes);
                     return Some(batch);
                 }
                 if state.draining {
@@ -133,10 +121,10 @@ impl Outbox {
         if state.closed {
             return;
         }
-        for frame in batch {
-            self.settle(&mut state, frame);
-            self.record.count_out(self.lane, frame.1.len());
-        }
+        let (_, bytes) = std::mem::take(&mut state.writing);
+        self.queued().fetch_sub(bytes, Relaxed);
+        drop(state);
+        batch.iter().for_each(|frame| self.record.count_out(self.lane, frame.1.len()));
     }
 
     /// Takes nothing more in, and waits until the peer has all.
@@ -164,8 +152,9 @@ impl Outbox {
     pub(super) fn close(&self) {
         let mut state = lock(&self.state);
         if !std::mem::replace(&mut state.closed, true) {
-            self.record.drops.disconnected.fetch_add(state.count as u64, Relaxed);
-            self.queued().fetch_sub(state.bytes, Relaxed);
+            let (frames, bytes) = state.writing;
+            self.record.drops.disconnected.fetch_add((state.frames.len() + frames) as u64, Relaxed);
+            self.queued().fetch_sub(state.bytes + bytes, Relaxed);
             *state = State { closed: true, ..State::default() };
         }
         drop(state);
