@@ -31,7 +31,8 @@
 //! 5. *Bounds.* Memory doesn't grow with what others send.
 //! 6. *Halt, don't guess.* After `Halt` nothing follows.
 //!
-//! Both enums are `non_exhaustive`. An engine without peers ([`Solo`]) uses the first line of the picture only.
+//! Both enums are `non_exhaustive`. An engine without peers ([`Solo`]) uses the first line of the
+//! picture only; [`Bft`] uses all of it.
 //!
 //! # Failure
 //! An engine doesn't fail by itself: its signer can refuse, which is a [`Halt`]; the driver then stops the chain and says

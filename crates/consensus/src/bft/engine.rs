@@ -274,7 +274,7 @@ impl Engine {
         }
     }
 
-    /// Quorums of votes that say the same (Simplex, §2: notarized, finalized).
+    /// Quorums of votes that say the same (Simplex: notarized in step 4, finalized in step 5).
     pub(super) fn tally(&mut self, view: View, vote: BftVote) {
         let Some(round) = self.rounds.get(&view) else { return };
         if round.weight(&self.validators, &vote) < self.quorum() {

@@ -14,9 +14,13 @@ use std::sync::Arc;
 const MAX_DECIDED: usize = 64;
 
 impl Engine {
-    /// A quorum finalized a header (Simplex, §2, step 5): it and all its ancestors are final.
+    /// A quorum finalized a header (Simplex, step 5): it and all its ancestors are final.
     pub(super) fn decide(&mut self, decided: Decided) {
         if decided.view <= self.root.view {
+            return;
+        }
+        // Of a root whose view isn't known, only the height says what is older.
+        if self.root.votes.is_empty() && decided.header.height < self.root.header.height {
             return;
         }
         let other = self.rounds.get(&decided.view).and_then(|round| round.notarization.as_ref());

@@ -195,7 +195,7 @@ impl Engine {
                     return;
                 }
                 let vote = BftVote::Notarize(header.digest());
-                // Simplex, §2: the first proposal of a view counts. A second one is only a second vote.
+                // Simplex, step 3: the first proposal of a view counts. A second one is only a second vote.
                 if self.round(view).proposal.is_none() && !self.round(view).accused(place) {
                     let block = if header.digest() == self.root.digest {
                         self.root.digest

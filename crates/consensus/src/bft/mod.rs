@@ -1,4 +1,77 @@
 //! `bft`: validators agree by votes, while less than a third of their weight lies, crashes or is silent.
+//!
+//! ```text
+//!   view v                                                                                       view v + 1
+//!   leader ── Proposal + payload ──▶ all ── notarize ──▶ all ── quorum: notarized ──▶ enter, ── finalize ──▶ all ── quorum: final
+//!                                     │                                                                        (all ancestors too)
+//!                                     └── timeout, refusal, absent leader ── nullify ──▶ all ── quorum: nullified ──▶ enter
+//! ```
+//!
+//! The protocol is Simplex (Chan and Pass, *Simplex Consensus: A Simple and Fast Consensus Protocol*, TCC 2023, IACR
+//! ePrint 2023/463), whose iterations are views here and whose dummy blocks are nullified views. Comments cite its steps
+//! by their numbers in the paper's description of an iteration. `docs/consensus/bft.md` has the messages, every
+//! deviation, and why it is safe and live.
+//!
+//! # Rules
+//! A validator has two slots in a view, each signed once for life: *notarize*, and *finalize or nullify*.
+//! 1. The leader of a view, by turns, proposes a block on that of the last notarized view, if all views since are
+//!    nullified. Where blocks pile up that aren't final, it proposes the last one again.
+//! 2. A view whose timer runs out is nullified; so is one with a refused proposal, an absent leader, or more *nullify* votes
+//!    than liars alone can cast.
+//! 3. A validator notarizes the first proposal that obeys 1 and that its driver finds fine, unless it nullified.
+//! 4. A quorum of *notarize* or *nullify* ends the view. On a notarization a validator that didn't nullify signs
+//!    *finalize*, before it enters the next view or never.
+//! 5. A quorum of *finalize* makes a block final, and all its ancestors.
+//!
+//! While there is nothing to order and nothing unfinished, no timer runs and nothing is sent.
+//!
+//! # Failure
+//! | what happens | what follows |
+//! |---|---|
+//! | up to `f` of the weight crashes or is cut off | the others go on: one timeout at the first missed turn, none at the next ones |
+//! | more than `f` of it does | nothing becomes final until enough are back; then it goes on by itself |
+//! | up to `f` of it lies | agreement and progress hold; two votes in a slot are [`Evidence`](crate::Output::Evidence) |
+//! | more than `f` of it lies | two blocks may be final at a height; who sees both halts ([`Halt::Forked`](crate::Halt::Forked)), and evidence names more than `f` |
+//! | a crash at any point | the records above the tip bring views, votes and blocks back; what was signed and lost is never signed otherwise |
+//! | the log was rolled back, the guard not | the signer refuses to open ([`StartError::Vote`]) |
+//! | messages are lost, late, repeated, reordered | votes are sent again every `resend_ms` while something is unfinished; who is behind is helped by whom it talks to |
+//! | this node is many heights behind | [`FellBehind`](crate::Output::FellBehind), and on with [`Synced`](crate::Input::Synced) |
+//! | signer or guard fails | [`Halt::Signer`](crate::Halt::Signer) |
+//!
+//! # Bounds
+//! [`BftConfig`] has them all. Views are kept from the last final one to `lookahead_views` ahead, with one vote of each
+//! validator in each slot and one proposal; blocks up to `max_pending_bytes`; checks up to `max_checks_per_peer` of each.
+//! A view that a quorum nullified costs some hundred bytes until the next final block.
+//!
+//! # Example
+//! ```
+//! use ledger_consensus::{Bft, BftConfig, EngineFactory, Input, Output, Setup};
+//! use ledger_core::{Genesis, Timestamp, Validator, ValidatorSet, Weight};
+//! use ledger_crypto::{Digest, MemoryGuard, MemorySigner, Signer};
+//!
+//! let signers: Vec<MemorySigner> = (1..=4).map(|seed| MemorySigner::from_seed([seed; 32])).collect();
+//! let validators = signers.iter().map(|signer| Validator { key: signer.public_key(), weight: Weight(1) });
+//! let genesis = Genesis::bft("example", &ValidatorSet::new(validators)?, Timestamp(0));
+//! let tip = genesis.header();
+//! let mut proposals = 0;
+//! for signer in signers {
+//!     let setup = Setup {
+//!         genesis: &genesis,
+//!         chain: genesis.chain(),
+//!         log: Digest::ZERO,
+//!         tip: &tip,
+//!         records: Vec::new(),
+//!         guard: Box::new(MemoryGuard::new()),
+//!     };
+//!     let config = BftConfig { leader_timeout_ms: 800, ..BftConfig::default() };
+//!     let mut started = Box::new(Bft::new(signer).config(config)).start(setup)?;
+//!     let mut out = Vec::new();
+//!     started.engine.step(Timestamp(0), Input::Start { tip: tip.clone() }, &mut out);
+//!     proposals += out.iter().filter(|output| matches!(output, Output::Propose { .. })).count();
+//! }
+//! assert_eq!(proposals, 1, "the first view has one leader");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod blocks;
 mod config;

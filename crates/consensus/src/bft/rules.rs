@@ -92,7 +92,7 @@ impl Engine {
         Ancestry::Given
     }
 
-    /// The leader's rule (Simplex, §2, step 1: "the leader proposes a block that extends a notarized chain").
+    /// The leader's rule (Simplex, step 1: "the leader proposes a block that extends a notarized chain").
     pub(super) fn propose(&mut self) {
         let view = self.view;
         if self.asked.as_ref().is_some_and(|asked| asked.parent_view < self.root.view) {
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// The voter's rule (Simplex, §2, step 2: vote for the leader's first proposal if its parent chain is notarized, and
+    /// The voter's rule (Simplex, step 3: vote for the leader's first proposal if its parent chain is notarized, and
     /// all views between are nullified).
     pub(super) fn vote_on_proposal(&mut self) {
         let view = self.view;
@@ -261,7 +261,7 @@ impl Engine {
         }
     }
 
-    /// Reasons to give up a view (Simplex, §2, step 3: the timer), and ours: its leader isn't there; more than liars alone
+    /// Reasons to give up a view (Simplex, step 2: the timer), and ours: its leader isn't there; more than liars alone
     /// give it up.
     pub(super) fn nullify_if_due(&mut self) {
         let view = self.view;
@@ -282,7 +282,7 @@ impl Engine {
         }
     }
 
-    /// A block was notarized (Simplex, §2, step 4: finalize unless the view was nullified, send the notarization on, enter
+    /// A block was notarized (Simplex, step 4: finalize unless the view was nullified, send the notarization on, enter
     /// the next view).
     pub(super) fn notarized(&mut self, view: View, block: Digest, votes: Vec<Signed>) {
         if view <= self.root.view || self.round(view).notarization.is_some() {
@@ -315,7 +315,7 @@ impl Engine {
         self.enter(view.0.saturating_add(1));
     }
 
-    /// A view was nullified (Simplex, §2, step 4).
+    /// A view was nullified (Simplex, step 4).
     pub(super) fn nullified(&mut self, view: View, votes: Vec<Signed>) {
         if view <= self.root.view || self.round(view).nullification.is_some() {
             return;

@@ -275,6 +275,11 @@ impl Net {
             self.finalized(index, &header, &payload, &certificate);
             last = Some((header, certificate));
         }
+        // What was caught up with is durable; the engine hasn't heard of it.
+        if last.is_some() && self.faults.crash > 0 && self.rng.percent(20) {
+            self.crash_now(index);
+            return;
+        }
         if let Some((header, certificate)) = last {
             self.feed(index, Input::Synced { header, certificate });
         }
