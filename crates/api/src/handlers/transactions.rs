@@ -80,11 +80,9 @@ pub(crate) async fn status(context: Context, wait: Option<Wait>) -> Result<Reply
     let answer = match wait {
         Some(wait) => reach(&context, &chain, id, wait).await?,
         None => {
-            let wait = Wait { answer: Answer::Accepted, timeout: Duration::ZERO };
-            let mut answer = reach(&context, &chain, id, wait).await?;
-            // Nothing was waited for.
-            answer.complete = true;
-            answer
+            // Nothing is waited for: all that is known now.
+            let wait = Wait { answer: Answer::Certified, timeout: Duration::ZERO };
+            TransactionAnswer { complete: true, ..known(&context, &chain, id, wait, Instant::now()).await? }
         }
     };
     context.json(StatusCode::OK, &answer)
