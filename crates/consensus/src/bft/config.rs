@@ -16,6 +16,9 @@ pub struct BftConfig {
     pub resend_ms: u64,
     /// Of how many views own votes are sent again: 8.
     pub resend_views: usize,
+    /// How many validators send the certificate that ends a view to all at once, beginning with the view's leader: 4. The
+    /// others leave it to them and to the votes, which all have; whoever still lacks it gets it by asking.
+    pub relays: u64,
     /// How far beyond the current view votes are kept, in views: 64. Certificates are taken from any view.
     pub lookahead_views: u64,
     /// How many views since the last final one are kept with all their votes: 256. Older ones keep only what they came to.
@@ -52,6 +55,7 @@ impl Default for BftConfig {
             max_timeout_ms: 4_000,
             resend_ms: 200,
             resend_views: 8,
+            relays: 4,
             lookahead_views: 64,
             max_views: 256,
             max_unfinalized: 128,

@@ -305,7 +305,7 @@ impl Engine {
             return;
         }
         let spent = self.rounds.get(&view).is_some_and(|round| round.spent(DECIDE, self.me));
-        self.broadcast(Message::Quorum(certificate));
+        self.send_on(certificate);
         // Before the next view is entered, or never: a vote there closes this slot.
         #[cfg(feature = "planted-bugs")]
         let spent = spent && !self.config.breaks(super::PlantedBug::LostLock);
@@ -329,8 +329,17 @@ impl Engine {
         let certificate = Quorum { view, vote: BftVote::Nullify, votes: votes.into() };
         self.note(view, DECIDE, Message::Quorum(certificate.clone()));
         if view >= self.view {
-            self.broadcast(Message::Quorum(certificate));
+            self.send_on(certificate);
             self.enter(view.0.saturating_add(1));
+        }
+    }
+
+    /// Sends a certificate that ended a view to all, if that is this validator's turn.
+    fn send_on(&mut self, certificate: Quorum) {
+        let count = self.validators.len() as u64;
+        let (first, me) = (u64::from(self.leaders.of(certificate.view)), u64::from(self.me));
+        if (me + count).saturating_sub(first) % count < self.config.relays {
+            self.broadcast(Message::Quorum(certificate));
         }
     }
 
