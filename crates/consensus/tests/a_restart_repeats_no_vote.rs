@@ -84,6 +84,21 @@ fn a_node_that_missed_the_last_block_of_an_idle_chain_learns_of_it_when_it_start
     net.assert_sound();
 }
 
+#[test]
+fn a_node_with_an_empty_disk_learns_of_an_idle_chain_when_it_starts_late() {
+    let mut net = Net::new(4, &[1; 4], &BftConfig::default());
+    net.crash(0, None);
+    net.nodes[0].log.clear();
+    net.nodes[0].guard = MemoryGuard::new();
+    net.run_for(3_000);
+    net.set_work(false);
+    net.run_for(5_000);
+    let highest = net.nodes.iter().map(|node| node.tip.height.0).max().unwrap();
+    net.boot(0);
+    assert!(highest > 20 && net.reaches(highest, 1_000), "{} of {highest}", net.height());
+    net.assert_sound();
+}
+
 fn start(genesis: &Genesis, bft: Bft, records: Vec<Record>, guard: &MemoryGuard) -> Result<(), StartError> {
     let (tip, guard) = (genesis.header(), Box::new(guard.clone()));
     let setup = Setup { genesis, chain: genesis.chain(), log: Digest::new([1; 32]), tip: &tip, records, guard };

@@ -169,8 +169,8 @@ impl Engine {
                 self.root = Decided { header: tip.clone(), digest: tip.digest(), view: View(0), votes: List::new() };
             }
         }
-        let seasoned = self.view > View(1) || self.tip.height.0 > 0;
-        if seasoned && self.validators.len() > 1 {
+        // Others may be further, however new this node is.
+        if self.validators.len() > 1 {
             self.greetings = GREETINGS;
             let view = self.view;
             self.broadcast(Message::Missing { from: view });
