@@ -10,9 +10,9 @@ use crate::params::Params;
 use crate::rate::{RateKey, Rates};
 use crate::recent::Recent;
 use crate::routes::{Operation, Place, Route};
+use crate::server::PathParams;
 use crate::tokens::{Right, Rights, Tokens};
 use axum::body::{Body, Bytes};
-use axum::extract::RawPathParams;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header, request};
 use axum::response::Response;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -145,7 +145,7 @@ pub(crate) fn too_large(found: usize, limit: usize) -> Result<(), Problem> {
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     route: &'static Route,
-    path: RawPathParams,
+    path: PathParams,
     request: Request<Body>,
 ) -> Response {
     let instance = request.uri().path().to_owned();
@@ -160,7 +160,7 @@ pub(crate) async fn answer(
 async fn pass(
     shared: Arc<Shared>,
     route: &'static Route,
-    path: &RawPathParams,
+    path: &PathParams,
     request: Request<Body>,
 ) -> Result<Reply, Problem> {
     let limits = &shared.config.limits;
@@ -172,6 +172,7 @@ async fn pass(
     })?;
     let known =
         |name: &str| route.parameters.iter().any(|parameter| parameter.place == Place::Query && parameter.name == name);
+    let path = path.as_ref().map_err(malformed)?;
     let params = Params::new(path.iter(), parts.uri.query(), known)?;
     let body = match route.request {
         Some(_) => content(&parts.headers, body, limits.body_bytes, limits.body_timeout).await?,

@@ -10,6 +10,7 @@ use crate::timed_io::TimedIo;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::RawPathParams;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::http::Request;
 use axum::routing::{MethodFilter, on};
 use hyper::body::Incoming;
@@ -50,6 +51,9 @@ pub enum ApiError {
         source: std::io::Error,
     },
 }
+
+/// The path's parameters, or why they are none.
+pub(crate) type PathParams = Result<RawPathParams, RawPathParamsRejection>;
 
 /// A bound server, which answers once it [serves](ApiServer::serve).
 pub struct ApiServer {
@@ -137,7 +141,7 @@ async fn connection(
     mut closing: watch::Receiver<bool>,
 ) {
     let limits = &shared.config.limits;
-    shared.counters.open_connections.fetch_add(1, Ordering::Relaxed);
+    let _open = Open::new(Arc::clone(&shared));
     // Answers are small and wait for nothing.
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(TimedIo::new(stream, limits.write_timeout));
@@ -163,14 +167,29 @@ async fn connection(
             let _ = serving.await;
         }
     }
-    shared.counters.open_connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Counts a connection as long as it is open, however it ends.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.counters.open_connections.fetch_add(1, Ordering::Relaxed);
+        Open(shared)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.counters.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn router(shared: &Arc<Shared>) -> Router {
     let mut router = Router::new();
     for route in ROUTES {
         let shared = Arc::clone(shared);
-        let handler = move |path: RawPathParams, request: Request<Body>| gate::answer(shared, route, path, request);
+        let handler = move |path: PathParams, request: Request<Body>| gate::answer(shared, route, path, request);
         let filter = if route.method == axum::http::Method::POST { MethodFilter::POST } else { MethodFilter::GET };
         router = router.route(route.path, on(filter, handler));
     }
