@@ -1,12 +1,14 @@
-//! A node composed of parts: a [`Host`] owns log, engine and signature pool; a [`Chain`] is a handle on one of its chains.
+//! A node composed of parts: a [`Host`] owns log, engine, transport and signature pool; a [`Chain`] is a handle on one of
+//! its chains.
 //!
 //! ```text
-//!   Chain::submit ─▶ ┌───────────── shell (one tokio task a chain) ─────────────┐
-//!   Pending ◀─────── │  Event ─▶ ChainCore::step (pure: mempool, driver, engine) │ ─▶ Effect
-//!                    └───────────────────────────────────────────────────────────┘      │
-//!        Check ─▶ signature pool (all chains, batches)                                   │
-//!        Persist ─▶ log (all chains, one group commit) ─▶ vote guard                     │
-//!        Execute ─▶ Applier: executor on the state before, one engine batch              ▼
+//!   Chain::submit ─▶ ┌──────────────── shell (one tokio task a chain) ────────────────┐
+//!   Pending ◀─────── │ Event ─▶ ChainCore::step (pure: mempool, driver, engine, sync) │ ─▶ Effect
+//!   peers ─▶ Inbox ─▶└────────────────────────────────────────────────────────────────┘      │
+//!        Check ─▶ signature pool (all chains, batches); CheckSignatures: votes first         │
+//!        Persist ─▶ log (all chains, one group commit) ─▶ vote guard                         │
+//!        Send ─▶ transport, once what was persisted before is durable                        │
+//!        Execute ─▶ Applier: executor on the state before, one engine batch                  ▼
 //!        Ordered, Executed, Certified ─▶ Progress ─▶ Pending, Subscription, proofs
 //! ```
 //!
@@ -39,6 +41,9 @@
 //! # }
 //! ```
 //!
+//! With [`NodeBuilder::transport`] and a genesis for validators, the same lines make a node of a network: the engine is
+//! `Bft::new(signer)` for a validator and `Observer` for whoever follows ([`Host::chain_with`] says who may).
+//!
 //! # Contract
 //! - The four answers mean what their types say: [`Accepted`], [`Ordered`], [`Executed`], [`Certified`]. A transaction that
 //!   was ordered is never lost, executed twice, or given another receipt, whatever crashes.
@@ -53,6 +58,9 @@
 //! | the log or the vote guard can't be written | the chain stops ([`Stop::Log`]); what was ordered is safe; reopen the host |
 //! | execution or the views fail | that chain stops ([`Stop::Apply`]); others go on |
 //! | a finalized header commits to another history than this node's | the chain stops ([`Stop::Diverged`]) and says how to go back |
+//! | peers are unreachable, slow or lie | the chain goes on while validators of a quorum's weight are left; answers wait, none is guessed |
+//! | this node falls behind, or was away | it takes final blocks from its peers and votes again |
+//! | a validator signs two votes in one slot | its signatures are kept: [`Chain::evidence`] |
 //! | a panic in a chain's core or in execution | that chain stops ([`Stop::Panic`]) |
 //! | the folder is in use, of another version, or the log is damaged | the host doesn't start; the error names file and place |
 //! | the views can't be opened | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
