@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What a chain's task would find in its channel.
+#[expect(clippy::large_enum_variant, reason = "few are there at a time")]
 pub(crate) enum Item {
     Event(Event),
     Durable { token: Token, voted: Option<VotePosition>, outcome: Outcome },

@@ -1,6 +1,9 @@
 //! Keys of simulated accounts: real signatures, or mocked ones where speed counts for more.
 
-use ledger_core::{SignedTransaction, TransactionError, TransactionId, Witness, domains};
+use ledger_core::{
+    CertificateError, Finality, Header, SignatureCheck, SignedTransaction, TransactionError, TransactionId, Witness,
+    domains,
+};
 use ledger_crypto::{Domain, Hasher, MemorySigner, PublicKey, Signature, SignatureError, Signer, SignerError};
 
 const MOCK: Domain = Domain::new("ledgerkit.sim.signature");
@@ -49,5 +52,35 @@ pub(crate) fn check(transaction: &SignedTransaction, id: &TransactionId, mocked:
     match mock(key, domains::SIGN_TRANSACTION, id.0.as_bytes()) == *signature {
         true => Ok(()),
         false => Err(TransactionError::WrongSignature { key: *key, reason: SignatureError::Mismatch }),
+    }
+}
+
+/// Whether a signature is its key's.
+pub(crate) fn verifies(check: &SignatureCheck, mocked: bool) -> bool {
+    match mocked {
+        true => mock(&check.key, check.domain, &check.message) == check.signature,
+        false => ledger_crypto::verify(&check.as_check()).is_ok(),
+    }
+}
+
+/// A chain's finality whose signatures may be mocked.
+pub(crate) struct SimulatedFinality {
+    pub(crate) finality: Box<dyn Finality>,
+    pub(crate) mocked: bool,
+}
+
+impl Finality for SimulatedFinality {
+    fn checks(&self, header: &Header, certificate: &[u8]) -> Result<Vec<SignatureCheck>, CertificateError> {
+        self.finality.checks(header, certificate)
+    }
+
+    fn verify(&self, header: &Header, certificate: &[u8]) -> Result<(), CertificateError> {
+        let wrong = self.checks(header, certificate)?.into_iter().find(|check| !verifies(check, self.mocked));
+        match wrong {
+            None => Ok(()),
+            Some(SignatureCheck { key, .. }) => {
+                Err(CertificateError::Signature { height: header.height, key, reason: SignatureError::Mismatch })
+            }
+        }
     }
 }

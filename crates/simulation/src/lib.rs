@@ -17,8 +17,10 @@
 //! the recovery that brings them together; block signatures, and transaction signatures in a share of the seeds.
 //! Simulated: the shell around the core (time, delays, the order in which results arrive), the disk, and the key-value
 //! engine. `fjall` doesn't live on the simulated disk, so the views come back from a crash as they were after any
-//! earlier batch, also empty, which is all that the [`Engine`](ledger_storage::engine::Engine) seam promises. There is
-//! no network yet, so no peers and no adversaries but clients; bare protocols ([`protocol`]) run alone.
+//! earlier batch, also empty, which is all that the [`Engine`](ledger_storage::engine::Engine) seam promises.
+//!
+//! One owner's host ([`one_owner`]) has no peers, and no adversaries but clients; a [`network`] has both: n machines like
+//! this one, links between them, and nodes that lie. Bare protocols ([`protocol`]) run alone.
 //!
 //! # The laws
 //! Oracles trust codec, digests and signatures, and nothing of node, storage and execution:
@@ -31,6 +33,15 @@
 //! - When faults stop, everything accepted is certified; an idle chain makes no blocks; in the end, the log alone gives
 //!   the same views again.
 //!
+//! And of a network:
+//! - Honest nodes finalize the same blocks, in order; what they finalize is certified by a quorum of distinct validators,
+//!   counted by the oracle itself; no two blocks are certified at one height, whoever shows the certificate.
+//! - What a node finalized is never lost to it; nodes that execute a block get the same outcome.
+//! - An honest validator's votes never contradict each other, for life; evidence is sound and never names one. When so many
+//!   lie that the chain forks, what honest nodes have received proves more validators guilty than the chain tolerates.
+//! - A signer refuses a data folder that isn't the one it voted with.
+//! - Once the network heals, a decision comes within f + 2 views, and ten more heights after it, on every honest node.
+//!
 //! No failure in N seeds says that the rate of failures is below 3/N (at 95 %), among runs like these.
 //!
 //! # Example
@@ -42,6 +53,14 @@
 //! assert_eq!(report.trace, one_owner().chains(2).transactions(15).crashes(1).nested(100).run(17)?.trace);
 //! # Ok::<(), ledger_simulation::Failure>(())
 //! ```
+//! And a network in which one of four lies:
+//! ```
+//! use ledger_simulation::network::{Adversary, network};
+//!
+//! let report = network(4).byzantine(1, Adversary::Equivocate).partition(200..900).heal_at(1_500).run(17)?;
+//! assert!(report.counters.get("adversary: equivocated") > 0);
+//! # Ok::<(), ledger_simulation::Failure>(())
+//! ```
 //!
 //! # What happens on failure
 //! A broken law is a [`Failure`]: it names the law, what was found, and the one command that repeats the run, such as
@@ -49,15 +68,18 @@
 //! event and effect). A panic anywhere in a core is a broken law too.
 //!
 //! # Features
-//! None. The bugs that tests plant into the world's shell ([`PlantedBug`]) are values, none by default.
+//! - `planted-bugs`: lets a scenario break a rule of the consensus engine, to see whether the laws catch it. None is
+//!   broken unless a scenario says so. The bugs that tests plant into the world's shell ([`PlantedBug`]) are values too.
 #![forbid(unsafe_code)]
 
 pub mod catalog;
 mod clients;
+pub mod command;
 mod faults;
 mod host;
 mod keys;
 mod lives;
+pub mod network;
 mod oracle;
 mod planted;
 pub mod protocol;

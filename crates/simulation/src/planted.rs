@@ -15,10 +15,22 @@ pub enum PlantedBug {
     SkipsReplay,
     /// Execution loses the last write of every block.
     LosesAWrite,
+    /// An engine that starts again gets its votes back, but not the certificates and blocks beside them.
+    ForgetsRecords,
 }
 
 impl PlantedBug {
-    /// All of them.
+    /// Those that a network's laws catch.
+    pub const NETWORK: [PlantedBug; 6] = [
+        PlantedBug::AcknowledgesUnsynced,
+        PlantedBug::LogsNoCertificate,
+        PlantedBug::LeavesTheGuard,
+        PlantedBug::ChecksNoSignature,
+        PlantedBug::LosesAWrite,
+        PlantedBug::ForgetsRecords,
+    ];
+
+    /// Those that the laws of a host with one owner catch.
     pub const ALL: [PlantedBug; 6] = [
         PlantedBug::AcknowledgesUnsynced,
         PlantedBug::LogsNoCertificate,

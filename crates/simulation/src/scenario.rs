@@ -184,12 +184,7 @@ impl Scenario {
     /// # Errors
     /// [`Failure`] names the law that didn't hold and the command that repeats the run.
     pub fn run(&self, seed: u64) -> Result<Report, Failure> {
-        let run = AssertUnwindSafe(|| World::new(self, seed).and_then(World::run));
-        let outcome = catch_unwind(run).unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            Err(Violation::new("nothing panics", text))
-        });
+        let outcome = caught(|| World::new(self, seed).and_then(World::run));
         outcome.map_err(|violation| Failure { seed, violation, command: self.command(seed) })
     }
 
@@ -216,4 +211,13 @@ impl Scenario {
             None => format!("{self:?}, seed {seed} (in code: .run({seed}))"),
         }
     }
+}
+
+/// A panic anywhere in a run is a broken law.
+pub(crate) fn caught(run: impl FnOnce() -> Result<Report, Violation>) -> Result<Report, Violation> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(Violation::new("nothing panics", text))
+    })
 }

@@ -8,11 +8,12 @@ use crate::report::Violation;
 use crate::schedule::{Happening, Verdict};
 use crate::world::World;
 use ledger_consensus::{Record, RecordKind};
-use ledger_core::{Block, SignedTransaction, TransactionId};
+use ledger_core::{Block, Executor, Rules, SignedTransaction, TransactionId};
 use ledger_crypto::VotePosition;
 use ledger_node::Applier;
 use ledger_node::core::{CheckFailure, Effect, Event, Execute, Stop, Token};
 use ledger_node::recovery::to_log;
+use ledger_storage::chain::ChainReader;
 use ledger_storage::log::{LogError, LogPosition};
 use std::sync::{Arc, PoisonError};
 
@@ -189,21 +190,9 @@ impl World<'_> {
         {
             return Some(Err(error.into()));
         }
-        let executor = Arc::clone(&self.executor);
         let rules = &self.settings.chains.get(chain)?.genesis.rules;
-        let reader = self.host.as_ref()?.chains.get(&chain)?.reader.clone();
-        let head = Block { header: reader.head().header.clone(), transactions: Vec::new().into() };
-        let context = Applier::context(head.header.chain, rules, &head);
-        let unread = |error: &dyn std::fmt::Display| Some(Err(CheckFailure::State(error.to_string())));
-        let state = match reader.state() {
-            Ok(state) => state,
-            Err(error) => return unread(&error),
-        };
-        match executor.admit(transaction, &context, &state) {
-            Ok(Ok(next)) => Some(Ok(next)),
-            Ok(Err(rejection)) => Some(Err(rejection.into())),
-            Err(error) => unread(&error),
-        }
+        let reader = &self.host.as_ref()?.chains.get(&chain)?.reader;
+        Some(admit(&*self.executor, rules, reader, transaction))
     }
 
     fn persist(&mut self, chain: usize, token: Token, mut records: Vec<Record>, voted: Option<VotePosition>) {
@@ -293,7 +282,28 @@ impl World<'_> {
 /// An idle log is sealed after so many µs.
 const SEAL_AFTER: u64 = 1_000_000;
 
-fn chained(error: &dyn std::error::Error) -> String {
+/// Whether the state lets a transaction in, as a node's check asks it.
+pub(crate) fn admit(
+    executor: &dyn Executor,
+    rules: &Rules,
+    reader: &ChainReader,
+    transaction: &SignedTransaction,
+) -> Verdict {
+    let head = Block { header: reader.head().header.clone(), transactions: Vec::new().into() };
+    let context = Applier::context(head.header.chain, rules, &head);
+    let unread = |error: &dyn std::fmt::Display| Err(CheckFailure::State(error.to_string()));
+    let state = match reader.state() {
+        Ok(state) => state,
+        Err(error) => return unread(&error),
+    };
+    match executor.admit(transaction, &context, &state) {
+        Ok(Ok(next)) => Ok(next),
+        Ok(Err(rejection)) => Err(rejection.into()),
+        Err(error) => unread(&error),
+    }
+}
+
+pub(crate) fn chained(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {}", chained(source)),
         None => error.to_string(),

@@ -44,6 +44,58 @@ impl Trace {
         self.print(now, chain, "->", &words);
     }
 
+    /// A node of a network takes an event. What comes often is hashed as it is, without being put into words.
+    pub(crate) fn heard(&mut self, now: u64, node: usize, event: &Event) {
+        let source = node as u64 + 1;
+        match event {
+            Event::Received { from, lane, bytes } => {
+                self.entry(now, source, b"received", &[from.as_bytes(), &[*lane as u8], bytes]);
+            }
+            Event::Persisted { token, .. } => self.entry(now, source, b"persisted", &[&token.0.to_le_bytes()]),
+            Event::SignaturesChecked { check, valid } => {
+                let valid: Vec<u8> = valid.iter().map(|valid| u8::from(*valid)).collect();
+                self.entry(now, source, b"signatures", &[&check.0.to_le_bytes(), &valid]);
+            }
+            Event::Timer(id) => self.entry(now, source, b"timer", &[&id.0.to_le_bytes()]),
+            Event::Wake => self.entry(now, source, b"wake", &[]),
+            Event::Applied(applied) => {
+                self.entry(now, source, b"applied", &[applied.history.root.as_bytes()]);
+            }
+            other => self.entry(now, source, b"event", &[describe_event(other).as_bytes()]),
+        }
+        if self.print {
+            println!("{now:>10} us  node {node} <- {}", describe_event(event));
+        }
+    }
+
+    /// A node of a network wants something done.
+    pub(crate) fn asked(&mut self, now: u64, node: usize, effect: &Effect) {
+        let source = node as u64 + 1;
+        match effect {
+            Effect::Send { to, lane, bytes } => {
+                self.entry(now, source, b"send", &[to.as_bytes(), &[*lane as u8], bytes]);
+            }
+            Effect::Persist { token, records, .. } => {
+                let token = token.0.to_le_bytes();
+                let mut parts: Vec<&[u8]> = vec![&token];
+                parts.extend(records.iter().map(|record| &*record.bytes));
+                self.entry(now, source, b"persist", &parts);
+            }
+            Effect::CheckSignatures { check, checks } => {
+                let count = checks.len() as u64;
+                self.entry(now, source, b"check", &[&check.0.to_le_bytes(), &count.to_le_bytes()]);
+            }
+            Effect::SetTimer { id, at } => {
+                self.entry(now, source, b"set timer", &[&id.0.to_le_bytes(), &at.0.to_le_bytes()]);
+            }
+            Effect::Wake(at) => self.entry(now, source, b"wake at", &[&at.0.to_le_bytes()]),
+            other => self.entry(now, source, b"effect", &[describe_effect(other).as_bytes()]),
+        }
+        if self.print {
+            println!("{now:>10} us  node {node} -> {}", describe_effect(effect));
+        }
+    }
+
     fn print(&self, now: u64, chain: usize, arrow: &str, words: &str) {
         if self.print {
             println!("{now:>10} us  chain {chain} {arrow} {words}");

@@ -23,6 +23,7 @@ fn law(bug: PlantedBug) -> &'static [&'static str] {
         PlantedBug::ChecksNoSignature => &["a block holds only", "every answer fits"],
         PlantedBug::SkipsReplay => &["what was ordered stays"],
         PlantedBug::LosesAWrite => &["receipts and state"],
+        PlantedBug::ForgetsRecords => panic!("one owner has no such records"),
     }
 }
 

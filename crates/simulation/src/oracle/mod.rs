@@ -3,7 +3,7 @@
 //! An oracle lives outside the host: no crash takes from it what was promised before. It trusts the codec, digests and
 //! signatures, and nothing of node, storage and execution.
 
-mod model;
+pub(crate) mod model;
 
 pub(crate) use model::LEAST_FUEL;
 

@@ -1,0 +1,212 @@
+//! A machine: its disk, clock and guard, which survive, and the node that lives on it for a while.
+
+use super::engine;
+use super::settings::Settings;
+use crate::host::create;
+use crate::keys::Keys;
+use crate::planted::PlantedBug;
+use crate::settings::BEGINNING;
+use ledger_consensus::{EngineFactory, RecordKind, Setup, SharedSigner, StartError, TimerId};
+use ledger_core::{Executor, Finality, Timestamp};
+use ledger_crypto::{Digest, Guard, MemoryGuard, PublicKey, VoteError, VotePosition};
+use ledger_node::core::{ChainCore, Start, Stop, Token};
+use ledger_node::recovery;
+use ledger_node::{Applier, DiskGuard};
+use ledger_storage::chain::{ChainConfig, ChainReader, ChainStore};
+use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::disk::simulated::FaultCounts;
+use ledger_storage::engine::{Engine, MemoryConfig, MemoryEngine};
+use ledger_storage::log::{Log, LogId, Ticket};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Records in the log's queue.
+pub(super) struct Waiting {
+    pub(super) token: Token,
+    pub(super) voted: Option<VotePosition>,
+    pub(super) ticket: Ticket,
+}
+
+/// A node's life.
+pub(super) struct Live {
+    pub(super) log: Log,
+    pub(super) core: ChainCore,
+    pub(super) applier: Applier,
+    pub(super) reader: ChainReader,
+    pub(super) signer: Option<SharedSigner>,
+    pub(super) waiting: Vec<Waiting>,
+    pub(super) flushing: bool,
+    /// When the last news of durable records arrive: they arrive in order.
+    pub(super) last_notice: u64,
+    /// The number of the alarm that counts.
+    pub(super) alarm: u64,
+    /// For each timer the number of the setting that counts.
+    pub(super) timers: BTreeMap<TimerId, u64>,
+    pub(super) settings_of_timers: u64,
+    /// Peers that the transport holds for connected.
+    pub(super) connected: BTreeSet<PublicKey>,
+    pub(super) stopped: Option<Stop>,
+    /// How many blocks were replayed at the start.
+    pub(super) replayed: u64,
+}
+
+pub(super) struct Machine {
+    /// Which validator it is.
+    pub(super) member: usize,
+    pub(super) key: PublicKey,
+    pub(super) honest: bool,
+    /// Whether it forgets its votes at each restart.
+    pub(super) amnesia: bool,
+    pub(super) disk: SimulatedDisk,
+    pub(super) views: MemoryEngine,
+    /// The guard beside the key; `None` where it is on the disk.
+    pub(super) guard: Option<MemoryGuard>,
+    pub(super) skew_ms: i64,
+    /// The clock's last reading: a node's time never runs back.
+    pub(super) clock: Timestamp,
+    pub(super) life: u64,
+    pub(super) live: Option<Live>,
+    /// Disk faults that were counted already.
+    pub(super) counted: FaultCounts,
+    /// Whether a fault of the disk was planned for this life.
+    pub(super) faulty: bool,
+    /// It starts on an empty folder next time.
+    pub(super) wrong_folder: bool,
+    /// It isn't started again.
+    pub(super) retired: bool,
+    /// An older copy of the disk, and the last vote that had left when it was made.
+    pub(super) copy: Option<(SimulatedDisk, Option<VotePosition>)>,
+    /// The last vote that may have left.
+    pub(super) voted: Option<VotePosition>,
+}
+
+impl Machine {
+    pub(super) fn new(member: usize, key: PublicKey, honest: bool, disk_seed: u64) -> Self {
+        Machine {
+            member,
+            key,
+            honest,
+            amnesia: false,
+            disk: SimulatedDisk::new(disk_seed),
+            views: MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX }),
+            guard: None,
+            skew_ms: 0,
+            clock: BEGINNING,
+            life: 0,
+            live: None,
+            counted: FaultCounts::default(),
+            faulty: false,
+            wrong_folder: false,
+            retired: false,
+            copy: None,
+            voted: None,
+        }
+    }
+
+    /// Reads the clock at `micros` of the world's time.
+    pub(super) fn now(&mut self, micros: u64) -> Timestamp {
+        let reading = BEGINNING.0.saturating_add(micros / 1_000).saturating_add_signed(self.skew_ms);
+        self.clock = self.clock.max(Timestamp(reading));
+        self.clock
+    }
+
+    pub(super) fn crashed(&self) -> bool {
+        self.disk.faults().crashes > 0
+    }
+}
+
+/// Why a node didn't start.
+pub(super) enum Unopened {
+    /// Its signer refuses.
+    Refused(VoteError),
+    /// Something else.
+    Failed(String),
+}
+
+/// What a machine is opened with.
+pub(super) struct Opening<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) executor: &'a Arc<dyn Executor>,
+    pub(super) finality: &'a dyn Finality,
+    pub(super) planted: Option<PlantedBug>,
+    pub(super) engine: engine::Choice,
+    /// The id of the log, should there be none yet.
+    pub(super) log_id: [u8; 32],
+}
+
+fn failed(error: impl std::fmt::Display) -> Unopened {
+    Unopened::Failed(error.to_string())
+}
+
+impl Opening<'_> {
+    /// Opens log, views and engine as a node does.
+    pub(super) fn open(
+        &self,
+        machine: &Machine,
+        disk: &SimulatedDisk,
+        views: &MemoryEngine,
+    ) -> Result<(Live, Start), Unopened> {
+        let disk = Arc::new(disk.clone());
+        let log = Log::open_or_create(disk.clone(), LogId::new(self.log_id), self.settings.log.clone());
+        let mut log = log.map_err(failed)?;
+        let genesis = &self.settings.genesis;
+        let known = recovery::index(&log.reader()).map_err(failed)?.remove(&genesis.chain());
+        let logged = match known {
+            Some(logged) => logged,
+            None => create(&mut log, genesis).map_err(Unopened::Failed)?,
+        };
+        let engine: Arc<dyn Engine> = Arc::new(views.clone());
+        let store = ChainStore::open(engine, genesis, ChainConfig::default()).map_err(failed)?;
+        let mut applier = Applier::new(genesis, Arc::clone(self.executor), store).value_cache_bytes(64 << 10);
+        let reader = log.reader();
+        let mut replayed = 0;
+        let start = recovery::replay(&mut applier, self.finality, genesis, &reader, &logged, &mut |_| replayed += 1)
+            .map_err(failed)?;
+        let mut records = logged.records(&reader).map_err(failed)?;
+        let mut guard: Box<dyn Guard> = match &machine.guard {
+            Some(guard) => Box::new(guard.clone()),
+            None => Box::new(DiskGuard::new(disk, format!("guard-{}", genesis.chain()))),
+        };
+        if machine.amnesia {
+            records.retain(|record| record.kind == RecordKind::Payload);
+            guard = Box::new(MemoryGuard::new());
+        }
+        if self.planted == Some(PlantedBug::ForgetsRecords) {
+            records.retain(|record| record.kind == RecordKind::Vote);
+        }
+        let member = self.settings.members.get(machine.member).ok_or_else(|| failed("no such member"))?;
+        let factory: Box<dyn EngineFactory> =
+            engine::factory(Keys::new(member.seed, self.settings.mocked), self.engine);
+        let setup = Setup {
+            genesis,
+            chain: genesis.chain(),
+            log: Digest::new(*log.id().as_bytes()),
+            tip: &start.checkpoint.header,
+            records,
+            guard,
+        };
+        let started = factory.start(setup).map_err(|error| match error {
+            StartError::Vote(error) => Unopened::Refused(error),
+            error => failed(error),
+        })?;
+        let config = self.settings.core.clone();
+        let core = ChainCore::new(genesis, Some(machine.key), started.engine, config).map_err(failed)?;
+        let live = Live {
+            log,
+            core,
+            reader: applier.reader(),
+            applier,
+            signer: started.signer,
+            waiting: Vec::new(),
+            flushing: false,
+            last_notice: 0,
+            alarm: 0,
+            timers: BTreeMap::new(),
+            settings_of_timers: 0,
+            connected: BTreeSet::new(),
+            stopped: None,
+            replayed,
+        };
+        Ok((live, start))
+    }
+}

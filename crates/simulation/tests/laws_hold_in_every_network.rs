@@ -1,0 +1,71 @@
+//! A few seeds of every network scenario, and proof that what each is to simulate did happen. `LEDGER_SIMULATION_SEEDS`
+//! sets how many seeds of each (default 6).
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ledger_simulation::Counters;
+use ledger_simulation::network::{Adversary, Network, campaign, named_network, network};
+
+fn run(scenario: &Network) -> Counters {
+    let seeds = std::env::var("LEDGER_SIMULATION_SEEDS").ok().map_or(6, |text| text.parse().unwrap());
+    let summary = campaign(scenario, 0, seeds, 2);
+    assert!(summary.first_failure().is_none(), "{}", summary.first_failure().unwrap());
+    summary.counters
+}
+
+fn named(name: &str, nodes: usize) -> Network {
+    named_network(name).unwrap().scenario(nodes, None)
+}
+
+#[track_caller]
+fn fired(counters: &Counters, names: &[&str]) {
+    for name in names {
+        assert!(counters.get(name) > 0, "`{name}` never happened in:\n{counters}");
+    }
+}
+
+#[test]
+fn mixed() {
+    for nodes in [4, 7] {
+        let counters = run(&named("mixed", nodes));
+        fired(&counters, &["network: message lost", "network: message replayed", "network: healed and decided"]);
+    }
+}
+
+#[test]
+fn sound() {
+    let counters = run(&named("sound", 4));
+    fired(&counters, &["network: idle minute watched", "network: healed and decided"]);
+    assert_eq!(counters.get("node: stopped") + counters.get("evidence: given"), 0);
+}
+
+#[test]
+fn alone() {
+    fired(&run(&named("sound", 1)), &["network: healed and decided"]);
+}
+
+#[test]
+fn broken_machines() {
+    let counters = run(&named("broken-machines", 4));
+    fired(&counters, &["crash: power cut", "crash: process killed", "disk: sync failed", "block: replayed"]);
+    fired(&counters, &["signer: refused a wrong data folder", "disk: piece lost in a crash", "views: batches lost"]);
+}
+
+#[test]
+fn twins() {
+    let counters = run(&named("twins", 4));
+    fired(&counters, &["adversary: twins started", "network: message stopped between the parts of a view"]);
+}
+
+#[test]
+fn forks() {
+    let counters = run(&named("forks", 4));
+    fired(&counters, &["chain: forked", "evidence: validators proven guilty"]);
+}
+
+#[test]
+fn every_adversary_acts_and_the_others_go_on() {
+    for adversary in Adversary::ALL {
+        let scenario = network(4).byzantine(1, adversary).crashes(4).kills(4).loss(5);
+        fired(&run(&scenario), &[adversary.counter(), "network: healed and decided"]);
+    }
+}
