@@ -1,16 +1,30 @@
 //! The chain-of-origin example, from its command line to its report.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "../examples/chain_of_origin/agreement.rs"]
+mod agreement;
 #[path = "../examples/chain_of_origin/arguments.rs"]
 mod arguments;
+#[path = "../examples/chain_of_origin/book.rs"]
+mod book;
 #[path = "../examples/chain_of_origin/documents.rs"]
 mod documents;
+#[path = "../examples/chain_of_origin/fault.rs"]
+mod fault;
 #[path = "../examples/chain_of_origin/ledger.rs"]
 mod ledger;
+#[path = "../examples/chain_of_origin/member.rs"]
+mod member;
 #[path = "../examples/chain_of_origin/nearest.rs"]
 mod nearest;
+#[path = "../examples/chain_of_origin/network.rs"]
+mod network;
+#[path = "../examples/chain_of_origin/owner.rs"]
+mod owner;
 #[path = "../examples/chain_of_origin/parties.rs"]
 mod parties;
+#[path = "../examples/processes/mod.rs"]
+mod processes;
 #[path = "../examples/chain_of_origin/progress.rs"]
 mod progress;
 #[path = "../examples/chain_of_origin/report.rs"]
@@ -19,6 +33,8 @@ mod report;
 mod run;
 
 use std::path::Path;
+
+use processes::Program;
 
 use ledger_core::{Genesis, Timestamp, TrustRoot, codec};
 use ledger_crypto::{MemorySigner, Signer as _};
@@ -34,10 +50,33 @@ struct Run {
     err: String,
 }
 
+/// The members' processes are this test program, told to run one test.
+fn program() -> Program {
+    Program { arguments: ["a_member_of_the_network", "--exact", "--nocapture", "--"].map(Into::into).into() }
+}
+
+/// Not a test by itself: what a member's process runs.
+#[test]
+fn a_member_of_the_network() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [.., child, address, token] = arguments.as_slice()
+        && child == processes::CHILD
+    {
+        std::process::exit(processes::run::<member::MemberProcess>(address, token).into());
+    }
+}
+
+/// Runs the example with one owner, where it isn't told otherwise.
 fn example(arguments: &[&str]) -> Run {
+    let nodes: &[&str] = if arguments.contains(&"--nodes") { &[] } else { &["--nodes", "1"] };
+    with(&[nodes, arguments].concat())
+}
+
+/// Runs the example with these arguments.
+fn with(arguments: &[&str]) -> Run {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let arguments = arguments.iter().map(|argument| (*argument).into()).collect();
-    let status = run::run(arguments, &mut out, &mut err);
+    let status = run::run(arguments, &program(), &mut out, &mut err);
     Run { status, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -133,13 +172,13 @@ fn changed_evidence_and_foreign_trust_roots_show_nothing() {
     assert_eq!(example(&["--data", text(folder.path())]).status, 0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let ledger = ledger::Ledger::open(folder.path()).await.unwrap();
+        let ledger = ledger::Ledger::open(folder.path(), 1, &program()).await.unwrap();
         let in_use =
             std::thread::scope(|scope| scope.spawn(|| example(&["--data", text(folder.path())])).join().unwrap());
         assert_eq!(in_use.status, 1);
         assert!(in_use.err.starts_with("error: --data "), "{}", in_use.err);
 
-        let evidence = ledger.prove(&Item::new(BLEND)).unwrap();
+        let evidence = ledger.prove(&Item::new(BLEND)).await.unwrap();
         let show = |root: &[u8], checkpoint: &[u8], proof: &[u8]| {
             timeline(root, checkpoint, proof).map(|shown| shown.lines.len())
         };
@@ -211,12 +250,54 @@ fn a_wrong_command_line_is_told_by_the_option() {
         (vec!["--lot"], "error: --lot needs a value"),
         (vec!["--data="], "error: --data needs a value"),
         (vec!["--lot=a", "--lot", "b"], "error: --lot is given twice"),
+        (vec!["--nodes", "0"], "error: --nodes: `0` is not 1 to 32"),
+        (vec!["--nodes", "four"], "error: --nodes: `four` is not 1 to 32"),
+        (vec!["--nodes", "3", "--kill"], "error: --kill needs at least 4 nodes"),
+        (vec!["--kill=yes"], "error: there is no option `--kill`"),
     ] {
-        let run = example(&arguments);
+        let run = with(&arguments);
         assert_eq!(run.status, 2, "{arguments:?}");
         assert!(run.err.starts_with(error), "{arguments:?}: {}", run.err);
     }
-    let help = example(&["--help"]);
+    let help = with(&["--help"]);
     assert_eq!((help.status, help.out.as_str()), (0, arguments::HELP));
     assert!(help.out.lines().all(|line| line.chars().count() <= 100));
+}
+
+#[test]
+fn four_members_agree_and_one_may_be_killed_in_the_middle() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("report.json"));
+    let alone = example(&["--lot", "urn:epc:class:lgtin:9521300.000003.R40"]);
+    // A second network runs beside the first: neither has fixed ports.
+    let (first, beside) = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| with(&["--nodes", "4"]));
+        (with(&["--kill", "--data", text(&data), "--report", text(&file)]), beside.join().unwrap())
+    });
+    assert_eq!((first.status, first.err.as_str()), (0, ""), "{}", first.out);
+    assert_eq!((beside.status, beside.err.as_str()), (0, ""), "{}", beside.out);
+    assert!(first.out.contains("\nkilled       exporter (SIGKILL)"), "{}", first.out);
+    assert!(first.out.contains("\nagreed       4 of 4 stand at block "), "{}", first.out);
+    let measured = report(&file);
+    for (name, expected) in [("nodes", 4.0), ("killed", 1.0), ("refused", 0.0)] {
+        assert_eq!(figure(&measured, name), expected, "{name} in {measured}");
+    }
+    assert_eq!(figure(&measured, "events"), figure(&measured, "transactions"));
+    assert!(figure(&measured, "caught_up_ms") > 0.0);
+    assert_eq!(measured.get("roots_equal"), Some(&Json::Bool(true)));
+    // What is proven doesn't depend on who keeps the ledger: but for the chain, the timelines are the same.
+    let lines =
+        |run: &Run| run.out.lines().filter(|line| line.starts_with("! WARNING")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(!lines(&first).is_empty());
+    assert_eq!(lines(&first), lines(&alone));
+
+    // The same members go on with the same folder, and nothing is stored twice.
+    let again = with(&["--data", text(&data), "--report", text(&file)]);
+    assert_eq!((again.status, again.err.as_str()), (0, ""), "{}", again.out);
+    assert_eq!(figure(&report(&file), "transactions"), 0.0);
+    assert_eq!(report(&file).get("state_root"), measured.get("state_root"));
+    for (nodes, said) in [("5", "use --nodes 4"), ("1", "it holds a network")] {
+        let other = with(&["--nodes", nodes, "--data", text(&data)]);
+        assert!(other.status == 1 && other.err.contains(said), "{}", other.err);
+    }
 }

@@ -17,6 +17,9 @@ usage: cargo run --release --example chain_of_origin -- [options]
   --data DIR      where the ledger is kept. A second run with the same folder goes on with it;
                   events that are there already are not stored again. Without this option: a fresh
                   folder, which is named at the start.
+  --nodes N       how many members keep the ledger, 1 to 32 (default 4): each is a process with its
+                  own key, folder and port, started by this one. With 1 the ledger has one owner.
+  --kill          kills one member (SIGKILL) in the middle, and starts it again later; needs 4 nodes.
   --report FILE   also writes what was measured, as JSON.
   --help          this text.
 
@@ -27,12 +30,15 @@ Lots of the coffee that are worth a look, to be written with urn:epc:class:lgtin
   9521302.000003.R30                       is half of a split lot
   9521300.000003.R40                       is a blend; it has the longest history
 
-What happens: each event becomes a transaction, signed by the party that recorded it, and is final
-when the ledger's owner has signed a checkpoint that commits to it. The history is then built from
-three things alone, the trust root, the checkpoint and the proofs; what isn't proven isn't shown.
+What happens: each event becomes a transaction, signed by the party that recorded it and handed to
+the member that it belongs to: farm cooperative, exporter, roaster or retailer. It is final when a
+checkpoint commits to it that more than two thirds of the members have signed (with --nodes 1, the
+owner). In the end all members have to stand at the same block, history and state. The history of
+the lot is then built from three things alone, the trust root, the checkpoint and the proofs; what
+isn't proven isn't shown.
 
-This is a demonstration: the keys of the owner and of all parties are made from a seed that stands
-in the source, so anybody could sign in their names. Don't keep real records with it.
+This is a demonstration: the keys of members and parties are made from a seed that stands in the
+source, so anybody could sign in their names. Don't keep real records with it.
 
 A document that breaks the standard is refused whole, with the event and field that are wrong; the
 others are loaded. Exit status: 0 when documents were loaded and the history was proven, 1 when
@@ -47,23 +53,41 @@ pub(crate) enum Command {
 }
 
 /// How to do it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) events: Option<PathBuf>,
     pub(crate) lot: Option<String>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
+    pub(crate) nodes: usize,
+    pub(crate) kill: bool,
+}
+
+/// The most members: they share one machine.
+const MAX_NODES: usize = 32;
+/// The fewest members of which one may be lost.
+const KILL_NODES: usize = 4;
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { events: None, lot: None, data: None, report: None, nodes: 4, kill: false }
+    }
 }
 
 /// Reads the arguments, the program's name not included; the error is a sentence that names the option.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut options = Options::default();
+    let mut nodes = None;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let (name, attached) = split(&argument);
         let name = match name.to_str() {
             Some("--help" | "-h") => return Ok(Command::Help),
-            Some(name @ ("--events" | "--lot" | "--data" | "--report")) => name,
+            Some("--kill") if attached.is_none() => {
+                options.kill = true;
+                continue;
+            }
+            Some(name @ ("--events" | "--lot" | "--data" | "--report" | "--nodes")) => name,
             _ => return Err(format!("there is no option `{}`", argument.to_string_lossy())),
         };
         let value = attached.or_else(|| arguments.next()).filter(|value| !value.is_empty());
@@ -72,6 +96,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             "--events" => options.events.replace(value.into()).is_some(),
             "--data" => options.data.replace(value.into()).is_some(),
             "--report" => options.report.replace(value.into()).is_some(),
+            "--nodes" => nodes.replace(number_of_nodes(&value)?).is_some(),
             _ => {
                 let lot = value.into_string().map_err(|_| format!("{name}: the ID is not UTF-8 text"))?;
                 options.lot.replace(lot).is_some()
@@ -81,7 +106,16 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             return Err(format!("{name} is given twice"));
         }
     }
+    options.nodes = nodes.unwrap_or(options.nodes);
+    if options.kill && options.nodes < KILL_NODES {
+        return Err(format!("--kill needs at least {KILL_NODES} nodes: fewer can't go on without one"));
+    }
     Ok(Command::Run(options))
+}
+
+fn number_of_nodes(value: &OsStr) -> Result<usize, String> {
+    let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=MAX_NODES).contains(number));
+    number.ok_or_else(|| format!("--nodes: `{}` is not 1 to {MAX_NODES}", value.to_string_lossy()))
 }
 
 /// `--name=value` as its two parts.

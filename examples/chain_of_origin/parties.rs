@@ -1,4 +1,4 @@
-//! The demonstration's keys: one for each party that records events, and the owner's.
+//! The demonstration's keys: one for each party that records events, each member's, and the owner's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use ledger_traceability::epcis::Event;
 const SEED: &str = "chain of origin, a demonstration";
 
 const PARTY: Domain = Domain::new("example.chain-of-origin.party");
+const MEMBER: Domain = Domain::new("example.chain-of-origin.member");
 const OWNER: Domain = Domain::new("example.chain-of-origin.owner");
 
 /// Who has a key, and the number of their next transaction.
@@ -41,7 +42,48 @@ impl Parties {
     }
 }
 
-/// The ledger's owner.
+/// Who the members of a network are: the parties of the supply chain.
+const ROLES: [&str; 4] = ["farm cooperative", "exporter", "roaster", "retailer"];
+
+/// The name of the member with this number, counted from 0, of so many.
+pub(crate) fn member_name(number: usize, members: usize) -> String {
+    let role = ROLES.get(number % ROLES.len()).copied().unwrap_or("member");
+    match members > ROLES.len() {
+        true => format!("{role} {}", number / ROLES.len() + 1),
+        false => role.to_owned(),
+    }
+}
+
+/// The member that records `event`: by what it did, and where there are several of a kind, by the party. Farms and inspectors
+/// record with the cooperative, carriers with the exporter.
+pub(crate) fn home(event: &Event, members: usize) -> usize {
+    let party = event.recorder().map_or_else(String::new, |party| party.id.to_string());
+    let [first, second, ..] = *hash(PARTY, party.as_bytes()).as_bytes();
+    let any = usize::from(u16::from_le_bytes([first, second]));
+    let step = event.text("bizStep").map(|step| step.rsplit([':', '/', '-']).next().unwrap_or(step));
+    let role = match step {
+        Some("commissioning" | "inspecting") => 0,
+        Some("processing" | "packing" | "shipping" | "transporting" | "departing" | "loading") => 1,
+        Some("receiving" | "unpacking" | "roasting" | "arriving" | "accepting" | "storing") => 2,
+        Some("retail_selling" | "stocking" | "consigning") => 3,
+        _ => any % ROLES.len(),
+    };
+    // Members with this role: role, role + 4, role + 8 …
+    let of_role = members.saturating_sub(role).div_ceil(ROLES.len()).max(1);
+    (role + ROLES.len() * (any % of_role)) % members.max(1)
+}
+
+/// The seed of a member's key.
+pub(crate) fn member_seed(number: usize) -> [u8; 32] {
+    *hash(MEMBER, format!("{SEED}\n{number}").as_bytes()).as_bytes()
+}
+
+/// A member's key.
+pub(crate) fn member(number: usize) -> MemorySigner {
+    MemorySigner::from_seed(member_seed(number))
+}
+
+/// The ledger's owner; in a network, who set it up and deploys the contract.
 pub(crate) fn owner() -> MemorySigner {
     MemorySigner::from_seed(*hash(OWNER, SEED.as_bytes()).as_bytes())
 }

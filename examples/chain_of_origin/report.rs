@@ -27,6 +27,14 @@ pub(crate) struct Report {
     /// Leaves of the history that the checkpoint commits to.
     pub(crate) checkpoint_size: u64,
     pub(crate) state_root: String,
+    /// How many members keep the ledger.
+    pub(crate) nodes: usize,
+    /// Whether all of them stand at the same block, history root and state root.
+    pub(crate) roots_equal: bool,
+    /// How many members were killed and started again.
+    pub(crate) killed: u64,
+    /// From the start of a killed member's process until it had executed what the others had then, in ms.
+    pub(crate) caught_up_ms: Option<f64>,
 }
 
 impl Report {
@@ -69,6 +77,10 @@ impl Report {
             ),
             ("checkpoint", object(vec![("size", whole(self.checkpoint_size))])),
             ("state_root", text(&self.state_root)),
+            ("nodes", whole(u64::try_from(self.nodes).unwrap_or(u64::MAX))),
+            ("roots_equal", Json::Bool(self.roots_equal)),
+            ("killed", whole(self.killed)),
+            ("caught_up_ms", self.caught_up_ms.map_or(Json::Null, decimal)),
         ]);
         format!("{report}\n")
     }

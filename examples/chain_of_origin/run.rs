@@ -5,16 +5,20 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use ledger_node::Certified;
-use ledger_traceability::epcis::Item;
+use ledger_core::AccountId;
+use ledger_crypto::Signer as _;
+use ledger_traceability::epcis::{Event, EventKey, Item};
 use ledger_traceability::timeline::timeline;
 use tokio::task::JoinSet;
 
 use crate::arguments::{self, Command, HELP, Options};
+use crate::book;
 use crate::documents::{self, Source};
-use crate::ledger::{Fallible, Ledger};
+use crate::fault::Fault;
+use crate::ledger::{Ledger, Recorded};
 use crate::nearest::nearest;
-use crate::parties::Parties;
+use crate::parties::{self, Parties};
+use crate::processes::{Fallible, Program};
 use crate::progress::Progress;
 use crate::report::Report;
 
@@ -29,9 +33,9 @@ const OK: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
-/// Runs with the arguments (without the program's name), writes to `out` what was asked for and to `err` what went wrong, and gives
+/// Runs with the arguments (without the program's name), starts members' processes as `program` says, writes to `out` what was asked for and to `err` what went wrong, and gives
 /// the exit status.
-pub(crate) fn run(arguments: Vec<OsString>, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
+pub(crate) fn run(arguments: Vec<OsString>, program: &Program, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
     let options = match arguments::parse(arguments) {
         Ok(Command::Run(options)) => options,
         Ok(Command::Help) => return status(write!(out, "{HELP}"), err),
@@ -44,8 +48,8 @@ pub(crate) fn run(arguments: Vec<OsString>, out: &mut dyn Write, err: &mut dyn W
         Ok(runtime) => runtime,
         Err(error) => return status(Err(error), err),
     };
-    let mut report = Report::default();
-    let outcome = runtime.block_on(trace(&options, &mut report, out, err));
+    let mut report = Report { nodes: options.nodes, ..Report::default() };
+    let outcome = runtime.block_on(trace(&options, program, &mut report, out, err));
     let written = match &options.report {
         Some(path) => std::fs::write(path, report.to_json())
             .map_err(|error| format!("--report {}: {error}", path.display()).into()),
@@ -76,7 +80,13 @@ fn status(written: std::io::Result<()>, err: &mut dyn Write) -> u8 {
     }
 }
 
-async fn trace(options: &Options, report: &mut Report, out: &mut dyn Write, err: &mut dyn Write) -> Fallible<()> {
+async fn trace(
+    options: &Options,
+    program: &Program,
+    report: &mut Report,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Fallible<()> {
     if let Some(path) = &options.report {
         // Better to know it before everything is loaded.
         let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
@@ -87,15 +97,39 @@ async fn trace(options: &Options, report: &mut Report, out: &mut dyn Write, err:
         Some(folder) => folder.clone(),
         None => fresh_folder()?,
     };
-    let ledger = Ledger::open(&folder).await.map_err(|error| format!("--data {}: {error}", folder.display()))?;
+    let ledger = Ledger::open(&folder, options.nodes, program).await;
+    let ledger = ledger.map_err(|error| format!("--data {}: {error}", folder.display()))?;
     writeln!(out, "ledger       {}", folder.display())?;
     writeln!(out, "keys         made from a public seed for this demonstration: they prove nothing to anybody else")?;
+    show_members(&ledger, out).await?;
     let outcome = load_and_show(&ledger, &sources, options, report, out, err).await;
-    let measured = ledger.figures();
+    let measured = measure(&ledger, report).await;
     let closed = ledger.close().await;
     outcome?;
-    (report.blocks, report.checkpoint_size, report.state_root) = measured?;
+    measured?;
     closed
+}
+
+async fn show_members(ledger: &Ledger, out: &mut dyn Write) -> Fallible<()> {
+    let Ledger::Network(network) = ledger else { return Ok(()) };
+    let members = network.members().await;
+    let named = members.iter().map(|(name, process)| match process {
+        Some(process) => format!("{name} (process {process})"),
+        None => name.clone(),
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    writeln!(out, "members      {}, each with its own key, folder and port: {named}", members.len())?;
+    Ok(())
+}
+
+/// Fills in where the ledger stands; with a network, where all of its members do.
+async fn measure(ledger: &Ledger, report: &mut Report) -> Fallible<()> {
+    report.roots_equal = false;
+    let figures = ledger.figures().await?;
+    (report.blocks, report.checkpoint_size, report.state_root) =
+        (figures.blocks, figures.checkpoint_size, figures.state_root);
+    report.roots_equal = true;
+    Ok(())
 }
 
 async fn load_and_show(
@@ -108,19 +142,33 @@ async fn load_and_show(
 ) -> Fallible<()> {
     let started = Instant::now();
     let mut parties = Parties::default();
-    let loaded = load(ledger, sources, &mut parties, report, err).await;
+    let mut fault = Fault::planned(options.kill);
+    let loaded = load(ledger, sources, &mut parties, &mut fault, report, err).await;
     report.loading = started.elapsed();
-    (report.blocks, report.checkpoint_size, report.state_root) = ledger.figures()?;
+    if let Ledger::Network(network) = ledger {
+        fault.finish(network, report, out).await?;
+    }
+    measure(ledger, report).await?;
     loaded?;
     summary(sources.len(), &parties, report, out)?;
+    if let Ledger::Network(network) = ledger {
+        let view = network.agree().await?;
+        let (nodes, height, block) = (report.nodes, view.height, view.block);
+        writeln!(out, "agreed       {nodes} of {nodes} stand at block {height}, {block}")?;
+        writeln!(
+            out,
+            "             history {}, state {}: each was verified with the genesis alone",
+            view.history_root, view.state_root
+        )?;
+    }
     if report.events == 0 && report.refused > 0 {
         return Err(format!("nothing was loaded: all {} documents were refused", report.refused).into());
     }
-    let Some(item) = lot(ledger, options.lot.as_deref())? else {
+    let Some(item) = lot(ledger, options.lot.as_deref()).await? else {
         return Err("the ledger knows no lot to show".into());
     };
     report.lot = Some(item.to_string());
-    let evidence = ledger.prove(&item)?;
+    let evidence = ledger.prove(&item).await?;
     // From here on nothing but these bytes counts.
     let proven = timeline(&evidence.trust_root, &evidence.checkpoint, &evidence.proof)?;
     report.trace_events = u64::try_from(proven.lines.len())?;
@@ -141,11 +189,13 @@ async fn load(
     ledger: &Ledger,
     sources: &[Source],
     parties: &mut Parties,
+    fault: &mut Fault,
     report: &mut Report,
     err: &mut dyn Write,
 ) -> Fallible<()> {
-    let mut progress = Progress::new(sources.iter().map(Source::bytes).sum());
-    let known = ledger.known()?;
+    let total: u64 = sources.iter().map(Source::bytes).sum();
+    let mut progress = Progress::new(total);
+    let start = ledger.height().await?;
     let mut before = 0;
     let mut under_way = JoinSet::new();
     for source in sources {
@@ -156,18 +206,23 @@ async fn load(
                 writeln!(err, "refused: {refusal}")?;
             }
             Ok(events) => {
-                for (index, event) in events.iter().enumerate() {
+                let keys: Vec<EventKey> = events.iter().map(Event::key).collect();
+                let known = ledger.known(start, &keys).await?;
+                for (index, (event, known)) in events.iter().zip(known).enumerate() {
                     report.events += 1;
-                    if known(&event.key())? {
+                    if known {
                         report.known += 1;
                     } else {
-                        under_way.spawn(ledger.record(event, parties.of(event)).await?);
+                        under_way.spawn(record(ledger, event, parties, report.nodes).await?);
                     }
                     while under_way.len() >= WINDOW {
                         finish(&mut under_way, report).await?;
                     }
                     let part = source.bytes().saturating_mul(u64::try_from(index)?) / u64::try_from(events.len())?;
                     progress.show(before + part, report.transactions);
+                    if let Ledger::Network(network) = ledger {
+                        fault.reached(before + part, total, network, report).await?;
+                    }
                 }
             }
         }
@@ -181,17 +236,34 @@ async fn load(
     Ok(())
 }
 
-type Recorded = Fallible<(Certified, std::time::Duration)>;
+/// Hands in the transaction by which its party records `event`, with the member that the event belongs to.
+async fn record(
+    ledger: &Ledger,
+    event: &Event,
+    parties: &mut Parties,
+    nodes: usize,
+) -> Fallible<crate::ledger::Recording> {
+    let member = parties.of(event);
+    let number = match member.next {
+        Some(number) => number,
+        None => ledger.next_number(&AccountId::of_ed25519(&member.signer.public_key())).await?,
+    };
+    let transaction = book::recording(ledger.chain(), event, number, &member.signer)?;
+    member.next = Some(number + 1);
+    ledger.submit(transaction, parties::home(event, nodes)).await
+}
 
 /// Waits for one of the transactions.
-async fn finish(under_way: &mut JoinSet<Recorded>, report: &mut Report) -> Fallible<()> {
+async fn finish(
+    under_way: &mut JoinSet<Fallible<(Recorded, std::time::Duration)>>,
+    report: &mut Report,
+) -> Fallible<()> {
     let Some(recorded) = under_way.join_next().await else {
         return Ok(());
     };
-    let (certified, latency) = recorded??;
-    let receipt = &certified.executed.result.receipt;
-    if !receipt.succeeded() {
-        return Err(format!("transaction {} recorded nothing: {:?}", receipt.transaction, receipt.status).into());
+    let (Recorded { failure }, latency) = recorded??;
+    if let Some(failure) = failure {
+        return Err(format!("a transaction recorded nothing: {failure}").into());
     }
     report.transactions += 1;
     report.latencies.push(latency);
@@ -224,13 +296,13 @@ fn summary(documents: usize, parties: &Parties, report: &Report, out: &mut dyn W
 }
 
 /// The lot to show: the one asked for, else the one with the longest history.
-fn lot(ledger: &Ledger, wanted: Option<&str>) -> Fallible<Option<Item>> {
-    let items = ledger.items(MAX_ITEMS)?;
+async fn lot(ledger: &Ledger, wanted: Option<&str>) -> Fallible<Option<Item>> {
+    let items = ledger.items(MAX_ITEMS).await?;
     let Some(wanted) = wanted else {
-        return Ok(longest(ledger, items));
+        return longest(ledger, items).await;
     };
     let item = Item::new(wanted);
-    if items.iter().any(|(known, _)| *known == item) || ledger.trace(&item).is_ok() {
+    if items.iter().any(|(known, _)| *known == item) || ledger.trace(&item).await?.is_some() {
         return Ok(Some(item));
     }
     let known: Vec<Item> = items.into_iter().map(|(item, _)| item).collect();
@@ -247,19 +319,20 @@ fn lot(ledger: &Ledger, wanted: Option<&str>) -> Fallible<Option<Item>> {
 }
 
 /// Of the lots (of all items, if there are no lots) that most events name, the one with the most events in its history.
-fn longest(ledger: &Ledger, mut items: Vec<(Item, u32)>) -> Option<Item> {
+async fn longest(ledger: &Ledger, mut items: Vec<(Item, u32)>) -> Fallible<Option<Item>> {
     // A batch of a GTIN, or a URN that says it is a lot.
     let is_lot = |item: &Item| item.as_str().contains("/10/") || item.as_str().contains(":lot:");
     if items.iter().any(|(item, _)| is_lot(item)) {
         items.retain(|(item, _)| is_lot(item));
     }
     items.sort_by(|(item, links), (other, others)| others.cmp(links).then_with(|| item.cmp(other)));
-    let histories = items.into_iter().take(MAX_CANDIDATES).filter_map(|(item, _)| {
-        // A history too large to trace can't be shown either.
-        let answer = ledger.trace(&item).ok()?;
-        Some((answer.included, std::cmp::Reverse(item)))
-    });
-    histories.max().map(|(_, std::cmp::Reverse(item))| item)
+    let mut longest = None;
+    for (item, _) in items.into_iter().take(MAX_CANDIDATES) {
+        if let Some(included) = ledger.trace(&item).await? {
+            longest = longest.max(Some((included, std::cmp::Reverse(item))));
+        }
+    }
+    Ok(longest.map(|(_, std::cmp::Reverse(item))| item))
 }
 
 /// A new folder for the ledger, below the system's folder for temporary files.

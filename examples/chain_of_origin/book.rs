@@ -1,0 +1,166 @@
+//! The book: the traceability contract on a chain that is open, and what is asked of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger_contracts::NATIVE;
+use ledger_core::codec::{self, Bytes, List};
+use ledger_core::{
+    Block, ChainId, Checkpoint, ContractId, Height, Key, Proof, SignedTransaction, StateView as _, TransactionBuilder,
+    TransactionId, TransactionProof, Version,
+};
+use ledger_crypto::MemorySigner;
+use ledger_node::Chain;
+use ledger_traceability::contract::{self, ItemsAnswer, ItemsQuestion, TraceAnswer};
+use ledger_traceability::epcis::{Event, EventKey, Item};
+use ledger_traceability::records;
+use ledger_traceability::timeline::{TraceProof, keys_to_prove};
+
+use crate::parties;
+use crate::processes::Fallible;
+
+/// How often a proof is begun anew because the chain went on meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// A chain with the contract on it.
+pub(crate) struct Book {
+    pub(crate) chain: Chain,
+    pub(crate) contract: ContractId,
+    deployment: TransactionId,
+}
+
+/// What a verifier gets: bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Evidence {
+    pub(crate) trust_root: Vec<u8>,
+    pub(crate) checkpoint: Vec<u8>,
+    pub(crate) proof: Vec<u8>,
+}
+
+impl Book {
+    /// The book on a chain, whether or not the contract is there yet.
+    pub(crate) fn new(chain: Chain) -> Fallible<Self> {
+        let id = deployment(chain.id())?.id();
+        Ok(Self { chain, contract: ContractId::deployed_by(&id), deployment: id })
+    }
+
+    /// Whether the contract is there.
+    pub(crate) fn is_open(&self) -> Fallible<bool> {
+        Ok(self.chain.state()?.get(&Key::contract(&self.contract))?.is_some())
+    }
+
+    /// Whether the ledger had these events after block `height`.
+    pub(crate) fn known(&self, height: Height, events: &[EventKey]) -> Fallible<Vec<bool>> {
+        let state = self.chain.state_at(height)?;
+        let known = |event: &EventKey| Ok(state.get(&records::event_key(self.contract, event))?.is_some());
+        events.iter().map(known).collect()
+    }
+
+    /// What the trace of an item consists of.
+    pub(crate) fn trace(&self, item: &Item) -> Fallible<TraceAnswer> {
+        Ok(codec::decode(&self.chain.query(self.contract, contract::TRACE, item.as_str().as_bytes())?)?)
+    }
+
+    /// The items that events name, with the number of their links; at most `limit`.
+    pub(crate) fn items(&self, limit: usize) -> Fallible<Vec<(Item, u32)>> {
+        let (mut items, mut from) = (Vec::new(), Some(Bytes::default()));
+        while let (Some(start), true) = (from.take(), items.len() < limit) {
+            let question = codec::encode(&ItemsQuestion { from: start, limit: contract::MAX_PAGE });
+            let page: ItemsAnswer = codec::decode(&self.chain.query(self.contract, contract::ITEMS, &question)?)?;
+            items.extend(page.items.iter().map(|record| (Item::new(&record.item), record.links)));
+            from = page.next;
+        }
+        Ok(items)
+    }
+
+    /// Proves the trace of an item at the newest checkpoint.
+    pub(crate) fn prove(&self, item: &Item) -> Fallible<Evidence> {
+        for _ in 0..ATTEMPTS {
+            if let Some((proof, checkpoint)) = self.try_prove(item)? {
+                let trust_root = codec::encode(&self.chain.trust_root());
+                return Ok(Evidence {
+                    trust_root,
+                    checkpoint: codec::encode(&*checkpoint),
+                    proof: codec::encode(&proof),
+                });
+            }
+        }
+        Err("the chain goes on faster than a trace can be proven".into())
+    }
+
+    /// `None` when the chain came to another checkpoint between the proofs.
+    fn try_prove(&self, item: &Item) -> Fallible<Option<(TraceProof, Arc<Checkpoint>)>> {
+        let answer = self.trace(item)?;
+        let items: Vec<(Item, u32)> = answer.items.iter().map(|(item, links)| (Item::new(item), *links)).collect();
+        let events: Vec<EventKey> = answer.events.iter().map(|key| EventKey::from_bytes(*key)).collect();
+        let keys = keys_to_prove(self.contract, &items, &events);
+        let (proofs, checkpoint) = self.chain.prove_states(&keys)?;
+        let mut states = Vec::with_capacity(proofs.len());
+        for proof in proofs {
+            match proof {
+                Proof::State(state) => states.push(state),
+                _ => return Err("asked for a proof of state, got another".into()),
+            }
+        }
+        let mut transactions = Vec::with_capacity(events.len());
+        for id in self.recorded_by(&events)?.iter().chain([&self.deployment]) {
+            match self.transaction(id)? {
+                (proof, at) if at == checkpoint => transactions.push(proof),
+                _ => return Ok(None),
+            }
+        }
+        let deployment = transactions.pop().ok_or("the deployment is not proven")?;
+        let item = item.as_str().into();
+        let (states, transactions) = (List::from(states), List::from(transactions));
+        Ok(Some((TraceProof { item, contract: self.contract, deployment, states, transactions }, checkpoint)))
+    }
+
+    fn transaction(&self, id: &TransactionId) -> Fallible<(TransactionProof, Arc<Checkpoint>)> {
+        match self.chain.prove_transaction(id)? {
+            (Proof::Transaction(proof), checkpoint) => Ok((proof, checkpoint)),
+            _ => Err("asked for a proof of a transaction, got another".into()),
+        }
+    }
+
+    /// The transactions that recorded the events.
+    fn recorded_by(&self, events: &[EventKey]) -> Fallible<Vec<TransactionId>> {
+        let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
+        let mut ids = Vec::with_capacity(events.len());
+        for event in events {
+            let stored = self.chain.state()?.get(&records::event_key(self.contract, event))?;
+            let Version { height, index } = stored.ok_or("an event of the trace is not in the state")?.version;
+            let block = match blocks.entry(height.0) {
+                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.chain.block(height)?),
+            };
+            let transaction = block.transactions.get(usize::try_from(index)?).ok_or("a block lacks a transaction")?;
+            ids.push(transaction.id());
+        }
+        Ok(ids)
+    }
+
+    /// Proves that the contract is there: what the newest checkpoint's state root is comes with it.
+    pub(crate) fn prove_contract(&self) -> Fallible<(Proof, Arc<Checkpoint>)> {
+        Ok(self.chain.prove_state(&Key::contract(&self.contract))?)
+    }
+}
+
+/// The transaction that deploys the contract: the owner's first, so it is the same one every time.
+pub(crate) fn deployment(chain: ChainId) -> Fallible<SignedTransaction> {
+    let deploy = TransactionBuilder::deploy(chain, NATIVE, records::CONTRACT.into(), Vec::new());
+    Ok(deploy.sequence(0, 0).sign(&parties::owner())?)
+}
+
+/// The transaction with number `number` by which `signer` records `event`.
+pub(crate) fn recording(
+    chain: ChainId,
+    event: &Event,
+    number: u64,
+    signer: &MemorySigner,
+) -> Fallible<SignedTransaction> {
+    let bytes = event.to_bytes();
+    let fuel = contract::fuel_for(bytes.len(), event.mentions().len());
+    let contract = ContractId::deployed_by(&deployment(chain)?.id());
+    let call = TransactionBuilder::call(chain, contract, contract::RECORD, bytes);
+    Ok(call.sequence(0, number).fuel_limit(fuel).sign(signer)?)
+}
