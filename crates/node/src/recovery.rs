@@ -18,7 +18,7 @@ pub const GENESIS_RECORD: RecordKind = RecordKind::new(16);
 /// The log record of a consensus engine's that is neither payload, certificate nor vote.
 pub const NOTE_RECORD: RecordKind = RecordKind::new(17);
 
-/// The log record of a validator that was caught: encoded [`Evidence`](ledger_core::Evidence).
+/// The log record of a validator that was caught: its encoded [`Evidence`].
 pub const EVIDENCE_RECORD: RecordKind = RecordKind::new(18);
 
 /// A record of a consensus engine's as the log holds it. A certificate is preceded by the digest of the header that it
