@@ -10,6 +10,7 @@ mod random;
 mod report;
 mod router;
 mod seam;
+mod simulated;
 pub mod testing;
 
 pub use config::{ConfigError, FRAME_OVERHEAD, LaneLimits, NetworkConfig, PerLane};
@@ -19,3 +20,4 @@ pub use inbox::Inbox;
 pub use quic::{Peer, QuicConfig, QuicTransport, Refusals, StartError};
 pub use report::{Drops, LaneReport, PeerReport};
 pub use seam::{Admission, Delivery, JoinError, Observers, QueueBound, SendError, Transport};
+pub use simulated::{FaultCounts, LinkFaults, SimulatedNetwork, SimulatedTransport};

@@ -3,7 +3,7 @@
 
 use ledger_crypto::{MemorySigner, PublicKey, Signer};
 use ledger_network::testing::{World, config, conformance};
-use ledger_network::{InProcessHub, Peer, QuicConfig, QuicTransport, Transport};
+use ledger_network::{InProcessHub, Peer, QuicConfig, QuicTransport, SimulatedNetwork, Transport};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,43 @@ fn in_process() {
         let hub = InProcessHub::new(config()).unwrap();
         let transports = (0..3).map(|node| Arc::new(hub.transport(key(node))) as Arc<dyn Transport>).collect();
         InProcess { hub, transports }
+    };
+    conformance(make).unwrap();
+}
+
+struct Simulated {
+    network: SimulatedNetwork,
+    transports: Vec<Arc<dyn Transport>>,
+}
+
+impl World for Simulated {
+    fn transports(&self) -> Vec<Arc<dyn Transport>> {
+        self.transports.clone()
+    }
+    fn settle(&mut self, done: &mut dyn FnMut() -> bool) -> bool {
+        while !done() {
+            let Some(next) = self.network.next_at() else { return done() };
+            self.network.advance(next);
+        }
+        true
+    }
+    fn disconnect(&mut self, one: usize, other: usize) {
+        self.network.disconnect(&key(one), &key(other));
+    }
+    fn connect(&mut self, one: usize, other: usize) {
+        self.network.connect(&key(one), &key(other));
+    }
+    fn under_way_bytes(&self) -> usize {
+        0
+    }
+}
+
+#[test]
+fn simulated() {
+    let make = || {
+        let network = SimulatedNetwork::new(7, config()).unwrap();
+        let transports = (0..3).map(|node| Arc::new(network.transport(key(node))) as Arc<dyn Transport>).collect();
+        Simulated { network, transports }
     };
     conformance(make).unwrap();
 }

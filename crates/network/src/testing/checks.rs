@@ -273,7 +273,7 @@ fn back_pressure<W: World>(world: &mut W) -> Result<(), String> {
             }
         }
         // Nothing has moved on for many looks. An end too early would only make the bound easier to keep.
-        idle > 500
+        idle > 500 || sent > bound
     });
     ensure!(sent <= bound, "{sent} messages of {MESSAGE} bytes were taken, more than {bound}");
     ensure!(matches!(full, Some(SendError::QueueFull { lane: Lane::Payloads, .. })), "not full, but {full:?}");
