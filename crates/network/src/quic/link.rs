@@ -175,18 +175,19 @@ impl Link {
         for lane in Lane::ALL {
             self.outboxes.get(lane).close();
         }
+        // The connection's own word on it says more than that a stream broke.
+        let reason = match self.connection.close_reason() {
+            Some(reason) if !error.is_violation() => reason.to_string(),
+            _ => error.to_string(),
+        };
         if error.is_violation() {
-            tracing::warn!(peer = %self.peer, %error, "peer violates the protocol");
+            tracing::warn!(peer = %self.peer, reason, "peer violates the protocol");
             Close::Protocol.close(&self.connection);
         } else {
             Close::Closing.close(&self.connection);
         }
         tasks.shutdown().await;
-        // The connection's own word on it says more than that a stream broke.
-        match (error.is_violation(), self.connection.close_reason()) {
-            (false, Some(reason)) => reason.to_string(),
-            _ => error.to_string(),
-        }
+        reason
     }
 
     /// Takes nothing more to send, and waits until the peer has all.
