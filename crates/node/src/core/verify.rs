@@ -89,9 +89,10 @@ impl Verification {
         if !header.seal.is_empty() {
             return Err(format!("it has a seal of {} bytes; this engine uses none", header.seal.len()));
         }
-        // Wider while the chain stands still, so that clocks that are off can't hold it for ever.
+        // Wider while the chain stands still, so that clocks that are off can't hold it for ever. The parent's own time moves
+        // nothing on, however far ahead it is: whoever refused that would refuse every child.
         let still = around.now.0.saturating_sub(around.moved.0);
-        let latest = around.now.plus(around.rules.max_clock_ahead_ms).plus(still);
+        let latest = around.now.plus(around.rules.max_clock_ahead_ms).plus(still).max(parent.timestamp);
         if header.timestamp > latest {
             return Err(format!("its timestamp {} is beyond {latest}, this node's clock and bound", header.timestamp));
         }
