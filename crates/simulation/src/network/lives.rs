@@ -6,6 +6,7 @@ use super::schedule::{Happening, Local};
 use super::world::{Healed, NetworkWorld};
 use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
+use crate::settings::BEGINNING;
 use ledger_crypto::{PublicKey, VoteError};
 use ledger_node::core::{Event, Stop};
 use ledger_storage::disk::SimulatedDisk;
@@ -15,6 +16,9 @@ use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 const RECOVERS: &str = "a node comes up again, whatever a crash or a fault left";
 const REFUSES: &str = "a signer refuses a data folder that isn't the one it voted with";
 const NAMED_STOP: &str = "a node stops only for a named fault of its disk";
+
+/// Clocks that are off by no more than this, in ms, are right enough.
+const CLOCK_BOUND_MS: u64 = 1_000;
 
 /// An operator needs up to so long to start a machine again, in µs.
 const PAUSE: u64 = 300_000;
@@ -183,6 +187,7 @@ impl NetworkWorld<'_> {
         let Some(one) = self.machines.get_mut(machine) else { return };
         one.live = None;
         one.life += 1;
+        one.clock = BEGINNING;
         one.faulty = false;
         one.disk.crash_at(u64::MAX);
         one.disk.fail_sync(u64::MAX / 2);
@@ -370,7 +375,13 @@ impl NetworkWorld<'_> {
             one.skew_ms = 0;
             one.disk.crash_at(u64::MAX);
             one.disk.fail_sync(u64::MAX / 2);
+            let right = BEGINNING.plus(self.now / 1_000);
             if one.live.is_none() {
+                self.schedule.at(self.now, Happening::Restart { machine });
+            } else if one.clock > right.plus(CLOCK_BOUND_MS) {
+                // A node's time doesn't run back while it runs, so a clock that is set back takes a restart.
+                self.counters.add("clock: set right by a restart");
+                self.kill(machine)?;
                 self.schedule.at(self.now, Happening::Restart { machine });
             }
         }
