@@ -31,6 +31,8 @@ type Waiting = Arc<Mutex<Option<BTreeMap<u64, oneshot::Sender<Reply>>>>>;
 /// A validator in a process of its own. It is killed when this is dropped.
 pub(crate) struct Child {
     process: tokio::process::Child,
+    /// Held open: the child ends when it closes. (Waiting for a process would close it.)
+    _stdin: Option<tokio::process::ChildStdin>,
     line: Line,
     /// Where its peers reach it.
     pub(crate) address: String,
@@ -57,6 +59,7 @@ impl Child {
         // The child reads its end of this pipe, which closes with this process.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
         let mut process = command.spawn()?;
+        let stdin = process.stdin.take();
         let connected = tokio::select! {
             connected = tokio::time::timeout(CONNECT_WITHIN, connected(&listener, &token)) => connected,
             ended = process.wait() => return Err(format!("a validator's process ended at its start: {}", ended?).into()),
@@ -87,7 +90,7 @@ impl Child {
             open.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
         let line = Line { requests, waiting, next: Arc::default() };
-        let mut child = Child { process, line, address: String::new() };
+        let mut child = Child { process, _stdin: stdin, line, address: String::new() };
         match child.line.call(Request::Start(request)).await? {
             Reply::Started(address) => child.address = address.to_string(),
             other => return Err(format!("a validator answered its start with {other:?}").into()),

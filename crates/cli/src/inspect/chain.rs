@@ -23,6 +23,8 @@ pub(super) struct ChainReport {
     /// Blocks of which some transactions stand in the log, the newest first.
     blocks: VecDeque<BlockReport>,
     last_vote: Option<Height>,
+    /// Double votes of others that are proven in the log.
+    evidence: usize,
     replayed: Option<StateReport>,
     views: Option<Result<StateReport, String>>,
     /// What doesn't hold, in words.
@@ -63,6 +65,7 @@ pub(super) fn inspect(
         transactions: 0,
         blocks: VecDeque::new(),
         last_vote: last_vote(id, reader)?,
+        evidence: logged.evidence.len(),
         replayed: None,
         views: None,
         damage: None,
@@ -265,6 +268,7 @@ impl ChainReport {
             })),
             "transactions": self.transactions.to_string(),
             "last_vote_height": self.last_vote.map(|height| height.to_string()),
+            "evidence": self.evidence,
             "blocks": blocks.collect::<Vec<_>>(),
             "replayed": self.replayed.as_ref().map(StateReport::value),
             "views": self.views.as_ref().map(|views| match views {
@@ -299,6 +303,9 @@ impl ChainReport {
         }
         if let Some(height) = self.last_vote {
             let _ = writeln!(text, "last vote   at height {height}");
+        }
+        if self.evidence > 0 {
+            let _ = writeln!(text, "evidence    {} double votes of validators, proven", self.evidence);
         }
         if let Some(state) = &self.replayed {
             let _ = writeln!(text, "replayed    {}; every header's history agrees", state.text());
