@@ -68,6 +68,8 @@ pub(super) struct Engine {
     pub(super) inbox: Inbox,
     pub(super) verifies: BTreeMap<RequestId, Digest>,
     pub(super) asked: Option<Asked>,
+    /// The view in which a proposal couldn't be signed for now: the driver isn't asked again at once.
+    pub(super) stalled: Option<View>,
     pub(super) last_request: u64,
     /// The view whose timer runs.
     pub(super) armed: Option<View>,
@@ -107,8 +109,8 @@ impl Consensus for Engine {
             Input::Checked { request, valid } => self.checked(request, &valid),
             Input::Timer(id) => self.timer(id),
             Input::Synced { header, certificate } => self.synced(&header, &certificate),
-            // Nothing is executed here.
-            Input::Applied { .. } => {}
+            // Nothing is executed here; but it shows that the log has gone on.
+            Input::Applied { .. } => self.stalled = None,
         }
         self.progress();
         out.append(&mut self.out);

@@ -31,7 +31,7 @@ impl Engine {
     /// Whether there is anything to send again or to ask for.
     fn is_restless(&self) -> bool {
         let behind = self.tip_digest != self.root.digest;
-        self.is_active() || behind || self.greetings > 0 || !self.blocks.wanted.is_empty()
+        self.is_active() || behind || self.stalled.is_some() || self.greetings > 0 || !self.blocks.wanted.is_empty()
     }
 
     /// A timeout, longer by half for each view in a row that timed out, up to the limit.
@@ -81,6 +81,7 @@ impl Engine {
 
     /// Sends again what may have been lost, and asks for what is missing.
     fn resend(&mut self) {
+        self.stalled = None;
         // A clock that was set back stands still until it is right again; help must not wait for it.
         self.inbox.helped.clear();
         self.inbox.asked.clear();

@@ -69,6 +69,7 @@ impl Engine {
             inbox: Inbox::default(),
             verifies: BTreeMap::new(),
             asked: None,
+            stalled: None,
             last_request: 0,
             armed: None,
             resend_armed: false,

@@ -99,7 +99,8 @@ impl Engine {
             self.withdraw();
         }
         let spent = |slot| self.rounds.get(&view).is_some_and(|round| round.spent(slot, self.me));
-        if self.leaders.of(view) != self.me || self.asked.is_some() || spent(NOTARIZE) || spent(DECIDE) {
+        let waits = self.asked.is_some() || self.stalled == Some(view);
+        if self.leaders.of(view) != self.me || waits || spent(NOTARIZE) || spent(DECIDE) {
             return;
         }
         let Some((parent_view, block)) = self.head(view) else { return };
@@ -162,7 +163,10 @@ impl Engine {
     fn send_proposal(&mut self, parent_view: View, header: &Header, block: Digest) -> bool {
         let view = self.view;
         self.record_payload(&block);
-        let Some(signature) = self.sign(view, BftVote::Notarize(block)) else { return false };
+        let Some(signature) = self.sign(view, BftVote::Notarize(block)) else {
+            self.stalled = Some(view);
+            return false;
+        };
         self.round(view).proposal = Some(Proposed { parent_view, block });
         let proposal = Proposal { view, parent_view, header: header.clone(), signature };
         self.broadcast(Message::Proposal(proposal));
@@ -273,7 +277,8 @@ impl Engine {
         if self.timed_out && self.config.breaks(super::PlantedBug::NullifyAfterFinalize) {
             let before = View(view.0.saturating_sub(1));
             let finalized = self.rounds.get(&before).and_then(|round| round.vote(DECIDE, self.me));
-            if before > self.root.view && finalized.is_some_and(|(vote, _)| vote != BftVote::Nullify) {
+            let once = self.rounds.get(&before).is_some_and(|round| !round.accused(self.me));
+            if once && before > self.root.view && finalized.is_some_and(|(vote, _)| vote != BftVote::Nullify) {
                 self.cast(before, BftVote::Nullify);
             }
         }
