@@ -33,7 +33,7 @@
 //! # What is promised
 //! - **True senders.** `from` is the member key whose holder made or accepted the connection: over QUIC, a signature over
 //!   keying material of this very TLS session and the certificate shown in it, so nothing heard elsewhere or passed on by
-//!   somebody in between will do. See [`quic::hello`](crate::quic::hello).
+//!   somebody in between will do. See [`quic::hello`].
 //! - **Admission.** A message is delivered only if its chain admits the sender *now*. A peer hears of no chain but those
 //!   that admit it; a chain that isn't here and one that doesn't admit the peer look the same from outside.
 //! - **Order within a lane** of one connection. Nothing is promised across lanes, or across connections.
@@ -70,7 +70,9 @@ mod inbox;
 #[cfg(feature = "quic")]
 pub mod quic;
 mod random;
+#[cfg_attr(not(feature = "quic"), allow(dead_code, reason = "some of it is for QUIC alone"))]
 mod report;
+#[cfg_attr(not(feature = "quic"), allow(dead_code, reason = "some of it is for QUIC alone"))]
 mod router;
 mod seam;
 mod simulated;
