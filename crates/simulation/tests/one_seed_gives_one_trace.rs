@@ -1,17 +1,27 @@
 //! The same seed gives the same trace: twice in a row, and in debug and release, for which the hashes stand here.
 //!
 //! They change whenever a format, a digest, the core's behaviour or a scenario changes. To update them, check that the
-//! change was meant, run `cargo run --release -p ledger-simulation --bin simulate -- --scenario NAME --hashes` for each
-//! line, and run this test in both profiles.
+//! change was meant, run `cargo run --release -p ledger-simulation --bin simulate -- --scenario NAME --seed N --hashes` for
+//! each line (networks with `--protocol bft --nodes N`), and run this test in both profiles.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ledger_simulation::catalog::{SCENARIOS, named};
+use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "ef562c3f04a85e4410116b7bb3d256e221e67f701da94e23d697926861945cc9"),
-    ("crashes", 0, "6460d8d3bb584b29d250880af53fc707b6d0e36980ef6681a9c5bfad350c694e"),
-    ("disk-errors", 1, "9be804c7970ef91577e7fa52b1d45dfa0b947fcd4b9e94fc1e2d957504005bc6"),
-    ("mischief", 0, "3d4a1dbc0b421885ce096a80fc9cc1633d260043f2d59f70fed74b547a4eeda3"),
+    ("calm", 0, "1c61a5801bb172645b7b393df2630291b96322135cbb8382884d7568e432b9c6"),
+    ("crashes", 0, "ebcfcac3d0a1cb57105d023c4fa8d79074c283a91b03d7d432e8903beb4ed60e"),
+    ("disk-errors", 1, "59b0f7fe19c3967a74e53b65c3c18a784eaa8c9676a77fd3617914728bf51037"),
+    ("mischief", 0, "46dd28a1e2994fb4accfe228c2403328dc44eae92239b7cb35934c01541d103f"),
+];
+
+/// Scenario, validators, seed, hash.
+const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
+    ("mixed", 4, 3, "dfbbe367e1a246bd1c06495bdc0023fa2ead12c646ae5ecf8dae2736a0699004"),
+    ("mixed", 7, 5, "5f7fbb623f3d776f5a94742f3f3dddcca4c76eaaa448531ead1accb12b3223e0"),
+    ("broken-machines", 4, 0, "571855ecc415403b7fb11d9d3abe86bdce9160cddc685a01bf4702d141804c5d"),
+    ("twins", 4, 2, "04c2459a3d0c27a967ecaadd93a13e37ec849f481b8e22c44820ca10c8afba93"),
+    ("forks", 4, 1, "68ca9749affd19081c531f28219348cf866854c9478cf13696092094ba5f1a5c"),
 ];
 
 #[test]
@@ -35,5 +45,24 @@ fn every_profile_gives_the_traces_that_stand_here() {
     for (name, seed, expected) in TRACES {
         let report = named(name).unwrap().run(*seed).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(report.trace.to_string(), *expected, "{name} {seed}");
+    }
+}
+
+#[test]
+fn a_network_s_seed_twice() {
+    for network in NETWORKS {
+        for seed in [0, 5] {
+            let run = || network.scenario(4, None).run(seed).unwrap_or_else(|failure| panic!("{failure}"));
+            assert_eq!(run(), run(), "{} {seed}", network.name);
+        }
+    }
+}
+
+#[test]
+fn every_profile_gives_the_networks_traces_that_stand_here() {
+    for (name, nodes, seed, expected) in NETWORK_TRACES {
+        let scenario = named_network(name).unwrap().scenario(*nodes, None);
+        let report = scenario.run(*seed).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(report.trace.to_string(), *expected, "{name} {nodes} {seed}");
     }
 }
