@@ -26,7 +26,7 @@ impl View {
         let mut client = LightClient::new(TrustRoot::new(genesis.clone()))?;
         let checkpoint: Checkpoint = codec::decode(&standing.checkpoint)?;
         let verified = client.advance(checkpoint, None)?;
-        let proof = standing.proof.as_ref().ok_or("a member has no contract yet")?;
+        let proof = standing.proof.as_ref().ok_or("a member can't prove its state yet")?;
         let proof: Proof = codec::decode(proof)?;
         let (Proof::State(state), Proven::State { value: Some(_), .. }) = (&proof, proof.verify(verified)?) else {
             return Err("a member proves something else than that the contract is there".into());

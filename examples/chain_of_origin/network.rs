@@ -227,7 +227,7 @@ impl Network {
                 if standing.evidence > 0 {
                     return Err(format!("member {} has evidence of double votes", number + 1).into());
                 }
-                // A member that is still behind may have no contract yet.
+                // A member that is still behind proves nothing yet.
                 views.push(View::verify(&self.genesis, &standing).map_err(|error| error.to_string()));
             }
             let mut views = views.into_iter();
@@ -275,13 +275,18 @@ impl Network {
         Ok((target, started.elapsed().as_secs_f64() * 1_000.0))
     }
 
+    /// Ends all members' processes in good order, all at once.
     pub(crate) async fn close(self) -> Fallible<()> {
-        let mut closed = Ok(());
+        let mut closing = tokio::task::JoinSet::new();
         for member in self.members.iter() {
             member.line.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(child) = member.child.lock().await.take() {
-                closed = closed.and(child.stop().await);
+                closing.spawn(child.stop());
             }
+        }
+        let mut closed = Ok(());
+        while let Some(ended) = closing.join_next().await {
+            closed = closed.and(ended.map_err(Into::into).and_then(|ended| ended));
         }
         closed
     }

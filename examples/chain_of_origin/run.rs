@@ -24,6 +24,8 @@ use crate::report::Report;
 
 /// Transactions on their way at once.
 const WINDOW: usize = 512;
+/// The same where a member is to be killed in the middle: there has to be a middle.
+const WINDOW_AROUND_A_FAULT: usize = 32;
 /// Items that are looked through for the nearest and for the longest history.
 const MAX_ITEMS: usize = 50_000;
 /// Lots whose history is measured to find the longest: those that most events name.
@@ -145,11 +147,13 @@ async fn load_and_show(
     let mut fault = Fault::planned(options.kill);
     let loaded = load(ledger, sources, &mut parties, &mut fault, report, err).await;
     report.loading = started.elapsed();
-    if let Ledger::Network(network) = ledger {
+    if let (Ok(()), Ledger::Network(network)) = (&loaded, ledger) {
         fault.finish(network, report, out).await?;
     }
-    measure(ledger, report).await?;
+    let measured = measure(ledger, report).await;
+    // Of two errors the first is the one to tell.
     loaded?;
+    measured?;
     summary(sources.len(), &parties, report, out)?;
     if let Ledger::Network(network) = ledger {
         let view = network.agree().await?;
@@ -196,6 +200,7 @@ async fn load(
     let total: u64 = sources.iter().map(Source::bytes).sum();
     let mut progress = Progress::new(total);
     let start = ledger.height().await?;
+    let window = if *fault == Fault::Over { WINDOW } else { WINDOW_AROUND_A_FAULT };
     let mut before = 0;
     let mut under_way = JoinSet::new();
     for source in sources {
@@ -215,7 +220,7 @@ async fn load(
                     } else {
                         under_way.spawn(record(ledger, event, parties, report.nodes).await?);
                     }
-                    while under_way.len() >= WINDOW {
+                    while under_way.len() >= window {
                         finish(&mut under_way, report).await?;
                     }
                     let part = source.bytes().saturating_mul(u64::try_from(index)?) / u64::try_from(events.len())?;
