@@ -12,6 +12,7 @@ use ledger_node::core::{Event, Stop};
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
+use std::sync::PoisonError;
 
 const RECOVERS: &str = "a node comes up again, whatever a crash or a fault left";
 const REFUSES: &str = "a signer refuses a data folder that isn't the one it voted with";
@@ -346,7 +347,10 @@ impl NetworkWorld<'_> {
                 one.disk.fail_sync(syncs);
             }
             Strike::Copy => {
-                let voted = one.voted;
+                // The log may hold votes that haven't left yet.
+                let signer = one.live.as_ref().and_then(|live| live.signer.clone());
+                let signed = signer.and_then(|signer| signer.lock().unwrap_or_else(PoisonError::into_inner).last());
+                let voted = one.voted.max(signed);
                 if one.guard.is_some() && one.honest {
                     one.copy = Some((one.disk.survivor(1), voted));
                 }

@@ -74,7 +74,7 @@ pub(super) struct Machine {
     pub(super) wrong_folder: bool,
     /// It isn't started again.
     pub(super) retired: bool,
-    /// An older copy of the disk, and the last vote that had left when it was made.
+    /// An older copy of the disk, and the last vote that its log may hold.
     pub(super) copy: Option<(SimulatedDisk, Option<VotePosition>)>,
     /// The last vote that may have left.
     pub(super) voted: Option<VotePosition>,
