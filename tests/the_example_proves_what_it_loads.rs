@@ -253,7 +253,7 @@ fn a_wrong_command_line_is_told_by_the_option() {
         (vec!["--nodes", "0"], "error: --nodes: `0` is not 1 to 32"),
         (vec!["--nodes", "four"], "error: --nodes: `four` is not 1 to 32"),
         (vec!["--nodes", "3", "--kill"], "error: --kill needs at least 4 nodes"),
-        (vec!["--kill=yes"], "error: there is no option `--kill`"),
+        (vec!["--kill=yes"], "error: there is no option `--kill=yes`"),
     ] {
         let run = with(&arguments);
         assert_eq!(run.status, 2, "{arguments:?}");

@@ -19,7 +19,7 @@ usage: cargo run --release --example chain_of_origin -- [options]
                   folder, which is named at the start.
   --nodes N       how many members keep the ledger, 1 to 32 (default 4): each is a process with its
                   own key, folder and port, started by this one. With 1 the ledger has one owner.
-  --kill          kills one member (SIGKILL) in the middle, and starts it again later; needs 4 nodes.
+  --kill          kills one member (SIGKILL) in the middle and starts it again later; needs 4 nodes.
   --report FILE   also writes what was measured, as JSON.
   --help          this text.
 

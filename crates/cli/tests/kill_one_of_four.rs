@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 const NODES: usize = 4;
 /// Clients that hand in at once, each from an account of its own.
-const CLIENTS: u64 = 8;
+const CLIENTS: u8 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn rounds() -> usize {
@@ -37,11 +37,11 @@ fn transfer(chain: ChainId, contract: ContractId, signer: &MemorySigner, number:
 async fn load(
     client: Client,
     contract: ContractId,
-    account: u64,
+    account: u8,
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
 ) -> Vec<TransactionId> {
-    let signer = MemorySigner::from_seed([account as u8 + 1; 32]);
+    let signer = MemorySigner::from_seed([account + 1; 32]);
     let mut acknowledged = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let transaction = transfer(client.chain(), contract, &signer, acknowledged.len() as u64);
@@ -80,7 +80,7 @@ async fn nothing_acknowledged_is_lost_and_nobody_votes_twice() {
     let deploy = TransactionBuilder::deploy(client.chain(), NATIVE, b"token".to_vec(), vec![]).sign(&owner).unwrap();
     let contract = ContractId::deployed_by(&deploy.id());
     let grants: Vec<Grant> = (0..CLIENTS)
-        .map(|account| MemorySigner::from_seed([account as u8 + 1; 32]).public_key())
+        .map(|account| MemorySigner::from_seed([account + 1; 32]).public_key())
         .map(|key| Grant { account: AccountId::of_ed25519(&key), amount: 1_000_000 })
         .collect();
     let mint = TransactionBuilder::call(client.chain(), contract, "mint", mint_arguments(&grants));
@@ -94,7 +94,7 @@ async fn nothing_acknowledged_is_lost_and_nobody_votes_twice() {
     let clients = (0..CLIENTS).map(|account| {
         // Each asks another node first.
         let mut servers = urls.clone();
-        servers.rotate_left(account as usize % NODES);
+        servers.rotate_left(usize::from(account) % NODES);
         tokio::spawn(load(network.client(&servers), contract, account, Arc::clone(&stop), Arc::clone(&done)))
     });
     let clients: Vec<_> = clients.collect();
