@@ -350,7 +350,7 @@ async fn measure(options: &Options, folder: &Path) -> Fallible<()> {
     let mut report = Vec::new();
     let mut line = |name: &'static str, value: f64, text: String| {
         println!("{name:<28}{text}");
-        report.push((name.replace([' ', ',', '/'], "_"), value));
+        report.push((name.replace([' ', '-', '/'], "_"), value));
     };
 
     // Saturated: what the machine could verify, and what the network certifies.
@@ -378,6 +378,12 @@ async fn measure(options: &Options, folder: &Path) -> Fallible<()> {
         "saturated transactions/s",
         rate,
         format!("{rate:>10.0}   with {} under way; {blocks:.0} blocks/s, {used:.2} cores", options.window),
+    );
+    let per_transaction = used * 1e6 / rate;
+    line(
+        "CPU per transaction",
+        per_transaction,
+        format!("{per_transaction:>10.0}   µs over all validators, the handing in included"),
     );
     line("saturated ratio", rate / share, format!("{:>10.3}   of the ceiling ÷ {VALIDATORS} (goal 0.4)", rate / share));
     line("saturated p50", p50, format!("{p50:>10.1} ms to Certified, p99 {p99:.1} ms"));
