@@ -18,8 +18,8 @@ const TRACES: &[(&str, u64, &str)] = &[
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
     ("mixed", 4, 3, "dfbbe367e1a246bd1c06495bdc0023fa2ead12c646ae5ecf8dae2736a0699004"),
-    ("mixed", 7, 5, "5f7fbb623f3d776f5a94742f3f3dddcca4c76eaaa448531ead1accb12b3223e0"),
-    ("broken-machines", 4, 0, "571855ecc415403b7fb11d9d3abe86bdce9160cddc685a01bf4702d141804c5d"),
+    ("mixed", 7, 5, "4b2925566936eb23c6311076f4533a5cc7af4f199ad52e8bd41310d522a1daec"),
+    ("broken-machines", 4, 0, "e81a5ebc77d2b9ac3ebd56714428b6d682327cd5305a1094c2d2824266638b92"),
     ("twins", 4, 2, "04c2459a3d0c27a967ecaadd93a13e37ec849f481b8e22c44820ca10c8afba93"),
     ("forks", 4, 1, "68ca9749affd19081c531f28219348cf866854c9478cf13696092094ba5f1a5c"),
 ];

@@ -207,9 +207,15 @@ impl NetworkWorld<'_> {
             1 => 1,
             _ => self.random.draw(),
         };
+        // Some crashes are followed by another one, in the recovery or soon after it.
+        let nested = (self.healed.is_none() && self.random.chance(25)).then(|| self.random.within(1..=4));
         if let Some(one) = self.machines.get_mut(machine) {
             one.disk = one.disk.survivor(survivor);
             one.counted = FaultCounts::default();
+            if let Some(operations) = nested {
+                one.faulty = true;
+                one.disk.crash_at(one.disk.operations() + operations);
+            }
         }
         self.rewind_views(machine)?;
         self.trace.note(self.now, &format!("node {machine} lost power"));
