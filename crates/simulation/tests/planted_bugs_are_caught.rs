@@ -21,7 +21,7 @@ fn law(bug: PlantedBug) -> &'static [&'static str] {
         }
         PlantedBug::LeavesTheGuard => &["a signer whose log was rolled back"],
         PlantedBug::ChecksNoSignature => &["a block holds only", "every answer fits"],
-        PlantedBug::SkipsReplay => &["what was ordered stays"],
+        PlantedBug::SkipsReplay => &["what was ordered stays", "a host recovers"],
         PlantedBug::LosesAWrite => &["receipts and state"],
         PlantedBug::ForgetsRecords => panic!("one owner has no such records"),
     }
