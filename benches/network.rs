@@ -185,7 +185,8 @@ impl Network {
         let running = self.children.iter().flatten().count() as u64;
         let ms = (seconds * 1e3) as u64;
         let (before, started) = (self.standings().await?, Instant::now());
-        let answers = self.ask_all(|_| Question::Run { ms, rate: rate / running, window: (window / running).max(1) }).await?;
+        let answers =
+            self.ask_all(|_| Question::Run { ms, rate: rate / running, window: (window / running).max(1) }).await?;
         let (after, took) = (self.standings().await?, started.elapsed().as_secs_f64());
         let mut run = Run { cpu: (cpu(&after) - cpu(&before)) / took, ..Run::default() };
         run.blocks = executed(&after[0]).saturating_sub(executed(&before[0]));

@@ -13,7 +13,7 @@ cargo bench --bench network -- [options]
   --single N        transactions one at a time, at rest (default 100)
   --block N         the most transactions that a validator puts into a block (default: no limit of its own)
   --pipeline N      blocks that may be ordered and not executed (default: the node's)
-  --interval N      the shortest time between two blocks, in ms (default: the node's)
+  --interval N      the shortest time between two blocks, in ms (default 10)
   --leader N        how long a view waits for its leader, in ms (default: the engine's)
   --data DIR        where the validators' folders are; not on tmpfs (default: a fresh folder below target/)
   --report FILE     the figures as JSON";
@@ -46,7 +46,7 @@ impl Options {
             single: 100,
             block: None,
             pipeline: None,
-            interval_ms: None,
+            interval_ms: Some(10),
             leader_timeout_ms: None,
             data: None,
             report: None,

@@ -9,8 +9,8 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "1c61a5801bb172645b7b393df2630291b96322135cbb8382884d7568e432b9c6"),
-    ("crashes", 0, "ebcfcac3d0a1cb57105d023c4fa8d79074c283a91b03d7d432e8903beb4ed60e"),
+    ("calm", 0, "767e725c86fcbf9c6fb46651351fbc04a47956810b0fe33d561ddeafc20a6389"),
+    ("crashes", 0, "63ada6ba00765ab46207d74b474b03997a8f71bce0de2500fd0e8edf545a2936"),
     ("disk-errors", 1, "59b0f7fe19c3967a74e53b65c3c18a784eaa8c9676a77fd3617914728bf51037"),
     ("mischief", 0, "46dd28a1e2994fb4accfe228c2403328dc44eae92239b7cb35934c01541d103f"),
 ];

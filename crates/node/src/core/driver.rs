@@ -3,7 +3,7 @@
 use super::blocks::{Blocks, Known};
 use super::events::{Applied, Effect, Execute, Start, Stop, Token};
 use ledger_consensus::{Record, RecordKind};
-use ledger_core::{Block, Checkpoint, Header, Height, HistoryHead, codec};
+use ledger_core::{Block, Checkpoint, Header, Height, HistoryHead, Timestamp, codec};
 use ledger_crypto::{Digest, VotePosition};
 use ledger_storage::log::LogPosition;
 use std::collections::{BTreeMap, VecDeque};
@@ -43,6 +43,8 @@ pub(super) struct Driver {
     heads: BTreeMap<u64, Digest>,
     /// The newest finalized block with transactions, if its outcome may be uncommitted.
     newest_full: Option<Height>,
+    /// When the newest finalized block with transactions was made, as far as it is known since the start.
+    newest_full_time: Timestamp,
     /// How much history the newest finalized header commits to.
     certified: u64,
     /// Checkpoints that commit to more than is executed here, each to more than the one before.
@@ -64,6 +66,7 @@ impl Driver {
             applied: HistoryHead::EMPTY,
             heads: BTreeMap::new(),
             newest_full: None,
+            newest_full_time: Timestamp(0),
             certified: 0,
             checkpoints: VecDeque::new(),
             next_token: 0,
@@ -113,6 +116,11 @@ impl Driver {
     /// The newest finalized block with transactions.
     pub(super) fn newest_full(&self) -> Option<Height> {
         self.newest_full
+    }
+
+    /// When that was made.
+    pub(super) fn newest_full_time(&self) -> Timestamp {
+        self.newest_full_time
     }
 
     /// Whether nothing is under way but what waits for new transactions.
@@ -185,7 +193,7 @@ impl Driver {
             None => return Err(Stop::Apply { height, reason: "its payload was never persisted".to_owned() }),
         };
         if !known.block.transactions.is_empty() {
-            self.newest_full = Some(height);
+            (self.newest_full, self.newest_full_time) = (Some(height), header.timestamp);
         }
         self.finalized = header;
         self.undurable.push_back(Finalized { after, digest, known: known.clone(), certificate });

@@ -85,18 +85,20 @@ impl Proposals {
     pub(super) fn wake_at(&self, now: Timestamp, driver: &Driver, mempool: &Mempool) -> Option<Timestamp> {
         let heartbeat = self.heartbeat_due(driver.finalized()).filter(|at| *at > now);
         let open = self.open.as_ref().filter(|open| self.has_room(open, driver));
-        let interval = open.filter(|_| mempool.executable() > 0).map(|open| self.due_at(open));
+        let interval = open.filter(|_| mempool.executable() > 0).map(|open| self.due_at(open, driver));
         let grace = open.filter(|open| open.parent.height > driver.finalized().height);
         let grace = grace.map(|open| open.since.plus(GRACE_MS));
         let own = open.and_then(|open| self.heartbeat_due(&open.parent));
         [interval, grace, own, heartbeat].into_iter().flatten().filter(|at| *at > now).min()
     }
 
-    /// When the next block with transactions may follow: counted from the block before it, whoever made that, but never
-    /// longer than from when this node was asked, whatever another's clock says.
-    fn due_at(&self, open: &Open) -> Timestamp {
-        let before = open.parent.timestamp.min(open.since);
-        self.last_block.max(before).plus(self.block_interval_ms)
+    /// When the next block with transactions may follow: counted from the newest one before it, whoever made that, but
+    /// never longer than from when this node was asked, whatever another's clock says.
+    fn due_at(&self, open: &Open, driver: &Driver) -> Timestamp {
+        let ahead = driver.blocks.down_from(&open.parent, driver.finalized().height).unwrap_or_default();
+        let full = ahead.iter().find(|known| !known.block.transactions.is_empty());
+        let full = full.map_or(driver.newest_full_time(), |known| known.block.header.timestamp);
+        self.last_block.max(full.min(open.since)).plus(self.block_interval_ms)
     }
 
     fn has_room(&self, open: &Open, driver: &Driver) -> bool {
@@ -121,7 +123,7 @@ impl Proposals {
         let chain = driver.blocks.down_from(parent, finalized)?;
         let timestamp = now.max(parent.timestamp);
         let mut taken = Taken::default();
-        let due = now >= self.due_at(open);
+        let due = now >= self.due_at(open, driver);
         let untried = open.tried != Some(mempool.changes());
         if mempool.executable() > 0 && due && untried {
             let mut ahead = Ahead::default();
