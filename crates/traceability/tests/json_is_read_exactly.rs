@@ -12,6 +12,15 @@ fn theirs(text: &[u8]) -> Option<serde_json::Value> {
     serde_json::from_slice(text).ok()
 }
 
+/// Whether the other reader takes a text; `None` where it stops at a number beyond a double's range, which the grammar
+/// doesn't bound (RFC 8259, 6), and says nothing of the rest.
+fn theirs_takes(text: &[u8]) -> Option<bool> {
+    match serde_json::from_slice::<serde_json::Value>(text) {
+        Ok(_) => Some(true),
+        Err(error) => (!error.to_string().starts_with("number out of range")).then_some(false),
+    }
+}
+
 /// Text made of pieces that matter to the grammar, so that valid and nearly valid JSON is common.
 fn jsonish() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
@@ -79,12 +88,16 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
 proptest! {
     #[test]
     fn accepts_exactly_the_grammar(text in jsonish()) {
-        prop_assert_eq!(ours(text.as_bytes()).is_some(), theirs(text.as_bytes()).is_some(), "{}", text);
+        if let Some(takes) = theirs_takes(text.as_bytes()) {
+            prop_assert_eq!(ours(text.as_bytes()).is_some(), takes, "{}", text);
+        }
     }
 
     #[test]
     fn never_panics_on_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert_eq!(ours(&bytes).is_some(), theirs(&bytes).is_some());
+        if let Some(takes) = theirs_takes(&bytes) {
+            prop_assert_eq!(ours(&bytes).is_some(), takes);
+        }
     }
 
     #[test]
@@ -100,6 +113,8 @@ proptest! {
 fn numbers_keep_their_digits_and_the_last_of_equal_names_counts() {
     let text = br#"{"b": 1.10, "a": 12345678901234567890.000, "b": [1E+2, -0]}"#;
     assert_eq!(ours(text).unwrap().to_string(), r#"{"a":12345678901234567890.000,"b":[1E+2,-0]}"#);
+    // Beyond a double's range, and still a number.
+    assert_eq!(ours(b"1e512345678901234567890123").unwrap().to_string(), "1e512345678901234567890123");
 }
 
 #[test]
