@@ -3,7 +3,7 @@
 use super::events::{CheckId, Effect};
 use super::gossip::{self, Gossip};
 use super::sync::Fetched;
-use super::{Asked, ChainCore, Source, Stop};
+use super::{Asked, ChainCore, Source};
 use ledger_consensus::{Input, Record, RecordKind};
 use ledger_core::{Lane, Timestamp, codec};
 use ledger_crypto::PublicKey;
@@ -151,15 +151,5 @@ impl ChainCore {
             let to = self.validators.iter().filter(|key| self.sync.is_connected(key));
             self.spreader.flush(now, to, effects);
         }
-    }
-
-    /// Whether this node takes part in deciding.
-    pub fn votes(&self) -> bool {
-        self.votes
-    }
-
-    /// Why the chain has stopped, if it has.
-    pub fn stopped(&self) -> Option<&Stop> {
-        self.stopped.as_ref()
     }
 }
