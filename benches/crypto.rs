@@ -13,7 +13,9 @@ use curve25519_dalek::edwards::EdwardsPoint;
 use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::Signer as _;
 use ledger_crypto::merkle::{self, Blake3, Sha256, TreeHasher};
-use ledger_crypto::{Check, Domain, MemorySigner, PublicKey, Signature, Signer, Verifier, hash, verify};
+use ledger_crypto::{
+    Check, Digest, Domain, MemorySigner, PublicKey, Signature, Signer, Verifier, hash, hash_many, verify,
+};
 use sha2::{Digest as _, Sha512};
 
 const DOMAIN: Domain = Domain::new("ledgerkit benchmark");
@@ -131,6 +133,19 @@ fn all_valid(verifier: &Verifier, checks: &[Check<'_>]) {
 
 fn hashing(c: &mut Criterion) {
     c.bench_function("hash/64 B", |b| b.iter(|| hash(DOMAIN, black_box(&[7; 64]))));
+    let messages: Vec<[u8; 64]> = (0..1024_u32).map(|number| [number.to_le_bytes()[0]; 64]).collect();
+    let mut digests = vec![Digest::ZERO; messages.len()];
+    let mut group = c.benchmark_group("1024 hashes of 64 B");
+    group.throughput(Throughput::Elements(messages.len() as u64));
+    group.bench_function("one by one", |b| {
+        b.iter(|| {
+            for (digest, message) in digests.iter_mut().zip(black_box(&messages)) {
+                *digest = hash(DOMAIN, message);
+            }
+        });
+    });
+    group.bench_function("hash_many", |b| b.iter(|| hash_many(DOMAIN, black_box(&messages), &mut digests)));
+    group.finish();
     let leaves: Vec<_> = (0..1000_u32).map(|number| Blake3::leaf(&number.to_le_bytes())).collect();
     c.bench_function("merkle root/1000 leaves, blake3", |b| b.iter(|| merkle::root::<Blake3>(black_box(&leaves))));
     c.bench_function("merkle root/1000 leaves, sha256", |b| b.iter(|| merkle::root::<Sha256>(black_box(&leaves))));

@@ -72,6 +72,7 @@ mod files;
 #[cfg(feature = "files")]
 mod key_file;
 mod keys;
+mod many;
 pub mod merkle;
 #[cfg(feature = "files")]
 mod sealed_key;
@@ -83,6 +84,7 @@ pub use ed25519::{Check, KeyError, PublicKey, Signature, SignatureError, Verifie
 #[cfg(feature = "files")]
 pub use key_file::{FileSigner, KeyFileError};
 pub use keys::{MemorySigner, SecretKey, Signer, SignerError};
+pub use many::{MAX_MANY_BYTES, hash_each, hash_many};
 #[cfg(feature = "files")]
 pub use sealed_key::{KeyDerivation, Passphrase};
 #[cfg(feature = "files")]
