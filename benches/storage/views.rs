@@ -19,7 +19,7 @@ use ledger_core::{
 use ledger_crypto::{Digest, MemorySigner, Signer};
 use ledger_storage::chain::{AppliedBlock, ChainConfig, ChainStore};
 use ledger_storage::engine::{
-    Batch, Engine, EngineError, FjallConfig, FjallEngine, MemoryConfig, MemoryEngine, Snapshot,
+    Address, Batch, Engine, EngineError, FjallConfig, FjallEngine, MemoryConfig, MemoryEngine, Snapshot, Space,
 };
 use ledger_storage::log::LogPosition;
 use ledger_storage::state::SparseMerkleConfig;
@@ -62,6 +62,32 @@ impl Engine for Counting {
         self.records.fetch_add(batch.len() as u64, Ordering::Relaxed);
         self.bytes.fetch_add(batch.bytes() as u64, Ordering::Relaxed);
         self.inner.apply(batch)
+    }
+
+    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
+        self.records.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.inner.append(space, bytes)
+    }
+
+    fn largest_blob(&self) -> u64 {
+        self.inner.largest_blob()
+    }
+
+    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.inner.read_bulk(address, buffer)
+    }
+
+    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
+        self.inner.release(space, below)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.inner.sync()
+    }
+
+    fn disk_bytes(&self) -> Result<u64, EngineError> {
+        self.inner.disk_bytes()
     }
 }
 

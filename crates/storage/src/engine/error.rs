@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use ledger_core::StateError;
 
+use super::Address;
+
 /// Why an engine can't do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +47,26 @@ pub enum EngineError {
         length: usize,
         /// The longest.
         limit: usize,
+    },
+    /// Bulk bytes that don't fit in one segment.
+    #[error("a blob has {bytes} bytes; one segment of bulk storage holds {limit}")]
+    BlobLength {
+        /// The blob's bytes.
+        bytes: u64,
+        /// The most that one blob may have.
+        limit: u64,
+    },
+    /// Bulk storage has used up its addresses.
+    #[error("bulk storage has no address left for {bytes} bytes; the last one is {}", Address::MAX)]
+    NoAddress {
+        /// The blob's bytes.
+        bytes: u64,
+    },
+    /// Bulk bytes that every space said it needs no longer.
+    #[error("the bulk bytes at {address} were released")]
+    Released {
+        /// The address asked for.
+        address: Address,
     },
     /// A batch can't be undone any more, or was never applied.
     #[error("batch {batch} isn't kept; kept are {oldest} to {newest}")]

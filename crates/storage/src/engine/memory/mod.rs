@@ -1,10 +1,13 @@
 //! An engine in memory that can go back to earlier batches.
 
+mod bulk;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Batch, Direction, Engine, EngineError, Entries, Snapshot};
+use super::{Address, Batch, Direction, Engine, EngineError, Entries, Snapshot, Space};
+use bulk::Bulk;
 
 /// Settings of a [`MemoryEngine`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,7 @@ type Version = (u64, Option<Arc<[u8]>>);
 
 struct Content {
     config: MemoryConfig,
+    bulk: Bulk,
     /// Versions by key, oldest first.
     entries: BTreeMap<Vec<u8>, Vec<Version>>,
     newest: u64,
@@ -43,11 +47,21 @@ impl Default for MemoryEngine {
 }
 
 impl MemoryEngine {
+    /// The size of a segment of bulk storage, in bytes, unless one chooses another.
+    pub const SEGMENT_BYTES: u64 = 64 << 20;
+
     /// An empty engine.
     #[must_use]
     pub fn new(config: MemoryConfig) -> Self {
+        Self::with_segments(config, Self::SEGMENT_BYTES)
+    }
+
+    /// An empty engine whose bulk storage has segments of `bytes`, rounded up to whole addresses; at least one.
+    #[must_use]
+    pub fn with_segments(config: MemoryConfig, bytes: u64) -> Self {
         let content = Content {
             config,
+            bulk: Bulk::new(bytes),
             entries: BTreeMap::new(),
             newest: 0,
             oldest: 0,
@@ -63,11 +77,25 @@ impl MemoryEngine {
         self.read().newest
     }
 
-    /// The engine as it was after `batch` batches, as an engine of its own: what a crash may leave of this one.
+    /// The engine as it was after `batch` batches, as an engine of its own: what a crash may leave of this one. Bulk
+    /// bytes appended after that batch are gone, unless [`Engine::sync`] was called before the next one.
     ///
     /// # Errors
     /// [`EngineError::NotKept`] when it can't go back so far, or hasn't come so far.
     pub fn rewind(&self, batch: u64) -> Result<Self, EngineError> {
+        self.rewound(batch, None)
+    }
+
+    /// Like [`MemoryEngine::rewind`], but of the bulk bytes that weren't synced by then some are zero, some are
+    /// garbage, and some of the last ones may be missing, as `seed` will have it.
+    ///
+    /// # Errors
+    /// [`EngineError::NotKept`] when it can't go back so far, or hasn't come so far.
+    pub fn rewind_torn(&self, batch: u64, seed: u64) -> Result<Self, EngineError> {
+        self.rewound(batch, Some(seed))
+    }
+
+    fn rewound(&self, batch: u64, tear: Option<u64>) -> Result<Self, EngineError> {
         let content = self.read();
         let (oldest, newest) = (content.oldest, content.newest);
         if batch < oldest || batch > newest {
@@ -80,6 +108,7 @@ impl MemoryEngine {
         let kept = usize::try_from(batch - oldest).unwrap_or(usize::MAX);
         let rewound = Content {
             config: content.config,
+            bulk: content.bulk.rewound(batch, tear),
             entries: entries.filter(|(_, versions)| !versions.is_empty()).collect(),
             newest: batch,
             oldest,
@@ -110,6 +139,7 @@ impl Content {
         }
         self.written.push_back(written);
         self.drop_unseen();
+        self.bulk.applied(self.newest, self.oldest);
     }
 
     /// Drops versions that neither a snapshot nor a rewind can see any more.
@@ -151,6 +181,47 @@ impl Engine for MemoryEngine {
         let operations = batch.into_operations()?;
         self.write().apply(operations);
         Ok(())
+    }
+
+    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
+        let mut content = self.write();
+        let batch = content.newest;
+        content.bulk.append(batch, space, bytes)
+    }
+
+    fn largest_blob(&self) -> u64 {
+        self.read().bulk.segment_bytes()
+    }
+
+    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.read().bulk.read(address, buffer)
+    }
+
+    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
+        let mut content = self.write();
+        let (batch, kept) = (content.newest, content.config.kept_batches);
+        let freed = content.bulk.release(batch, space, below);
+        if kept == 0 {
+            content.bulk.forget(batch.saturating_add(1));
+        }
+        Ok(freed)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        let mut content = self.write();
+        let batch = content.newest;
+        content.bulk.sync(batch);
+        Ok(())
+    }
+
+    /// Keys and values with all their versions, and bulk bytes; what the maps themselves take isn't counted.
+    fn disk_bytes(&self) -> Result<u64, EngineError> {
+        let content = self.read();
+        let versions = |versions: &Vec<Version>| -> usize {
+            versions.iter().map(|(_, value)| value.as_ref().map_or(0, |value| value.len())).sum()
+        };
+        let entries = content.entries.iter().map(|(key, values)| key.len() + versions(values)).sum::<usize>();
+        Ok(u64::try_from(entries).unwrap_or(u64::MAX).saturating_add(content.bulk.bytes()))
     }
 }
 

@@ -1,12 +1,22 @@
-//! The `fjall` engine: a log-structured merge tree in a folder.
+//! The `fjall` engine: a log-structured merge tree in a folder, and bulk storage in files beside it.
+//!
+//! ```text
+//!   folder/…                      fjall's journals and tables: the ordered keys
+//!   folder/bulk/bulk-<number>     a segment; the number is its first address, in multiples of ADDRESS_ALIGN
+//! ```
+
+mod bulk;
+mod needs;
+mod segment;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
-use super::{Batch, Direction, Engine, EngineError, Entries, Snapshot};
+use super::{Address, Batch, Direction, Engine, EngineError, Entries, Snapshot, Space};
+use bulk::{Bulk, Keys};
 
 /// The one keyspace: chains keep apart by the prefix of their keys, since a keyspace each would cost files each.
 const KEYSPACE: &str = "views";
@@ -23,11 +33,23 @@ pub struct FjallConfig {
     pub worker_threads: usize,
     /// The most disk space for fjall's own journals, in bytes; at least 64 MiB. Default 512 MiB.
     pub journal_bytes: u64,
+    /// The size of a segment of bulk storage and so of the largest blob, in bytes, rounded up to a multiple of
+    /// [`ADDRESS_ALIGN`](super::ADDRESS_ALIGN); 1 to 16 GiB. What is free is freed by the segment. Default 256 MiB.
+    pub bulk_segment_bytes: u64,
+    /// The most files of bulk storage that are kept open; at least 1. Default 256.
+    pub bulk_open_files: usize,
 }
 
 impl Default for FjallConfig {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, worker_threads: 1, journal_bytes: 512 << 20 }
+        Self {
+            cache_bytes: 256 << 20,
+            memtable_bytes: 64 << 20,
+            worker_threads: 1,
+            journal_bytes: 512 << 20,
+            bulk_segment_bytes: 256 << 20,
+            bulk_open_files: 256,
+        }
     }
 }
 
@@ -43,15 +65,28 @@ impl FjallConfig {
         if self.journal_bytes < 64 << 20 {
             return bad("journal_bytes", self.journal_bytes, "at least 64 MiB");
         }
+        if !(1..=16 << 30).contains(&self.bulk_segment_bytes) {
+            return bad("bulk_segment_bytes", self.bulk_segment_bytes, "1 to 16 GiB");
+        }
+        if self.bulk_open_files == 0 {
+            return bad("bulk_open_files", 0, "at least 1");
+        }
         Ok(())
     }
 }
 
 /// A fjall database in a folder. Cheap to clone; clones are the same engine.
 ///
-/// Nothing here waits for the disk: after power loss the engine comes back as it was after some earlier batch.
+/// Only [`Engine::sync`] waits for the disk: after power loss the engine comes back as it was after some earlier batch.
 #[derive(Clone)]
 pub struct FjallEngine {
+    keys: FjallKeys,
+    bulk: Arc<Bulk>,
+}
+
+/// The ordered keys.
+#[derive(Clone)]
+struct FjallKeys {
     database: Database,
     views: Keyspace,
     folder: Arc<Path>,
@@ -78,19 +113,14 @@ impl FjallEngine {
             Ok((database, views))
         };
         // fjall panics on some damage (missing settings, impossible lengths) where it could return an error.
-        match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok((database, views))) => Ok(Self { database, views, folder: Arc::from(folder) }),
-            Ok(Err(error)) => Err(error_of(&folder, &error)),
-            Err(_) => Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
-        }
-    }
-
-    /// Bytes on disk, journals included.
-    ///
-    /// # Errors
-    /// [`EngineError`] when the folder can't be read.
-    pub fn disk_bytes(&self) -> Result<u64, EngineError> {
-        self.database.disk_space().map_err(|error| error_of(&self.folder, &error))
+        let keys = match catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Ok((database, views))) => FjallKeys { database, views, folder: Arc::from(folder) },
+            Ok(Err(error)) => return Err(error_of(&folder, &error)),
+            Err(_) => return Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
+        };
+        let (segment_bytes, open_files) = (config.bulk_segment_bytes, config.bulk_open_files);
+        let bulk = Bulk::open(&keys.folder, segment_bytes, open_files, &*keys.snapshot())?;
+        Ok(Self { keys, bulk: Arc::new(bulk) })
     }
 }
 
@@ -115,7 +145,7 @@ fn error_of(folder: &Path, error: &fjall::Error) -> EngineError {
     }
 }
 
-impl Engine for FjallEngine {
+impl FjallKeys {
     fn snapshot(&self) -> Box<dyn Snapshot> {
         Box::new(FjallSnapshot {
             snapshot: self.database.snapshot(),
@@ -123,7 +153,9 @@ impl Engine for FjallEngine {
             folder: Arc::clone(&self.folder),
         })
     }
+}
 
+impl Keys for FjallKeys {
     fn apply(&self, batch: Batch) -> Result<(), EngineError> {
         let operations = batch.into_operations()?;
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), operations.len());
@@ -134,6 +166,45 @@ impl Engine for FjallEngine {
             }
         }
         batch.commit().map_err(|error| error_of(&self.folder, &error))
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.database.persist(PersistMode::SyncAll).map_err(|error| error_of(&self.folder, &error))
+    }
+}
+
+impl Engine for FjallEngine {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.keys.snapshot()
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        self.keys.apply(batch)
+    }
+
+    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
+        self.bulk.append(space, bytes, &self.keys)
+    }
+
+    fn largest_blob(&self) -> u64 {
+        self.bulk.segment_bytes()
+    }
+
+    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.bulk.read(address, buffer)
+    }
+
+    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
+        self.bulk.release(space, below, &self.keys)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.bulk.sync(&self.keys)
+    }
+
+    fn disk_bytes(&self) -> Result<u64, EngineError> {
+        let keys = self.keys.database.disk_space().map_err(|error| error_of(&self.keys.folder, &error))?;
+        Ok(keys.saturating_add(self.bulk.bytes()))
     }
 }
 

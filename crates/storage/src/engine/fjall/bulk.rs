@@ -1,0 +1,338 @@
+//! Bulk storage in files, a segment each, read and written at positions.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::needs::{self, Known, Needs};
+use super::segment::{Segment, start_of};
+use crate::engine::address::{aligned, length};
+use crate::engine::{Address, Batch, EngineError, Snapshot, Space};
+
+/// The subfolder of the engine's folder.
+const FOLDER: &str = "bulk";
+
+type Segments = BTreeMap<Address, Arc<Segment>>;
+
+/// The ordered keys, as bulk storage needs them.
+pub(super) trait Keys {
+    fn apply(&self, batch: Batch) -> Result<(), EngineError>;
+    fn sync(&self) -> Result<(), EngineError>;
+}
+
+pub(super) struct Bulk {
+    /// The engine's folder, which errors name.
+    engine: PathBuf,
+    folder: PathBuf,
+    segment_bytes: u64,
+    open_files: usize,
+    /// What readers look at; written only when a segment comes or goes.
+    segments: RwLock<Segments>,
+    opened: AtomicUsize,
+    writer: Mutex<Writer>,
+    /// One sync at a time, so that none returns before the bytes that another one took over are durable.
+    syncing: Mutex<()>,
+}
+
+struct Writer {
+    needs: Needs,
+    /// Segments with bytes that no sync has covered.
+    dirty: Segments,
+    /// Why nothing can be promised any more.
+    failed: Option<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only an allocation can panic under the locks here, and never between two changes that belong together.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(engine: &Path, path: &Path, error: &io::Error) -> EngineError {
+    let (folder, reason) = (engine.to_path_buf(), format!("{}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::NotFound => EngineError::Damaged { folder, reason },
+        _ => EngineError::Failed { folder, reason },
+    }
+}
+
+impl Bulk {
+    /// Opens the bulk storage of the engine in `engine`, whose ordered keys are as `snapshot` shows them.
+    pub(super) fn open(
+        engine: &Path,
+        segment_bytes: u64,
+        open_files: usize,
+        snapshot: &dyn Snapshot,
+    ) -> Result<Self, EngineError> {
+        let folder = engine.join(FOLDER);
+        let needs = Needs::load(snapshot, engine)?;
+        let failed = |path: &Path| {
+            let path = path.to_path_buf();
+            move |error: io::Error| failed(engine, &path, &error)
+        };
+        std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        let mut lengths = BTreeMap::new();
+        for entry in std::fs::read_dir(&folder).map_err(failed(&folder))? {
+            let entry = entry.map_err(failed(&folder))?;
+            let path = entry.path();
+            let Some(start) = entry.file_name().to_str().and_then(start_of) else { continue };
+            if needs.segments.contains_key(&start) {
+                lengths.insert(start, entry.metadata().map_err(failed(&path))?.len());
+            } else {
+                // Nothing points to it: it was being released, or the batches that did were lost.
+                std::fs::remove_file(&path).map_err(failed(&path))?;
+            }
+        }
+        let segments = needs.segments.iter().map(|(start, known)| {
+            let length = lengths.get(start).copied();
+            let written = start.get().saturating_add(aligned(length.unwrap_or(0))).min(known.end.get());
+            let sealed = known.sealed.then_some(known.end);
+            (*start, Arc::new(Segment::new(&folder, *start, length.is_some(), written, sealed)))
+        });
+        Ok(Self {
+            engine: engine.to_path_buf(),
+            segment_bytes: aligned(segment_bytes),
+            open_files,
+            segments: RwLock::new(segments.collect()),
+            opened: AtomicUsize::new(0),
+            writer: Mutex::new(Writer { needs, dirty: Segments::new(), failed: None }),
+            syncing: Mutex::new(()),
+            folder,
+        })
+    }
+
+    fn read_segments(&self) -> RwLockReadGuard<'_, Segments> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_segments(&self) -> RwLockWriteGuard<'_, Segments> {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, path: &Path, error: &io::Error) -> EngineError {
+        failed(&self.engine, path, error)
+    }
+
+    fn missing(&self, segment: &Segment) -> EngineError {
+        let reason = format!("{} is missing", segment.path().display());
+        EngineError::Damaged { folder: self.engine.clone(), reason }
+    }
+
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.read_segments().values().map(|segment| segment.bytes()).sum()
+    }
+
+    /// The segment's file, opened if need be.
+    fn file(&self, segment: &Arc<Segment>) -> Result<Arc<File>, EngineError> {
+        if let Some(file) = segment.opened() {
+            return Ok(file);
+        }
+        if !segment.present {
+            return Err(self.missing(segment));
+        }
+        let file = segment.open(false).map_err(|error| self.failed(segment.path(), &error))?;
+        self.keep_open(segment, &file);
+        Ok(file)
+    }
+
+    /// Keeps `file` open for later readers, and closes others when there are too many.
+    fn keep_open(&self, segment: &Arc<Segment>, file: &Arc<File>) {
+        if self.opened.fetch_add(1, Ordering::Relaxed) >= self.open_files {
+            // All at once: rare, and needs no record of who was used when.
+            let segments: Vec<_> = self.read_segments().values().cloned().collect();
+            for segment in segments {
+                segment.set_file(None);
+            }
+            self.opened.store(1, Ordering::Relaxed);
+        }
+        segment.set_file(Some(Arc::clone(file)));
+    }
+
+    pub(super) fn read(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        let segments = self.read_segments();
+        let Some((_, segment)) = segments.range(..=address).next_back() else {
+            return if segments.is_empty() { Ok(0) } else { Err(EngineError::Released { address }) };
+        };
+        if segment.ends_before(address) {
+            return Err(EngineError::Released { address });
+        }
+        let segment = Arc::clone(segment);
+        drop(segments);
+        let file = self.file(&segment)?;
+        segment.read(&file, address, buffer).map_err(|error| self.failed(segment.path(), &error))
+    }
+
+    pub(super) fn append(&self, space: Space, bytes: &[u8], keys: &dyn Keys) -> Result<Address, EngineError> {
+        let (more, limit) = (length(bytes), self.segment_bytes);
+        if more > limit {
+            return Err(EngineError::BlobLength { bytes: more, limit });
+        }
+        let mut writer = self.writer()?;
+        let last = self.read_segments().values().next_back().cloned();
+        match last {
+            Some(last) if self.fits(&writer, &last, more) => self.write(&mut writer, &last, space, bytes, keys),
+            last => self.roll(&mut writer, last, space, bytes, keys),
+        }
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, EngineError> {
+        let writer = lock(&self.writer);
+        match &writer.failed {
+            Some(reason) => {
+                let reason = format!("an earlier sync failed ({reason}); open the engine again");
+                Err(EngineError::Failed { folder: self.engine.clone(), reason })
+            }
+            None => Ok(writer),
+        }
+    }
+
+    fn fits(&self, writer: &Writer, last: &Segment, more: u64) -> bool {
+        let known = writer.needs.segments.get(&last.start);
+        last.present && known.is_some_and(|known| !known.sealed && last.written() + aligned(more) <= known.end.get())
+    }
+
+    /// Writes into the segment that is being written.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        segment: &Arc<Segment>,
+        space: Space,
+        bytes: &[u8],
+        keys: &dyn Keys,
+    ) -> Result<Address, EngineError> {
+        let no_address = EngineError::NoAddress { bytes: length(bytes) };
+        let Some(address) = Address::new(segment.written()) else { return Err(no_address) };
+        let file = self.file(segment)?;
+        self.write_at(segment, &file, address, bytes)?;
+        let known = writer.needs.segments.get_mut(&segment.start);
+        if let Some(known) = known.filter(|known| !known.writers.contains(&space)) {
+            let mut batch = Batch::new();
+            needs::put_writer(&mut batch, segment.start, space);
+            keys.apply(batch)?;
+            known.writers.insert(space);
+        }
+        writer.dirty.entry(segment.start).or_insert_with(|| Arc::clone(segment));
+        segment.publish(address.get() + aligned(length(bytes)));
+        Ok(address)
+    }
+
+    fn write_at(&self, segment: &Segment, file: &File, address: Address, bytes: &[u8]) -> Result<(), EngineError> {
+        let offset = address.get().saturating_sub(segment.start.get());
+        file.write_all_at(bytes, offset).map_err(|error| {
+            // Gives back the space of what was written; without it the next blob would overwrite it all the same.
+            let _ = file.set_len(offset);
+            self.failed(segment.path(), &error)
+        })
+    }
+
+    /// Begins a segment with `bytes`, behind `last`.
+    fn roll(
+        &self,
+        writer: &mut Writer,
+        last: Option<Arc<Segment>>,
+        space: Space,
+        bytes: &[u8],
+        keys: &dyn Keys,
+    ) -> Result<Address, EngineError> {
+        let no_address = || EngineError::NoAddress { bytes: length(bytes) };
+        let mut batch = Batch::new();
+        let mut start = Address::ZERO;
+        if let Some(last) = &last {
+            let known = writer.needs.segments.get(&last.start);
+            start = match known {
+                // Its file is missing: what it may have held keeps its addresses.
+                Some(known) if known.sealed || !last.present => known.end,
+                _ => Address::new(last.written()).ok_or_else(no_address)?,
+            };
+            needs::put_segment(&mut batch, last.start, true, start);
+        }
+        let end = start.get().saturating_add(self.segment_bytes).min(Address::MAX.get());
+        let end = Address::new(end).ok_or_else(no_address)?;
+        let written = start.get() + aligned(length(bytes));
+        if written > end.get() {
+            return Err(no_address());
+        }
+        let segment = Segment::new(&self.folder, start, true, written, None);
+        let fails = |error: io::Error| {
+            let _ = std::fs::remove_file(segment.path());
+            self.failed(segment.path(), &error)
+        };
+        let file = segment.open(true).map_err(&fails)?;
+        file.write_all_at(bytes, 0).map_err(&fails)?;
+        // The file may not be lost once a key says that it is there; its bytes may.
+        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(&fails)?;
+        needs::put_segment(&mut batch, start, false, end);
+        needs::put_writer(&mut batch, start, space);
+        keys.apply(batch)?;
+        let known = Known { sealed: false, end, writers: [space].into() };
+        writer.needs.segments.insert(start, known);
+        let segment = Arc::new(segment);
+        self.write_segments().insert(start, Arc::clone(&segment));
+        if let Some(last) = &last {
+            if let Some(known) = writer.needs.segments.get_mut(&last.start) {
+                (known.sealed, known.end) = (true, start);
+            }
+            last.seal(start);
+        }
+        self.keep_open(&segment, &file);
+        writer.dirty.insert(start, segment);
+        Ok(start)
+    }
+
+    /// Makes the bytes durable that were appended before the call, and then the keys.
+    pub(super) fn sync(&self, keys: &dyn Keys) -> Result<(), EngineError> {
+        let _one = lock(&self.syncing);
+        let dirty = std::mem::take(&mut self.writer()?.dirty);
+        let synced = || -> Result<(), EngineError> {
+            for segment in dirty.values() {
+                let file = self.file(segment)?;
+                file.sync_data().map_err(|error| self.failed(segment.path(), &error))?;
+            }
+            keys.sync()
+        };
+        synced().inspect_err(|error| lock(&self.writer).failed = Some(error.to_string()))
+    }
+
+    pub(super) fn release(&self, space: Space, below: Address, keys: &dyn Keys) -> Result<u64, EngineError> {
+        let mut writer = self.writer()?;
+        if writer.needs.floor(space) < below {
+            let mut batch = Batch::new();
+            needs::put_floor(&mut batch, space, below);
+            keys.apply(batch)?;
+            writer.needs.floors.insert(space, below);
+        }
+        let unneeded = writer.needs.unneeded();
+        drop(writer);
+        if unneeded.is_empty() { Ok(0) } else { self.delete(&unneeded, keys) }
+    }
+
+    /// Deletes segments that nobody needs. Whatever makes them unneeded has to be durable first: after a crash the
+    /// views may otherwise be as they were when they needed them.
+    fn delete(&self, unneeded: &[Address], keys: &dyn Keys) -> Result<u64, EngineError> {
+        self.sync(keys)?;
+        let mut writer = self.writer()?;
+        let mut freed = 0;
+        for start in unneeded {
+            // Another thread may have deleted it.
+            let Some(known) = writer.needs.segments.get(start) else { continue };
+            let mut batch = Batch::new();
+            needs::delete_segment(&mut batch, *start, known);
+            keys.apply(batch)?;
+            writer.needs.segments.remove(start);
+            let Some(segment) = self.write_segments().remove(start) else { continue };
+            if segment.present {
+                // Left behind when this fails, it is deleted when the engine is opened.
+                std::fs::remove_file(segment.path()).map_err(|error| self.failed(segment.path(), &error))?;
+                freed += segment.bytes();
+            }
+        }
+        Ok(freed)
+    }
+}
