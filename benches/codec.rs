@@ -11,7 +11,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::history::{self, HistoryHasher};
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{
     Block, BlockProof, Checkpoint, ContractId, Epoch, Event, EventProof, Fuel, Genesis, HEADER_VERSION, Header, Height,
     HistoryHead, Key, Outcome, Proof, ReceiptProof, SignedTransaction, StateProof, Status, Timestamp,

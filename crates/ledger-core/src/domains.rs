@@ -23,16 +23,24 @@ pub const TRANSACTIONS: Domain = Domain::new("ledgerkit.0.transactions");
 pub const RECEIPTS: Domain = Domain::new("ledgerkit.0.receipts");
 /// [List root](crate::list_root) of a receipt's events.
 pub const EVENTS: Domain = Domain::new("ledgerkit.0.events");
-/// Digest of a state key, which is its place in the state tree.
-pub const STATE_KEY: Domain = Domain::new("ledgerkit.0.state-key");
-/// Digest of a state value.
-pub const STATE_VALUE: Domain = Domain::new("ledgerkit.0.state-value");
-/// Digest of what a state leaf says of its key: value, version, predecessor.
-pub const STATE_CONTENT: Domain = Domain::new("ledgerkit.0.state-content");
-/// Digest of a leaf of the state tree.
-pub const STATE_LEAF: Domain = Domain::new("ledgerkit.0.state-leaf");
-/// Digest of an inner node of the state tree.
-pub const STATE_NODE: Domain = Domain::new("ledgerkit.0.state-node");
+/// Digest of a state value ([`value_digest`](crate::state::tree::value_digest)).
+pub const STATE_VALUE: Domain = Domain::new("ledgerkit.1.state-value");
+/// Digest of a [leaf](crate::state::tree::leaf) of the state tree.
+pub const STATE_LEAF: Domain = Domain::new("ledgerkit.1.state-leaf");
+/// Digest of an inner [node](crate::state::tree::node) of the state tree.
+pub const STATE_NODE: Domain = Domain::new("ledgerkit.1.state-node");
+
+// Of the sparse tree, until stores have moved to the sorted one.
+#[doc(hidden)]
+pub const SPARSE_KEY: Domain = Domain::new("ledgerkit.0.state-key");
+#[doc(hidden)]
+pub const SPARSE_VALUE: Domain = Domain::new("ledgerkit.0.state-value");
+#[doc(hidden)]
+pub const SPARSE_CONTENT: Domain = Domain::new("ledgerkit.0.state-content");
+#[doc(hidden)]
+pub const SPARSE_LEAF: Domain = Domain::new("ledgerkit.0.state-leaf");
+#[doc(hidden)]
+pub const SPARSE_NODE: Domain = Domain::new("ledgerkit.0.state-node");
 
 /// Signature of a transaction's account over the transaction's id.
 pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.0.sign.transaction");

@@ -87,6 +87,7 @@ pub use peers::Lane;
 pub use proof::{
     BlockProof, EventProof, Place, Proof, ProofError, Proven, ReceiptProof, StateProof, TransactionProof, verify,
 };
+pub use state::tree::{KeyLengthError, MAX_KEY_NAME_BYTES};
 pub use state::{Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};
 pub use transaction::{
     Action, Body, DeployBody, Endorsement, Order, ReadWriteSet, SignedTransaction, Transaction, TransactionError,

@@ -14,7 +14,7 @@ use crate::history::{self, HistoryHasher};
 use crate::id::{ChainId, TransactionId};
 use crate::list_root;
 use crate::outcome::{Event, Outcome, Receipt};
-use crate::state::tree::{StatePath, StateProofError};
+use crate::state::sparse::{StatePath, StateProofError};
 use crate::state::{Key, Versioned};
 use crate::transaction::{Body, TransactionError, TransactionLeaf};
 use crate::units::{Height, Timestamp};

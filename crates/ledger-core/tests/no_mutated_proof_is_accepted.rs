@@ -12,7 +12,7 @@ use common::chain::{Chain, note, notes};
 use common::random::{Random, Rng};
 use common::samples::{absent_key, golden_proofs};
 use ledger_core::codec::{Bytes, List};
-use ledger_core::state::tree::PathEnd;
+use ledger_core::state::sparse::PathEnd;
 use ledger_core::*;
 
 /// A proof that holds, and everything that it is verified with.
@@ -372,7 +372,7 @@ fn mutate_siblings(siblings: &mut List<Option<ledger_crypto::Digest>>, rng: &mut
         // The empty subtree, written out.
         (Some(at), 0) => {
             let mut items = core::mem::take(siblings).into_vec();
-            items[at] = Some(state::tree::EMPTY);
+            items[at] = Some(state::sparse::EMPTY);
             *siblings = items.into();
         }
         _ => mutate_path(siblings, rng),

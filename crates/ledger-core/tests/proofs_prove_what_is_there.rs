@@ -6,7 +6,7 @@ mod common;
 use common::chain::{BEGINNING, Chain, Entry, contract, note, notes, signer};
 use common::samples::{absent_key, golden_proofs};
 use ledger_core::codec::Bytes;
-use ledger_core::state::tree::StateProofError;
+use ledger_core::state::sparse::StateProofError;
 use ledger_core::transaction::TransactionError;
 use ledger_core::*;
 use ledger_crypto::merkle::MerkleError;
@@ -74,7 +74,7 @@ fn state_is_proven_present_and_absent_as_it_is_after_the_last_executed_block() {
         panic!("no tea")
     };
     assert_eq!(&*tea.value, b"black");
-    assert_eq!(tea.predecessor, Some(chain.states[2][&note("tea")].leaf(&note("tea"))));
+    assert_eq!(tea.predecessor, Some(chain.states[2][&note("tea")].sparse_leaf(&note("tea"))));
 }
 
 #[test]

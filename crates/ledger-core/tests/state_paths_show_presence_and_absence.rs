@@ -6,7 +6,7 @@ mod common;
 use common::chain::leaves;
 use common::random::Rng;
 use ledger_core::codec::Bytes;
-use ledger_core::state::tree::*;
+use ledger_core::state::sparse::*;
 use ledger_core::{ContractId, Height, Key, Version, Versioned};
 use ledger_crypto::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,7 +191,7 @@ fn a_lone_key_is_the_root_and_absence_beside_it_is_shown_by_it() {
     let state = state(1);
     let leaves = leaves(&state);
     let root = root_of(&leaves);
-    assert_eq!(root, value(0).leaf(&key(0)));
+    assert_eq!(root, value(0).sparse_leaf(&key(0)));
     let path = path_of(&leaves, &key(1), None);
     assert!(path.siblings.is_empty() && matches!(path.end, PathEnd::Other { .. }));
     assert_eq!(path.verify(&root, &key(1)), Ok(None));

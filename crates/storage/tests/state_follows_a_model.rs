@@ -12,7 +12,7 @@ mod chain_support;
 use std::sync::Arc;
 
 use chain_support::{Model, advance, genesis, key, open, ranges, writes};
-use ledger_core::state::tree::{self, PathEnd, StatePath};
+use ledger_core::state::sparse::{self as tree, PathEnd, StatePath};
 use ledger_core::{Height, Key, StateError, StateView, Version, Writes};
 use ledger_crypto::Digest;
 use ledger_storage::chain::{ChainConfig, ChainStore, StoreError};

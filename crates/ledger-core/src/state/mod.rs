@@ -3,6 +3,8 @@
 //! [`StateView`] is the seam: storage and simulations implement it, executors read through it. [`tree`] says what a
 //! state root commits to and verifies proofs against it.
 
+#[doc(hidden)]
+pub mod sparse;
 pub mod tree;
 
 use crate::codec::{Bytes, Decode, Encode, Format};

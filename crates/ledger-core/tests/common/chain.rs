@@ -3,7 +3,7 @@
 use super::bft::Network;
 use ledger_core::codec::{Bytes, List};
 use ledger_core::history::{self, HistoryHasher};
-use ledger_core::state::tree::{self, StatePath};
+use ledger_core::state::sparse::{self as tree, StatePath};
 use ledger_core::*;
 use ledger_crypto::merkle::{self, Blake3, Frontier, NodePosition};
 use ledger_crypto::{Digest, MemorySigner, Signer};
@@ -139,7 +139,7 @@ impl Chain {
         for (index, entry) in entries.into_iter().enumerate() {
             let (index, fuel) = (index as u32, Fuel(1_000 + index as u64));
             for (key, value) in entry.writes {
-                let predecessor = state.remove(&key).map(|old| old.leaf(&key));
+                let predecessor = state.remove(&key).map(|old| old.sparse_leaf(&key));
                 if let Some(value) = value {
                     let version = Version { height, index };
                     state.insert(key, Versioned { value: Bytes::from(value), version, predecessor });

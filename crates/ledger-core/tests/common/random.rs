@@ -1,7 +1,7 @@
 //! Random values of every wire type, from a seed.
 
 use ledger_core::codec::{Bytes, List, Text};
-use ledger_core::state::tree::{PathEnd, StatePath};
+use ledger_core::state::sparse::{PathEnd, StatePath};
 use ledger_core::*;
 use ledger_crypto::{Digest, PublicKey, Signature};
 

@@ -3,7 +3,7 @@
 use super::bft::{self, Network};
 use super::chain::{self, Chain, note, signer};
 use ledger_core::codec::{self, Bytes, Encode, List};
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::*;
 use ledger_crypto::merkle::{self, Blake3, TreeHasher};
 use ledger_crypto::{Digest, Domain, MemorySigner, PublicKey, Signature, Signer};
@@ -245,7 +245,7 @@ fn state(chain: &Chain) -> File {
         let content = tree::content_digest(&value.value, value.version, value.predecessor.as_ref());
         file.value(name, value)
             .bytes(&format!("{name}: content digest"), content)
-            .bytes(&format!("{name}: leaf"), value.leaf(&key));
+            .bytes(&format!("{name}: leaf"), value.sparse_leaf(&key));
     }
     file.bytes("sequence key of account 01…, lane 258: bytes", Key::sequence(&AccountId(filled(1)), 258).to_bytes())
         .bytes(

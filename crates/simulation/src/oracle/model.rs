@@ -3,7 +3,7 @@
 use ledger_contracts::record::{RECORD_VERSION, code_digest, code_key};
 use ledger_contracts::{ContractRecord, NATIVE, Token};
 use ledger_core::codec::{self, Text};
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::transaction::DeployBody;
 use ledger_core::{
     AccountId, Action, Block, ContractId, Failure, Header, Height, Key, Order, Rejection, SignedTransaction, Status,

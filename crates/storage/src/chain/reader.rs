@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ledger_core::codec::Bytes;
 use ledger_core::history::{HistoryHasher, Path};
-use ledger_core::state::tree::StatePath;
+use ledger_core::state::sparse::StatePath;
 use ledger_core::{Header, Height, HistoryHead, Key, Outcome, TransactionId, TransactionResult, Version};
 use ledger_crypto::merkle::{self, NodePosition};
 

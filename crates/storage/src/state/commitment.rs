@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger_core::state::tree::StatePath;
+use ledger_core::state::sparse::StatePath;
 use ledger_core::{Height, Key, StateError};
 use ledger_crypto::Digest;
 
@@ -11,9 +11,9 @@ use crate::engine::{Batch, Snapshot};
 /// A key's new leaf after a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
-    /// The key's [place](ledger_core::state::tree::key_digest).
+    /// The key's [place](ledger_core::state::sparse::key_digest).
     pub place: Digest,
-    /// Its [leaf](ledger_core::state::tree::leaf); `None` when the key has no value any more.
+    /// Its [leaf](ledger_core::state::sparse::leaf); `None` when the key has no value any more.
     pub leaf: Option<Digest>,
 }
 

@@ -1,7 +1,7 @@
 //! Values and their versions.
 
 use ledger_core::codec;
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{Height, Key, StateError, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
 

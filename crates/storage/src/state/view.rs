@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Versioned};
 
 use super::{tables, values};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger_core::codec::{Bytes, List};
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{
     Block, ContractId, Execution, Fuel, Genesis, Header, Height, Key, KeyRange, Rejection, SignedTransaction, Status,
     Timestamp, TransactionBuilder, TransactionResult, Version, Versioned, Write, Writes,
@@ -113,7 +113,7 @@ impl Model {
             let value = write.value.as_ref().map(|value| Versioned {
                 value: value.clone(),
                 version,
-                predecessor: before.as_ref().map(|before| before.leaf(&write.key)),
+                predecessor: before.as_ref().map(|before| before.sparse_leaf(&write.key)),
             });
             if value.is_some() || before.is_some() {
                 versions.push(VersionEntry { version, value });

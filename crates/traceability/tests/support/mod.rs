@@ -8,7 +8,7 @@ use ledger_contracts::{ExecutorConfig, LedgerExecutor, NATIVE, NativeRuntime};
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::history::{self, HistoryHasher, HistoryHead};
 use ledger_core::proof::{BlockProof, StateProof, TransactionProof};
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::transaction::SignedTransaction;
 use ledger_core::{
     AccountId, Block, Call, Checkpoint, Context, ContractId, Epoch, Executor, Fuel, Genesis, HEADER_VERSION, Header,

@@ -1,6 +1,6 @@
 //! Runs of keys that share a prefix, hashed without pages.
 
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_crypto::Digest;
 
 use super::super::commitment::Change;

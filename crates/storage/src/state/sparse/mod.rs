@@ -9,7 +9,7 @@
 //! A slot holds its subtree's digest and how many keys it has, so a page is hashed without reading what lies below. An
 //! update of a block reads the pages and buckets on the way to the changed keys, each once, and writes the pages. A
 //! bucket that grows over 64 keys becomes a page; a page whose buckets shrink to 32 keys together becomes a bucket. Where
-//! pages begin has no part in the root, which [`tree`](ledger_core::state::tree) defines.
+//! pages begin has no part in the root, which [`tree`](ledger_core::state::sparse) defines.
 
 mod bucket;
 mod cache;

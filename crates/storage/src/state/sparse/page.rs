@@ -1,6 +1,6 @@
 //! Slots and pages, and how they are hashed and stored.
 
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{Height, StateError};
 use ledger_crypto::Digest;
 

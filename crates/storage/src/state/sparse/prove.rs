@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ledger_core::state::tree::{self, PathEnd, StatePath};
+use ledger_core::state::sparse::{self as tree, PathEnd, StatePath};
 use ledger_core::{Height, Key, StateError, Versioned};
 use ledger_crypto::Digest;
 

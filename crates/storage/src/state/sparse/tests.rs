@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ledger_core::Height;
 use ledger_core::codec;
-use ledger_core::state::tree::{self, root_of};
+use ledger_core::state::sparse::{self as tree, root_of};
 use ledger_core::{Version, Versioned};
 use ledger_crypto::Digest;
 use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Reading and changing the tree.
 
-use ledger_core::state::tree;
+use ledger_core::state::sparse as tree;
 use ledger_core::{Height, StateError};
 use ledger_crypto::Digest;
 

@@ -1,4 +1,4 @@
-//! What a state root commits to, and how a proof shows it.
+//! The sparse tree that [`tree`](super::tree) replaces, for stores that haven't moved yet.
 //!
 //! The root is that of a sparse binary Merkle tree over the digests of all live keys. A key's place is the path that
 //! the bits of its [digest](key_digest) spell, most significant first: 0 is left, 1 is right.
@@ -28,7 +28,7 @@ pub const MAX_DEPTH: usize = 256;
 
 /// The place of `key` in the tree.
 pub fn key_digest(key: &Key) -> Digest {
-    hash(domains::STATE_KEY, &key.to_bytes())
+    hash(domains::SPARSE_KEY, &key.to_bytes())
 }
 
 /// The digest of what a leaf says of its key.
@@ -36,7 +36,7 @@ pub fn content_digest(value: &[u8], version: Version, predecessor: Option<&Diges
     let mut message = [0u8; 77];
     let mut parts = message.as_mut_slice();
     for part in [
-        hash(domains::STATE_VALUE, value).as_bytes().as_slice(),
+        hash(domains::SPARSE_VALUE, value).as_bytes().as_slice(),
         &version.height.0.to_le_bytes(),
         &version.index.to_le_bytes(),
         &[u8::from(predecessor.is_some())],
@@ -46,17 +46,17 @@ pub fn content_digest(value: &[u8], version: Version, predecessor: Option<&Diges
         front.copy_from_slice(part);
         parts = rest;
     }
-    hash(domains::STATE_CONTENT, &message)
+    hash(domains::SPARSE_CONTENT, &message)
 }
 
 /// The digest of a leaf.
 pub fn leaf(key: &Digest, content: &Digest) -> Digest {
-    pair(domains::STATE_LEAF, key, content)
+    pair(domains::SPARSE_LEAF, key, content)
 }
 
 /// The digest of an inner node.
 pub fn node(left: &Digest, right: &Digest) -> Digest {
-    pair(domains::STATE_NODE, left, right)
+    pair(domains::SPARSE_NODE, left, right)
 }
 
 fn pair(domain: ledger_crypto::Domain, first: &Digest, second: &Digest) -> Digest {
@@ -86,8 +86,8 @@ pub fn shared_bits(a: &Digest, b: &Digest) -> usize {
 }
 
 impl Versioned {
-    /// The digest of the leaf that holds this value of `key`; the next version's predecessor.
-    pub fn leaf(&self, key: &Key) -> Digest {
+    /// The digest of the leaf that holds this value of `key` in the sparse tree; the next version's predecessor there.
+    pub fn sparse_leaf(&self, key: &Key) -> Digest {
         leaf(&key_digest(key), &content_digest(&self.value, self.version, self.predecessor.as_ref()))
     }
 }
