@@ -8,7 +8,7 @@
 )]
 
 use ledger_storage::engine::{Batch, Direction, Engine, EngineError, MemoryConfig, MemoryEngine, Snapshot};
-use ledger_storage::testing::conformance;
+use ledger_storage::testing::{conformance, reopening};
 
 fn all(snapshot: &dyn Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
     snapshot.range(&[], None, Direction::Forward).collect::<Result<_, _>>().unwrap()
@@ -22,8 +22,14 @@ fn put(engine: &dyn Engine, key: &[u8], value: &[u8]) {
 
 #[test]
 fn the_memory_engine_conforms() {
-    conformance(&mut || Box::new(MemoryEngine::default())).unwrap();
-    conformance(&mut || Box::new(MemoryEngine::new(MemoryConfig { kept_batches: 10 }))).unwrap();
+    for segment_bytes in [5_000, 100_000, 4 << 20] {
+        for kept_batches in [0, 10] {
+            let new = || MemoryEngine::with_segments(MemoryConfig { kept_batches }, segment_bytes);
+            conformance(&mut || Box::new(new())).unwrap();
+            let engine = new();
+            reopening(&mut || Box::new(engine.clone())).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -74,11 +80,16 @@ mod fjall {
     fn the_fjall_engine_conforms() {
         let folders = tempfile::tempdir().unwrap();
         let mut count = 0;
-        conformance(&mut || {
-            count += 1;
-            Box::new(FjallEngine::open(folders.path().join(count.to_string()), FjallConfig::default()).unwrap())
-        })
-        .unwrap();
+        for (bulk_segment_bytes, bulk_open_files) in [(5_000, 1), (100_000, 2), (4 << 20, 100)] {
+            let config = FjallConfig { bulk_segment_bytes, bulk_open_files, ..FjallConfig::default() };
+            conformance(&mut || {
+                count += 1;
+                Box::new(FjallEngine::open(folders.path().join(count.to_string()), config).unwrap())
+            })
+            .unwrap();
+            let same = tempfile::tempdir().unwrap();
+            reopening(&mut || Box::new(FjallEngine::open(same.path(), config).unwrap())).unwrap();
+        }
     }
 
     #[test]

@@ -92,13 +92,17 @@ impl Bulk {
             let sealed = known.sealed.then_some(known.end);
             (*start, Arc::new(Segment::new(&folder, *start, length.is_some(), written, sealed)))
         });
+        let segments: Segments = segments.collect();
+        // What an earlier process wrote may never have been synced.
+        let dirty = segments.iter().filter(|(_, segment)| segment.present);
+        let dirty = dirty.map(|(start, segment)| (*start, Arc::clone(segment))).collect();
         Ok(Self {
             engine: engine.to_path_buf(),
             segment_bytes: aligned(segment_bytes),
             open_files,
-            segments: RwLock::new(segments.collect()),
+            segments: RwLock::new(segments),
             opened: AtomicUsize::new(0),
-            writer: Mutex::new(Writer { needs, dirty: Segments::new(), failed: None }),
+            writer: Mutex::new(Writer { needs, dirty, failed: None }),
             syncing: Mutex::new(()),
             folder,
         })
@@ -327,6 +331,7 @@ impl Bulk {
             keys.apply(batch)?;
             writer.needs.segments.remove(start);
             let Some(segment) = self.write_segments().remove(start) else { continue };
+            writer.dirty.remove(start);
             if segment.present {
                 // Left behind when this fails, it is deleted when the engine is opened.
                 std::fs::remove_file(segment.path()).map_err(|error| self.failed(segment.path(), &error))?;

@@ -3,6 +3,10 @@
 //! Always compiled, so that it needs no feature in the tests of those who write engines: it depends on nothing, and a
 //! program that doesn't call it doesn't carry it.
 
+mod bulk;
+
+pub use bulk::reopening;
+
 use super::{Batch, Direction, Engine, EngineError, MAX_KEY_BYTES, Snapshot};
 use std::collections::BTreeMap;
 
@@ -32,7 +36,8 @@ pub enum ConformanceError {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Checks that the engines which `factory` gives, each empty, keep the contract of [`engine`](super).
+/// Checks that the engines which `factory` gives, each empty, keep the contract of [`engine`](super). Some laws fill
+/// several segments of bulk storage: engines with small ones (but at least some KiB) are checked sooner.
 ///
 /// # Errors
 /// [`ConformanceError`] names the first law that is broken.
@@ -43,7 +48,12 @@ pub fn conformance(factory: &mut dyn FnMut() -> Box<dyn Engine>) -> Result<(), C
     ranges_are_half_open_and_run_both_ways(&*factory())?;
     snapshots_stay_as_they_were(&*factory())?;
     random_batches_follow_an_ordered_map(&*factory())?;
-    batches_are_seen_whole(&*factory())
+    batches_are_seen_whole(&*factory())?;
+    bulk::bulk_bytes_come_back(&*factory())?;
+    bulk::what_is_larger_than_a_segment_is_refused(&*factory())?;
+    bulk::blobs_are_whole_across_segments(&*factory())?;
+    bulk::readers_and_writers_go_on_together(&*factory())?;
+    bulk::segments_go_when_nobody_needs_them(&*factory())
 }
 
 fn failed(checking: &'static str) -> impl Fn(EngineError) -> ConformanceError {
