@@ -6,7 +6,7 @@ mod common;
 use common::random::{Random, Rng};
 use ledger_core::codec::{self, Bytes, Format, List};
 use ledger_core::state::tree::*;
-use ledger_core::{ContractId, Height, Key, KeyLengthError, Version, Versioned, domains};
+use ledger_core::{ContractId, Height, Key, KeyLengthError, KeyRange, Version, Versioned, domains};
 use ledger_crypto::{Digest, hash};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,6 +71,27 @@ fn every_range_of_small_states_is_shown_as_what_it_is() {
                 assert_eq!(tree.verify_range(&root, from, to), Ok(truth(&state, from, to)), "{from:?} to {to:?}");
                 let bytes = codec::encode(&tree);
                 assert_eq!(codec::decode::<Alone>(&bytes).unwrap().0, tree);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bounds_of_a_range_hold_what_the_range_contains() {
+    let mut keys = odd_keys();
+    keys.push(Key::new(
+        ContractId(Digest::new([[1; 31].as_slice(), &[2]].concat().try_into().unwrap())),
+        b"x".as_slice(),
+    ));
+    for namespace in [1, 2, 0xff].map(|namespace| ContractId(Digest::new([namespace; 32]))) {
+        for from in &keys {
+            for to in keys.iter().map(|key| Some(key.name.clone())).chain([None]) {
+                let range = KeyRange { namespace, from: from.name.clone(), to };
+                let (first, end) = range.bounds();
+                for key in &keys {
+                    let within = *key >= first && end.as_ref().is_none_or(|end| key < end);
+                    assert_eq!(within, range.contains(key), "{key:?} in {range:?}");
+                }
             }
         }
     }

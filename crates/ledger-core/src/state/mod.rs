@@ -149,10 +149,31 @@ impl KeyRange {
         KeyRange { namespace: SYSTEM, from: Bytes::from(b"u".as_slice()), to: Some(Bytes::from(to)) }
     }
 
+    /// The range's first key, and the key before which it ends; `None` is the end of all keys.
+    pub fn bounds(&self) -> (Key, Option<Key>) {
+        let to = match &self.to {
+            Some(name) => Some(Key::new(self.namespace, name.clone())),
+            None => next_namespace(&self.namespace).map(|next| Key::new(next, Bytes::default())),
+        };
+        (Key::new(self.namespace, self.from.clone()), to)
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &Key) -> bool {
         key.namespace == self.namespace && key.name >= self.from && self.to.as_ref().is_none_or(|end| key.name < *end)
     }
+}
+
+/// The namespace that comes after `namespace` in the order of keys; `None` after the last.
+fn next_namespace(namespace: &ContractId) -> Option<ContractId> {
+    let mut bytes = *namespace.0.as_bytes();
+    for byte in bytes.iter_mut().rev() {
+        *byte = byte.wrapping_add(1);
+        if *byte != 0 {
+            return Some(ContractId(Digest::new(bytes)));
+        }
+    }
+    None
 }
 
 /// Why the state can't be read.
