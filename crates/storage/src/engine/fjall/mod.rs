@@ -21,6 +21,10 @@ use bulk::{Bulk, Keys};
 /// The one keyspace: chains keep apart by the prefix of their keys, since a keyspace each would cost files each.
 const KEYSPACE: &str = "views";
 
+/// The most files of tables that fjall keeps open: with those of bulk storage they stay below the 1,024 that a process
+/// commonly may have.
+const TABLE_FILES: usize = 512;
+
 /// Settings of a [`FjallEngine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FjallConfig {
@@ -106,6 +110,7 @@ impl FjallEngine {
             let database = Database::builder(path)
                 .cache_size(config.cache_bytes)
                 .worker_threads(config.worker_threads)
+                .max_cached_files(Some(TABLE_FILES))
                 .max_journaling_size(config.journal_bytes)
                 .open()?;
             let options = || KeyspaceCreateOptions::default().max_memtable_size(config.memtable_bytes);
