@@ -4,13 +4,17 @@
 
 mod log_support;
 
-use ledger_storage::disk::SimulatedDisk;
+use std::collections::BTreeSet;
+
 use ledger_storage::disk::simulated::FaultCounts;
+use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::log::LogError;
-use log_support::{Dice, Recovered, Run, is_crash, open, open_or_create, record};
+use log_support::{Dice, Recovered, Replay, Run, Tally, is_crash, open, open_or_create, record, seeds};
 
 const OPERATIONS: usize = 200;
 const SURVIVORS: u64 = 16;
+/// Of each cut recovery.
+const NESTED_SURVIVORS: u64 = 4;
 
 fn run(seed: u64, crash_at: Option<u64>) -> (SimulatedDisk, Run) {
     let disk = SimulatedDisk::new(seed);
@@ -25,12 +29,30 @@ fn run(seed: u64, crash_at: Option<u64>) -> (SimulatedDisk, Run) {
     (disk, run)
 }
 
+/// Survivor number `index` of those that are looked at: nothing kept, all kept, and seeds that differ between crashes.
+fn survivor_seed(index: u64, crash: u64) -> u64 {
+    if index < 2 { index } else { index + crash * 1_000_003 }
+}
+
+/// What stands on a disk: two survivors that agree in it need only be looked at once.
+fn content(disk: &SimulatedDisk) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut bytes = Vec::new();
+    for name in disk.list().unwrap() {
+        let file = disk.open(&name).unwrap();
+        bytes.resize(file.len().unwrap() as usize, 0);
+        file.read_exact_at(0, &mut bytes).unwrap();
+        hasher.update(name.as_bytes()).update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+    }
+    *hasher.finalize().as_bytes()
+}
+
 /// Recovers a disk and checks the law; without a log on it, nothing may have been acknowledged.
 fn recover(disk: &SimulatedDisk, run: &Run) -> Option<Recovered> {
     match open(disk) {
         Ok(log) => Some(run.check(&log)),
         Err(LogError::Missing) => {
-            assert_eq!(run.tickets.iter().filter(|(_, ticket)| ticket.is_done()).count(), 0);
+            assert_eq!(run.tickets().filter(|ticket| ticket.is_done()).count(), 0);
             None
         }
         Err(error) => panic!("recovery refused what a crash left: {error}"),
@@ -52,22 +74,69 @@ fn goes_on(disk: &SimulatedDisk, before: Option<Recovered>, seed: u64) {
     assert!(after.records.iter().map(|(_, record)| record).eq(&expected));
 }
 
-/// Cuts power at every point of the recovery of `survivor()`.
-fn nested(survivor: impl Fn() -> SimulatedDisk, run: &Run, expected: &Option<Recovered>, seed: u64) -> u64 {
-    let mut cuts = 0;
+/// Cuts power at every point of the recovery of a disk, `depth` times within each other, and recovers from each of several
+/// survivors: always to the same end.
+fn cut_recovery(disk: &SimulatedDisk, run: &Run, expected: &Option<Recovered>, depth: u64, tally: &mut Tally) {
     for operation in 1.. {
-        let disk = survivor();
-        disk.crash_at(operation);
-        match open(&disk) {
-            Err(error) if is_crash(&error) => {
-                let again = disk.survivor(seed + operation);
-                assert_eq!(recover(&again, run), *expected, "recovery cut at {operation} ended elsewhere");
-                cuts += 1;
-            }
+        let copy = disk.survivor(1);
+        copy.crash_at(operation);
+        match open(&copy) {
+            Err(error) if is_crash(&error) => {}
             _ => break,
         }
+        tally.add("recoveries cut", 1);
+        let mut seen = BTreeSet::new();
+        for index in 0..NESTED_SURVIVORS {
+            let left = copy.survivor(survivor_seed(index, operation * 64 + depth));
+            if !seen.insert(content(&left)) {
+                continue;
+            }
+            assert_eq!(recover(&left.survivor(1), run), *expected, "recovery cut at {operation} ended elsewhere");
+            tally.add("recoveries after a cut one", 1);
+            if depth > 1 {
+                cut_recovery(&left, run, expected, depth - 1, tally);
+            }
+        }
     }
-    cuts
+}
+
+/// Cuts power at I/O point `operation` of a workload and checks `survivors` of what may be left; of one in `deep`, the
+/// recovery is cut twice within itself and the log goes on.
+fn crash(seed: u64, operation: u64, survivors: u64, deep: u64, tally: &mut Tally) {
+    let (disk, run) = run(seed, Some(operation));
+    assert!(is_crash(run.stopped.as_ref().unwrap()), "{:?}", run.stopped);
+    assert_eq!(disk.faults().crashes, 1);
+    tally.add("crashes", 1);
+    let mut seen = BTreeSet::new();
+    for index in 0..survivors {
+        let chosen = survivor_seed(index, operation);
+        let left = disk.survivor(chosen);
+        let FaultCounts { lost_pieces, torn_pieces, stale_pieces, lost_names, .. } = left.faults();
+        let lost = [
+            ("lost pieces", lost_pieces),
+            ("torn pieces", torn_pieces),
+            ("stale pieces", stale_pieces),
+            ("lost names", lost_names),
+        ];
+        lost.into_iter().for_each(|(what, count)| tally.add(what, count));
+        tally.add("survivors", 1);
+        if !seen.insert(content(&left)) {
+            continue;
+        }
+        tally.add("different survivors", 1);
+        let untouched = left.survivor(1);
+        let first = recover(&left, &run);
+        let second = recover(&left, &run);
+        assert_eq!(second, first, "recovering twice differs");
+        assert!(second.is_none_or(|second| second.torn.is_none()), "what was cut off came back");
+        tally.add("torn tails", u64::from(first.as_ref().is_some_and(|first| first.torn.is_some())));
+        tally.add("empty folders", u64::from(first.is_none()));
+        let deeply = (operation + index).is_multiple_of(deep);
+        cut_recovery(&untouched, &run, &first, if deeply { 2 } else { 1 }, tally);
+        if deeply {
+            goes_on(&left, first, chosen);
+        }
+    }
 }
 
 #[test]
@@ -75,75 +144,43 @@ fn acknowledged_records_survive_a_crash_at_every_io_point() {
     let seed = 2;
     let (disk, whole) = run(seed, None);
     assert!(whole.stopped.is_none(), "{:?}", whole.stopped);
-    assert!(whole.removable > 1, "the workload removes segments");
+    assert!(whole.removable > 3 && whole.seals > 3 && whole.fences > 10, "the workload has something of everything");
     let points = disk.operations();
-    assert!(points > 200, "only {points} I/O points");
-    let (mut nested_cuts, mut torn_tails) = (0, 0);
-    let mut faults = FaultCounts::default();
+    assert!(points > 300, "only {points} I/O points");
+    let mut tally = Tally::default();
     for operation in 1..=points {
-        let (disk, run) = run(seed, Some(operation));
-        assert!(is_crash(run.stopped.as_ref().unwrap()), "{:?}", run.stopped);
-        assert_eq!(disk.faults().crashes, 1);
-        for survivor in 0..SURVIVORS {
-            let chosen = survivor.min(2) + survivor.saturating_sub(2) * (operation * 31 + 1);
-            let left = disk.survivor(chosen);
-            let lost = left.faults();
-            faults.lost_pieces += lost.lost_pieces;
-            faults.torn_pieces += lost.torn_pieces;
-            faults.stale_pieces += lost.stale_pieces;
-            faults.lost_names += lost.lost_names;
-            let first = recover(&left, &run);
-            let second = recover(&left, &run);
-            assert_eq!(second, first, "recovering twice differs");
-            assert!(second.is_none_or(|second| second.torn.is_none()), "what was cut off came back");
-            torn_tails += u64::from(first.as_ref().is_some_and(|first| first.torn.is_some()));
-            if (operation + survivor) % 8 == 0 {
-                nested_cuts += nested(|| disk.survivor(chosen), &run, &first, chosen);
-                goes_on(&left, first, chosen);
-            }
-        }
+        crash(seed, operation, SURVIVORS, 16, &mut tally);
     }
-    assert!(nested_cuts > 500, "recovery was cut only {nested_cuts} times");
-    assert!(torn_tails > 100, "only {torn_tails} torn tails");
-    let fired = [faults.lost_pieces, faults.torn_pieces, faults.stale_pieces, faults.lost_names];
-    assert!(fired.iter().all(|count| *count > 50), "{faults:?}");
-}
-
-/// Says how to run a failing workload again.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let seed = self.0;
-            eprintln!("replay: {FIRST}={seed} {COUNT}=1 cargo test -p ledger-storage --test {TEST}");
-        }
+    println!("{tally:?}");
+    assert_eq!(tally.get("crashes"), points);
+    assert_eq!(tally.get("survivors"), points * SURVIVORS);
+    for (what, least) in [
+        ("different survivors", points * 2),
+        ("recoveries cut", points * 8),
+        ("recoveries after a cut one", points * 8),
+        ("torn tails", 300),
+        ("empty folders", 3),
+        ("lost pieces", 1_000),
+        ("torn pieces", 500),
+        ("stale pieces", 100),
+        ("lost names", 200),
+    ] {
+        assert!(tally.get(what) >= least, "{what}: {tally:?}");
     }
 }
 
-const TEST: &str = "log_recovers_what_was_acknowledged";
-const FIRST: &str = "LEDGERKIT_FIRST_SEED";
-const COUNT: &str = "LEDGERKIT_SEEDS";
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-/// `LEDGERKIT_SEEDS` sets the number of workloads of a long run.
+/// `LEDGERKIT_SEEDS` sets the number of workloads of a long run, each of which is cut at every I/O point then.
 #[test]
 fn other_workloads_survive_crashes_at_some_points() {
-    let first = number(FIRST).unwrap_or(3);
-    for seed in first..first + number(COUNT).unwrap_or(24) {
-        let _replay = Replay(seed);
+    let long = std::env::var_os("LEDGERKIT_SEEDS").is_some();
+    let mut tally = Tally::default();
+    for seed in seeds(3, 12) {
+        let _replay = Replay { test: "log_recovers_what_was_acknowledged", seed };
         let (disk, _) = run(seed, None);
-        let points = disk.operations();
-        for operation in (1 + seed % 7..=points).step_by(29) {
-            let (disk, run) = run(seed, Some(operation));
-            for survivor in [0, 1, seed * 1000 + operation, seed * 2000 + operation] {
-                let left = disk.survivor(survivor);
-                let first = recover(&left, &run);
-                goes_on(&left, first, survivor);
-            }
+        let (first, step, survivors) = if long { (1, 1, SURVIVORS) } else { (1 + seed % 7, 29, 4) };
+        for operation in (first..=disk.operations()).step_by(step) {
+            crash(seed, operation, survivors, 8, &mut tally);
         }
     }
+    println!("{tally:?}");
 }

@@ -6,7 +6,7 @@ mod log_support;
 
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::{DiskError, Operation};
-use ledger_storage::log::LogError;
+use ledger_storage::log::{LogError, Ticket};
 use log_support::{Dice, Run, open, open_or_create, record};
 
 fn first_error(error: &LogError) -> &DiskError {
@@ -29,9 +29,7 @@ fn run_and_restart(seed: u64, plan: impl Fn(&SimulatedDisk)) -> (SimulatedDisk, 
         assert_eq!(again.to_string(), error.to_string(), "later calls name the first error");
         assert!(log.flush().is_err() && log.seal().is_err());
         drop(log);
-        for (_, ticket) in &run.tickets {
-            assert!(ticket.is_done(), "a ticket was left waiting");
-        }
+        assert!(run.tickets().all(Ticket::is_done), "a ticket was left waiting");
     }
     (disk, run)
 }
@@ -40,11 +38,9 @@ fn run_and_restart(seed: u64, plan: impl Fn(&SimulatedDisk)) -> (SimulatedDisk, 
 fn restarts_and_outlives_power_loss(disk: &SimulatedDisk, mut run: Run, seed: u64) {
     // A fault planned beyond the run's end meets the recovery instead, which is then simply repeated.
     let mut log = open(disk).or_else(|_| open(disk)).unwrap();
-    let found = run.check(&log).end.records;
-    // What was neither acknowledged nor recovered is gone for good; the model forgets it as the client would.
-    run.submitted.truncate(found as usize);
-    run.borders.retain(|border| *border <= found);
-    run.tickets.retain(|(end, _)| *end <= found);
+    // What was neither acknowledged nor recovered is gone for good.
+    let found = run.check(&log);
+    run.settle(&found);
     let mut dice = Dice::new(seed);
     let records = (0..2).map(|index| record(&mut dice, index)).collect();
     run.submit(&mut log, records).unwrap();

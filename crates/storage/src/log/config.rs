@@ -10,8 +10,15 @@ pub struct LogConfig {
     /// A segment is closed when the next group would make it larger than this many bytes (default 64 MiB). A group that is
     /// larger by itself has a segment of its own.
     pub segment_bytes: u64,
-    /// The bytes that may wait for the disk, and so also the largest group and the largest submit (default 32 MiB).
+    /// The bytes that may wait for the disk, of all chains together, and so also the largest submit (default 32 MiB).
     pub queue_bytes: u64,
+    /// The bytes of one chain that may wait for the disk (default 8 MiB). A chain of which nothing waits may always queue
+    /// one submit, up to `queue_bytes`.
+    pub chain_queue_bytes: u64,
+    /// A group is closed when the next submit would make it larger than this many bytes (default 4 MiB), which bounds
+    /// how long a sync takes that others wait for. A submit that is larger by itself has a group of its own. When more
+    /// than one group waits, chains take turns.
+    pub group_bytes: u64,
     /// How many bytes of zeros to write ahead of the end, so that most syncs change no file length (default 1 MiB, 0 is
     /// none).
     pub fill_bytes: u64,
@@ -22,7 +29,14 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, queue_bytes: 32 << 20, fill_bytes: 1 << 20, acknowledged: 0 }
+        Self {
+            segment_bytes: 64 << 20,
+            queue_bytes: 32 << 20,
+            chain_queue_bytes: 8 << 20,
+            group_bytes: 4 << 20,
+            fill_bytes: 1 << 20,
+            acknowledged: 0,
+        }
     }
 }
 
@@ -35,9 +49,15 @@ impl LogConfig {
             let expected = "at least a segment header (128 bytes)";
             return Err(LogError::BadConfig { name: "segment_bytes", value: self.segment_bytes, expected });
         }
-        if self.queue_bytes < FRAME as u64 || self.queue_bytes > MAX_QUEUE {
-            let expected = "between 64 bytes and 1 GiB";
-            return Err(LogError::BadConfig { name: "queue_bytes", value: self.queue_bytes, expected });
+        let bounds = [
+            ("queue_bytes", self.queue_bytes),
+            ("chain_queue_bytes", self.chain_queue_bytes),
+            ("group_bytes", self.group_bytes),
+        ];
+        for (name, value) in bounds {
+            if value < FRAME as u64 || value > MAX_QUEUE {
+                return Err(LogError::BadConfig { name, value, expected: "between 64 bytes and 1 GiB" });
+            }
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use ledger_crypto::Digest;
+
 use crate::disk::DiskError;
 
 /// Why the log refused, failed or stopped. Cheap to clone, so that one failure is told to all who wait for it.
@@ -28,8 +30,14 @@ pub enum LogError {
         source: Arc<io::Error>,
     },
     /// Too much waits for the disk; try again when some of it is durable.
-    #[error("log busy: {queued} bytes wait for the disk and {size} more would exceed the limit of {limit}")]
+    #[error(
+        "log busy: {queued} bytes{} wait for the disk and {size} more would exceed the limit of {limit}{}",
+        chain.map_or_else(String::new, |chain| format!(" of chain {chain}")),
+        if chain.is_some() { " for one chain" } else { "" }
+    )]
     Busy {
+        /// The chain whose bound it is; none for the bound of all chains together.
+        chain: Option<Digest>,
         /// Bytes that wait.
         queued: u64,
         /// Bytes refused.

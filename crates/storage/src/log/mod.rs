@@ -3,7 +3,7 @@
 //! ```text
 //!   submit(records) -> Ticket     submit(..)      submit(..)          any number of chains and threads
 //!          └───────────────┬──────────┴──────────────┘
-//!                    flush │ one group: one write, one sync
+//!                    flush │ one group: all that waits, or each chain's share of it; one sync
 //!                          v
 //!   log-..01 [header│group│group│group]  log-..02 [header│group│group│0 0 0 ..]
 //!                 chain ──>──>──>──────────────>──>──>   ^ end of what is durable
@@ -14,8 +14,13 @@
 //! # Contract
 //! - **Durable:** when a ticket completes with `Ok`, its records survive a loss of power.
 //! - **Whole:** the records of one submit are recovered together or not at all.
-//! - **Ordered:** what is recovered is a prefix of what was submitted.
+//! - **Ordered:** of each chain, what is recovered is a prefix of what it submitted. Between chains only a submit with
+//!   records of several chains, or with none, keeps an order: it is a *fence*, recovered after everything submitted before
+//!   it and before everything submitted later. (As long as no more waits than fits one group, all of it is one prefix.)
 //! - **True:** a record is returned as it was written, or not returned.
+//! - **Shared:** a chain that floods the log fills its own part of the queue and its own share of each group
+//!   ([`LogConfig::chain_queue_bytes`], [`LogConfig::group_bytes`]); a small submit of another chain waits for one group,
+//!   and one more for each chain that floods. A chain of which nothing waits costs nothing.
 //!
 //! [`Log`] is a value without thread or clock, so that a simulator can drive it; [`LogWriter`] is the thread that flushes it
 //! in a running node. [`LogReader`] reads the durable part from any thread.
@@ -48,6 +53,22 @@
 //!   segment's header and the whole last segment; the others are checked as they are read, or by [`LogReader::verify`].
 //! - The log can't know that its last segments were deleted, or an older copy of the folder restored:
 //!   [`LogConfig::acknowledged`] and the vote guard can.
+//!
+//! # What each promise rests on
+//!
+//! | promise | shown by, in `tests/` |
+//! |---|---|
+//! | durable, whole, ordered, through power cut at every I/O point, also within recovery | `log_recovers_what_was_acknowledged` |
+//! | true; damage is found and named; nothing is changed when opening is refused | `log_detects_damage` |
+//! | any one fault of a disk, at random: named, with place and remedy, and nothing acknowledged lost | `log_names_every_fault` |
+//! | the first failed write or sync stops the log, and everyone hears of it | `log_stops_at_its_first_error` |
+//! | segments are removed without gaps, while commits go on; reading begins anywhere | `log_is_cut_at_its_front` |
+//! | shared; bounds of queue, chain and group; fences | `log_shares_groups_fairly` |
+//! | it is a list: read, iterated, cut, reopened as a `Vec` would be | `log_follows_a_vec_model` |
+//! | threads, real files, one owner of a folder, the format's bytes | `log_on_a_real_disk` |
+//! | the simulated disk loses what a real one may lose, and counts it | `disk_simulated_faults` |
+//!
+//! `LEDGERKIT_SEEDS` makes the first and the third of them as long as one likes.
 //!
 //! # Zeros written ahead
 //! A sync that changes a file's length has the file system commit its journal too. So the log writes up to
@@ -91,7 +112,7 @@ mod writer;
 pub use config::LogConfig;
 pub use error::LogError;
 pub use reader::{LogReader, Records};
-pub use record::{LogEnd, LogId, LogPosition, Record, RecordKind};
+pub use record::{LogEnd, LogId, LogPosition, LogSegment, Record, RecordKind};
 pub use recovery::{Recovery, TornTail};
 pub use thread::LogWriter;
 pub use ticket::{Outcome, Ticket};

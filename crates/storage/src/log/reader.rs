@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::format::{Cursor, FRAME, decode_record, file_name};
-use super::scan::{Found, read_group};
+use super::scan::{Found, read_group, skip_group};
 use super::segments::{Segment, Shared};
-use super::{LogCounters, LogEnd, LogError, LogId, LogPosition, Record};
+use super::{LogCounters, LogEnd, LogError, LogId, LogPosition, LogSegment, Record};
 use crate::disk::File;
 
 /// Reads the durable part of a log, from any thread, also while it grows. A clone is another handle.
@@ -32,6 +32,24 @@ impl LogReader {
     #[must_use]
     pub fn first_segment(&self) -> u64 {
         self.shared.state().first()
+    }
+
+    /// The segments kept, in order.
+    #[must_use]
+    pub fn segments(&self) -> Vec<LogSegment> {
+        let state = self.shared.state();
+        let ends = state.segments.iter().skip(1).map(|next| next.start.records).chain([state.end.records]);
+        let segments = state.segments.iter().zip(ends).map(|(segment, end)| {
+            let Cursor { segment: number, offset, records, .. } = segment.start;
+            LogSegment {
+                file: file_name(number),
+                start: LogPosition { segment: number, offset, length: 0 },
+                bytes: segment.end.unwrap_or(state.end.offset),
+                records_before: records,
+                records: end - records,
+            }
+        });
+        segments.collect()
     }
 
     /// What the log has done since it was opened.
@@ -67,8 +85,9 @@ impl LogReader {
         Records::new(self.clone(), LogPosition { segment: self.first_segment(), ..LogPosition::START })
     }
 
-    /// The records at `position` and after it, in order, up to the end that is durable now. The groups of its segment
-    /// before it are read and checked too.
+    /// The records at `position` and after it, in order, up to the end that is durable now. Of the groups of its segment
+    /// that end before it, only the headers are read and checked (72 bytes each), so that going on where one stopped costs
+    /// little. [`LogPosition::after`] leaves out the record at a position.
     ///
     /// # Errors
     /// [`LogError::Removed`] when the position lies in a segment that was removed, except for [`LogPosition::START`],
@@ -143,7 +162,12 @@ impl Records {
                 current = next;
                 continue;
             }
-            match read_group(&*current.file, &self.reader.shared.key, &current.cursor, current.limit)? {
+            let key = &self.reader.shared.key;
+            if let Some(next) = skip_group(&*current.file, key, &current.cursor, current.limit, self.from)? {
+                current.cursor = next;
+                continue;
+            }
+            match read_group(&*current.file, key, &current.cursor, current.limit)? {
                 Found::Nothing(reason) => return Err(damaged(reason)),
                 Found::Group { records, next } => {
                     current.cursor = next;

@@ -72,6 +72,12 @@ impl LogPosition {
     /// Before every record of every log.
     pub const START: Self = Self { segment: 0, offset: 0, length: 0 };
 
+    /// The place right behind the record: where reading goes on for whoever has dealt with it.
+    #[must_use]
+    pub fn after(self) -> Self {
+        Self { offset: self.offset.saturating_add(self.length.into()), length: 0, ..self }
+    }
+
     /// Big-endian segment, offset and length: bytes that sort as positions do, for an index.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::ENCODED] {
@@ -101,6 +107,22 @@ impl fmt::Display for LogPosition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "segment {} offset {} ({} bytes)", self.segment, self.offset, self.length)
     }
+}
+
+/// One file of the log, as far as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogSegment {
+    /// The file's name.
+    pub file: String,
+    /// Where its first group stands; reading from here begins with its first record.
+    pub start: LogPosition,
+    /// Its length in bytes, header included and zeros written ahead excluded.
+    pub bytes: u64,
+    /// Records ever written before it.
+    pub records_before: u64,
+    /// Records in it.
+    pub records: u64,
 }
 
 /// Where the log ends: the place of the next group, and how much came before it.

@@ -17,35 +17,68 @@ pub(super) enum Found {
 /// # Errors
 /// [`LogError::Damaged`] when an intact group stands there that doesn't follow the one before: no crash leaves that.
 pub(super) fn read_group(file: &dyn File, key: &Key, cursor: &Cursor, limit: u64) -> Result<Found, LogError> {
+    let (header, next) = match read_header(file, key, cursor, limit)? {
+        Ok(found) => found,
+        Err(reason) => return Ok(Found::Nothing(reason)),
+    };
+    let mut body = vec![0; usize::try_from(header.body_length).unwrap_or(usize::MAX)];
+    file.read_exact_at(cursor.offset + GROUP as u64, &mut body)?;
+    Ok(match decode_body(&body, &header, key, cursor.segment, cursor.offset) {
+        Some(records) => Found::Group { records, next },
+        None => Found::Nothing("a record's checksum doesn't match"),
+    })
+}
+
+/// The cursor behind the group at `cursor`, of which only the header is read and checked, as long as the group ends at or
+/// before `position`; `None` when it doesn't, or no group that belongs there is found.
+///
+/// # Errors
+/// As [`read_group`].
+pub(super) fn skip_group(
+    file: &dyn File,
+    key: &Key,
+    cursor: &Cursor,
+    limit: u64,
+    position: LogPosition,
+) -> Result<Option<Cursor>, LogError> {
+    if cursor.segment != position.segment || cursor.offset >= position.offset {
+        return Ok(None);
+    }
+    let found = read_header(file, key, cursor, limit)?;
+    Ok(found.ok().map(|(_, next)| next).filter(|next| next.offset <= position.offset))
+}
+
+/// The header of the group that belongs at `cursor`, and where the next one stands; or why there is none.
+fn read_header(
+    file: &dyn File,
+    key: &Key,
+    cursor: &Cursor,
+    limit: u64,
+) -> Result<Result<(GroupHeader, Cursor), &'static str>, LogError> {
     let body_start = cursor.offset + GROUP as u64;
     if body_start > limit {
-        return Ok(Found::Nothing("it ends in the middle of a group"));
+        return Ok(Err("it ends in the middle of a group"));
     }
     let mut header = [0; GROUP];
     file.read_exact_at(cursor.offset, &mut header)?;
     let Some(header) = GroupHeader::decode(&header, key, cursor.segment, cursor.offset) else {
-        return Ok(Found::Nothing("the group header's checksum doesn't match"));
+        return Ok(Err("the group header's checksum doesn't match"));
     };
     if header.previous != cursor.chain || header.records != cursor.records {
         let reason = "the group there doesn't follow the one before it";
         return Err(LogError::Damaged { file: file_name(cursor.segment), offset: cursor.offset, reason });
     }
     let body_end = body_start + u64::from(header.body_length);
-    let Some(body_length) = usize::try_from(header.body_length).ok().filter(|_| body_end <= limit) else {
-        return Ok(Found::Nothing("it ends in the middle of a group"));
-    };
-    let mut body = vec![0; body_length];
-    file.read_exact_at(body_start, &mut body)?;
-    let Some(records) = decode_body(&body, &header, key, cursor.segment, cursor.offset) else {
-        return Ok(Found::Nothing("a record's checksum doesn't match"));
-    };
+    if body_end > limit {
+        return Ok(Err("it ends in the middle of a group"));
+    }
     let next = Cursor {
         segment: cursor.segment,
         offset: body_end,
         records: cursor.records + u64::from(header.count),
         chain: header.checksum,
     };
-    Ok(Found::Group { records, next })
+    Ok(Ok((header, next)))
 }
 
 /// What follows the last whole group of the last segment.

@@ -1,5 +1,6 @@
 //! The thread that flushes a log: one sync for all that came in during the one before.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::queue::Queue;
+use super::ticket::Promise;
 use super::writer::Writer;
 use super::{Log, LogEnd, LogError, LogPosition, LogReader, Record, Ticket};
 
@@ -27,7 +29,8 @@ struct Inbox {
 
 struct State {
     queue: Queue,
-    remove_before: Option<LogPosition>,
+    /// Who waits for the segments below a number to be gone. Numbers lie within the log, which bounds how many there are.
+    removals: BTreeMap<u64, (Promise, Ticket)>,
     closing: bool,
     /// Why nothing more is taken, once the thread has ended.
     ended: Option<LogError>,
@@ -60,7 +63,7 @@ impl LogWriter {
     pub fn spawn(log: Log, seal_after: Duration) -> Result<Self, LogError> {
         let reader = log.reader();
         let Log { queue, writer, .. } = log;
-        let state = State { queue, remove_before: None, closing: false, ended: None };
+        let state = State { queue, removals: BTreeMap::new(), closing: false, ended: None };
         let inbox = Arc::new(Inbox { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() });
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
@@ -72,10 +75,10 @@ impl LogWriter {
         Ok(Self { inbox, reader, thread: Some(thread) })
     }
 
-    /// Queues records that become durable together or not at all, and after everything submitted before.
+    /// Queues records that become durable together or not at all, in the order that [`Log::submit`] promises.
     ///
     /// # Errors
-    /// [`LogError::Busy`] and [`LogError::TooLarge`] at the queue's bound; [`LogError::Stopped`] after a failure.
+    /// [`LogError::Busy`] and [`LogError::TooLarge`] at the queue's bounds; [`LogError::Stopped`] after a failure.
     pub fn submit(&self, records: Vec<Record>) -> Result<Ticket, LogError> {
         let mut state = self.inbox.state();
         state.check()?;
@@ -85,7 +88,7 @@ impl LogWriter {
         Ok(ticket)
     }
 
-    /// As [`submit`](Self::submit), but blocks the thread while the queue is full.
+    /// As [`submit`](Self::submit), but blocks the thread while there is no room for it.
     ///
     /// # Errors
     /// [`LogError::TooLarge`] and [`LogError::Stopped`].
@@ -107,12 +110,22 @@ impl LogWriter {
         Ok(ticket)
     }
 
-    /// Asks for the segments before `position`'s to be removed, between two groups (see [`Log::remove_before`]).
-    pub fn remove_before(&self, position: LogPosition) {
+    /// Asks for the segments before `position`'s to be removed (see [`Log::remove_before`]). The ticket completes, without
+    /// positions, when their names are durably gone, and fails with [`LogError::Closed`] when the log is closed first.
+    ///
+    /// Commits go on meanwhile: between two groups at most one segment is removed, at the cost of one sync of the folder.
+    ///
+    /// # Errors
+    /// [`LogError::Stopped`] after a failure.
+    pub fn remove_before(&self, position: LogPosition) -> Result<Ticket, LogError> {
+        let below = position.segment.min(self.reader.end().segment);
         let mut state = self.inbox.state();
-        state.remove_before = state.remove_before.max(Some(position));
+        state.check()?;
+        let (_, ticket) = state.removals.entry(below).or_insert_with(Promise::new);
+        let ticket = ticket.clone();
         drop(state);
         self.inbox.work.notify_one();
+        Ok(ticket)
     }
 
     /// A handle for reading what is durable.
@@ -166,11 +179,13 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         let mut state = self.inbox.state();
         state.ended = Some(self.error.clone());
-        let waiting = state.queue.take();
+        let waiting = state.queue.take_all();
+        let removals = std::mem::take(&mut state.removals);
         drop(state);
         self.inbox.room.notify_all();
-        for submission in waiting {
-            submission.promise.complete(Err(self.error.clone()));
+        let removals = removals.into_values().map(|(promise, _)| promise);
+        for promise in waiting.into_iter().map(|submission| submission.promise).chain(removals) {
+            promise.complete(Err(self.error.clone()));
         }
     }
 }
@@ -186,7 +201,7 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
     loop {
         let mut state = inbox.state();
         let mut idle = false;
-        while state.queue.is_empty() && state.remove_before.is_none() && !state.closing && !idle {
+        while state.queue.is_empty() && state.removals.is_empty() && !state.closing && !idle {
             if writer.is_sealed() {
                 state = inbox.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
@@ -196,8 +211,8 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
                 idle = timeout.timed_out();
             }
         }
-        let submissions = state.queue.take();
-        let remove_before = state.remove_before.take();
+        let submissions = state.queue.take_group();
+        let remove_below = state.removals.last_key_value().map(|(below, _)| *below);
         let closing = state.closing;
         drop(state);
         inbox.room.notify_all();
@@ -206,11 +221,25 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
         } else if closing || idle {
             writer.seal()?;
         }
-        if let Some(position) = remove_before {
-            writer.remove_before(position)?;
+        if let Some(below) = remove_below.filter(|_| !closing) {
+            remove_one(inbox, writer, below)?;
         }
         if closing && inbox.state().queue.is_empty() {
             return writer.seal();
         }
     }
+}
+
+/// Removes one segment below `below`, and tells those who wait for no more than what is gone now.
+fn remove_one(inbox: &Inbox, writer: &mut Writer, below: u64) -> Result<(), LogError> {
+    writer.remove_first(below)?;
+    let first = writer.shared.state().first();
+    let mut state = inbox.state();
+    let later = state.removals.split_off(&(first + 1));
+    let done = std::mem::replace(&mut state.removals, later);
+    drop(state);
+    for (promise, _) in done.into_values() {
+        promise.complete(Ok(Arc::from([])));
+    }
+    Ok(())
 }

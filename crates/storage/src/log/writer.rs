@@ -25,7 +25,7 @@ pub struct LogCounters {
     pub segments: u64,
 }
 
-/// What one [`Log::flush`] did.
+/// What one [`Log::flush`] or [`Log::flush_group`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flushed {
@@ -33,8 +33,10 @@ pub struct Flushed {
     pub tickets: u64,
     /// Records made durable.
     pub records: u64,
-    /// Bytes of the group, headers included.
+    /// Bytes of the groups, headers included.
     pub bytes: u64,
+    /// Groups written, each with one sync.
+    pub groups: u64,
 }
 
 /// The log of a host, driven by its owner: [`submit`](Self::submit) queues, [`flush`](Self::flush) makes durable.
@@ -96,7 +98,7 @@ impl Log {
     fn new(opened: Opened, config: LogConfig) -> Self {
         let Opened { shared, file, length, sealed, recovery } = opened;
         let cursor = shared.state().end;
-        let queue = Queue::new(config.queue_bytes);
+        let queue = Queue::new(&config);
         let builder = GroupBuilder::default();
         let writer = Writer { shared, config, file, length, cursor, sealed, builder, stopped: None };
         Self { queue, writer, recovery }
@@ -132,10 +134,12 @@ impl Log {
         self.writer.shared.state().counters
     }
 
-    /// Queues records that become durable together or not at all, and after everything submitted before.
+    /// Queues records that become durable together or not at all, and after everything that was submitted before with
+    /// records of the same chain. Records of several chains, and none at all, become durable after everything submitted
+    /// before, and before everything submitted later.
     ///
     /// # Errors
-    /// [`LogError::Busy`] and [`LogError::TooLarge`] at the queue's bound; [`LogError::Stopped`] after a failure.
+    /// [`LogError::Busy`] and [`LogError::TooLarge`] at the queue's bounds; [`LogError::Stopped`] after a failure.
     pub fn submit(&mut self, records: Vec<Record>) -> Result<Ticket, LogError> {
         self.writer.check()?;
         self.queue.push(records)
@@ -147,16 +151,45 @@ impl Log {
         self.queue.is_empty()
     }
 
-    /// Writes all that waits as one group, syncs it once, and completes its tickets. Does nothing when nothing waits.
+    /// Makes all that waits durable: one group, one write, one sync, as long as it fits [`LogConfig::group_bytes`], and
+    /// several groups otherwise. Does nothing when nothing waits.
     ///
     /// # Errors
     /// The first one stops the log: what waited and all that comes later fails with [`LogError::Stopped`].
     pub fn flush(&mut self) -> Result<Flushed, LogError> {
+        let mut all = self.flush_group()?;
+        while !self.queue.is_empty() {
+            let one = self.flush_group()?;
+            all.tickets += one.tickets;
+            all.records += one.records;
+            all.bytes += one.bytes;
+            all.groups += one.groups;
+        }
+        Ok(all)
+    }
+
+    /// Writes one group of what waits, syncs it once, and completes its tickets: all that waits if it fits, otherwise each
+    /// chain's share of it. Does nothing when nothing waits.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn flush_group(&mut self) -> Result<Flushed, LogError> {
         if self.queue.is_empty() {
             self.writer.check()?;
             return Ok(Flushed::default());
         }
-        self.writer.write(self.queue.take())
+        let flushed = self.writer.write(self.queue.take_group());
+        self.told(flushed)
+    }
+
+    /// A failure reaches all that waits.
+    fn told<T>(&mut self, done: Result<T, LogError>) -> Result<T, LogError> {
+        if let Err(error) = &done {
+            for submission in self.queue.take_all() {
+                submission.promise.complete(Err(error.clone()));
+            }
+        }
+        done
     }
 
     /// Follows the last group with one that has no records. Its presence proves that the one before it was durable, so
@@ -165,7 +198,8 @@ impl Log {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn seal(&mut self) -> Result<(), LogError> {
-        self.writer.seal()
+        let sealed = self.writer.seal();
+        self.told(sealed)
     }
 
     /// Flushes, seals and closes the log.
@@ -183,7 +217,8 @@ impl Log {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn remove_before(&mut self, position: LogPosition) -> Result<u64, LogError> {
-        self.writer.remove_before(position)
+        let removed = self.writer.remove_before(position);
+        self.told(removed)
     }
 }
 
@@ -224,7 +259,8 @@ impl Writer {
         match self.guarded(|writer| writer.append(&submissions)) {
             Ok((positions, bytes)) => {
                 let mut rest = positions.as_slice();
-                let flushed = Flushed { tickets: submissions.len() as u64, records: rest.len() as u64, bytes };
+                let flushed =
+                    Flushed { tickets: submissions.len() as u64, records: rest.len() as u64, bytes, groups: 1 };
                 for submission in submissions {
                     let (own, others) = rest.split_at_checked(submission.records.len()).unwrap_or_default();
                     rest = others;
@@ -307,26 +343,33 @@ impl Writer {
     }
 
     pub(super) fn remove_before(&mut self, position: LogPosition) -> Result<u64, LogError> {
+        self.check()?;
+        let mut removed = 0;
+        while self.remove_first(position.segment)? {
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Removes the first segment if its number is below `segment` and it isn't the last one, durably; false when there is
+    /// none to remove.
+    pub(super) fn remove_first(&mut self, segment: u64) -> Result<bool, LogError> {
         self.guarded(|writer| {
-            let mut removed = 0;
-            loop {
-                let number = {
-                    let mut state = writer.shared.state();
-                    let first = state.first();
-                    if first >= position.segment || state.segments.len() < 2 {
-                        break;
-                    }
-                    state.segments.pop_front();
-                    first
-                };
-                writer.shared.disk.remove(&file_name(number))?;
-                // One after another, or a crash could keep an older segment and lose a younger one.
-                writer.shared.disk.sync_folder()?;
-                writer.shared.state().counters.syncs += 1;
-                writer.shared.forget_files_below(number + 1);
-                removed += 1;
-            }
-            Ok(removed)
+            let number = {
+                let mut state = writer.shared.state();
+                let first = state.first();
+                if first >= segment || state.segments.len() < 2 {
+                    return Ok(false);
+                }
+                state.segments.pop_front();
+                first
+            };
+            writer.shared.disk.remove(&file_name(number))?;
+            // Before the next one is removed, or a crash could keep an older segment and lose a younger one.
+            writer.shared.disk.sync_folder()?;
+            writer.shared.state().counters.syncs += 1;
+            writer.shared.forget_files_below(number + 1);
+            Ok(true)
         })
     }
 }
