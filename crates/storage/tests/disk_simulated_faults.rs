@@ -162,6 +162,21 @@ fn writes_can_be_short_and_fail() {
 }
 
 #[test]
+fn reads_can_be_short() {
+    let (disk, file) = dirty();
+    disk.shorten_reads(1);
+    let mut bytes = [9; 100];
+    let read = file.read_at(950, &mut bytes).unwrap();
+    assert!((1..100).contains(&read));
+    assert_eq!(bytes[read..], [9].repeat(100 - read), "what was not read is left as it was");
+    file.read_exact_at(950, &mut bytes).unwrap();
+    assert_eq!((&bytes[..50], &bytes[50..]), (&[1; 50][..], &[2; 50][..]));
+    assert!(disk.faults().short_reads > 1);
+    assert_eq!(file.read_at(3999, &mut bytes).unwrap(), 1);
+    assert_eq!(file.read_at(4000, &mut bytes).unwrap(), 0);
+}
+
+#[test]
 fn damage_at_rest_is_what_was_asked_for() {
     let (disk, file) = dirty();
     disk.flip_bit("a", 8 * 5 + 1).unwrap();

@@ -32,6 +32,8 @@ pub struct FaultCounts {
     pub full: u64,
     /// Writes that took fewer bytes than asked.
     pub short_writes: u64,
+    /// Reads that gave fewer bytes than asked, and than there were.
+    pub short_reads: u64,
     /// Writes failed by the plan.
     pub failed_writes: u64,
     /// Syncs (of files or of the folder) failed by the plan.
@@ -78,6 +80,11 @@ impl SimulatedDisk {
     /// Makes one in `count` writes of more than one byte short; 0 is never.
     pub fn shorten_writes(&self, count: usize) {
         self.world().plan.shorten_one_in = count;
+    }
+
+    /// Makes one in `count` reads of more than one byte short; 0 is never.
+    pub fn shorten_reads(&self, count: usize) {
+        self.world().plan.shorten_reads_one_in = count;
     }
 
     /// Fails the `nth` write from now (1 is the next one) with an I/O error; some of its bytes may have been written.

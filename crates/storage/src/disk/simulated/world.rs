@@ -47,6 +47,7 @@ pub(super) struct Plan {
     pub(super) crash_at: Option<u64>,
     pub(super) space: Option<u64>,
     pub(super) shorten_one_in: usize,
+    pub(super) shorten_reads_one_in: usize,
     pub(super) fail_write_at: Option<u64>,
     pub(super) fail_sync_at: Option<u64>,
 }
@@ -202,10 +203,14 @@ impl World {
 
     pub(super) fn read(&mut self, inode: u64, offset: u64, buffer: &mut [u8]) -> Result<usize, DiskError> {
         self.alive()?;
+        let there = usize::try_from(offset).ok().and_then(|offset| self.inode(inode).cached.len().checked_sub(offset));
+        let mut read = there.unwrap_or(0).min(buffer.len());
+        if read > 1 && self.random.one_in(self.plan.shorten_reads_one_in) {
+            read = 1 + self.random.below(read - 1);
+            self.counts.short_reads += 1;
+        }
         let rest = usize::try_from(offset).ok().and_then(|offset| self.inode(inode).cached.get(offset..));
-        let rest = rest.unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..read), rest.get(..read)) {
+        if let (Some(to), Some(from)) = (buffer.get_mut(..read), rest.and_then(|rest| rest.get(..read))) {
             to.copy_from_slice(from);
         }
         Ok(read)
