@@ -5,11 +5,13 @@
 mod log_support;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use ledger_crypto::Digest;
 use ledger_storage::disk::simulated::FaultCounts;
 use ledger_storage::disk::{Disk, SimulatedDisk};
-use ledger_storage::log::LogError;
-use log_support::{Dice, Recovered, Replay, Run, Tally, is_crash, open, open_or_create, record, seeds};
+use ledger_storage::log::{Log, LogConfig, LogError, Record, RecordKind};
+use log_support::{Dice, ID, Recovered, Replay, Run, Tally, is_crash, open, open_or_create, record, seeds};
 
 const OPERATIONS: usize = 200;
 const SURVIVORS: u64 = 16;
@@ -167,6 +169,61 @@ fn acknowledged_records_survive_a_crash_at_every_io_point() {
     ] {
         assert!(tally.get(what) >= least, "{what}: {tally:?}");
     }
+}
+
+/// Large records are written apart from the rest of their group: a group of several writes is as whole as one of one.
+#[test]
+fn groups_with_large_records_are_whole() {
+    let groups: [&[usize]; 5] = [&[100, 70_000, 0, 65_536, 3], &[64 << 10], &[65_535, 200_000], &[10], &[1, 90_000]];
+    let config = || {
+        let mut config = LogConfig::default();
+        config.segment_bytes = 300_000;
+        config.fill_bytes = 4096;
+        config
+    };
+    let work = |disk: &SimulatedDisk| {
+        let mut run = Run::new();
+        let mut log = match Log::open_or_create(Arc::new(disk.clone()), ID, config()) {
+            Ok(log) => log,
+            Err(_) => return run,
+        };
+        let mut dice = Dice::new(9);
+        for lengths in groups {
+            let records = lengths.iter().map(|length| {
+                let bytes =
+                    (0..length.div_ceil(8)).flat_map(|_| dice.roll(1 << 53).to_le_bytes()).take(*length).collect();
+                Record { chain: Digest::new([3; 32]), kind: RecordKind::PAYLOAD, height: 0, bytes }
+            });
+            if run.submit(&mut log, records.collect()).and_then(|()| log.flush()).is_err() {
+                break;
+            }
+        }
+        run
+    };
+    let disk = SimulatedDisk::new(1);
+    let whole = work(&disk);
+    let log = Log::open(Arc::new(disk.clone()), config()).unwrap();
+    assert_eq!(whole.check(&log).records.len(), 11);
+    assert!(log.end().segment > 1);
+    let (mut torn, mut lost) = (0, 0);
+    for operation in 1..=disk.operations() {
+        let disk = SimulatedDisk::new(1);
+        disk.crash_at(operation);
+        let run = work(&disk);
+        for index in 0..SURVIVORS {
+            let left = disk.survivor(survivor_seed(index, operation));
+            match Log::open(Arc::new(left.clone()), config()) {
+                Ok(log) => {
+                    let recovered = run.check(&log);
+                    torn += u64::from(recovered.torn.is_some());
+                    lost += u64::from(recovered.records.len() < run.submitted.len());
+                }
+                Err(LogError::Missing) => assert!(run.submitted.is_empty()),
+                Err(error) => panic!("recovery refused what a crash left: {error}"),
+            }
+        }
+    }
+    assert!(torn > 30 && lost > 50, "{torn} {lost}");
 }
 
 /// `LEDGERKIT_SEEDS` sets the number of workloads of a long run, each of which is cut at every I/O point then.

@@ -20,7 +20,7 @@ pub struct LogConfig {
     /// than one group waits, chains take turns.
     pub group_bytes: u64,
     /// How many bytes of zeros to write ahead of the end, so that most syncs change no file length (default 1 MiB, 0 is
-    /// none).
+    /// none). Groups of more than half of it, and of more than 128 KiB, are followed by none.
     pub fill_bytes: u64,
     /// How many records are known to have been acknowledged, from a vote guard or from views (default 0): a log that
     /// ends before is refused rather than cut.

@@ -18,6 +18,7 @@
 use ledger_crypto::Digest;
 
 use super::{LogError, LogId, LogPosition, Record, RecordKind};
+use crate::disk::{DiskError, File};
 
 /// The format that this program writes and reads.
 pub(super) const VERSION: u32 = 0;
@@ -74,13 +75,14 @@ impl Key {
     }
 
     fn checksum(&self, tag: u8, segment: u64, offset: u64, parts: &[&[u8]]) -> Checksum {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
         let mut place = [tag; 17];
         let fields = segment.to_le_bytes().into_iter().chain(offset.to_le_bytes());
         for (byte, value) in place.iter_mut().skip(1).zip(fields) {
             *byte = value;
         }
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&place);
+        // Long parts in one call each, so that BLAKE3 takes as many of their chunks at once as the processor can.
         for part in parts {
             hasher.update(part);
         }
@@ -223,26 +225,35 @@ pub(super) fn frame_length(record: &Record) -> u64 {
     FRAME as u64 + record.bytes.len() as u64
 }
 
-/// Builds the bytes of one group in a buffer that is used again.
+/// Builds one group: its bytes in a buffer that is used again, and beside it the records that are too large to be copied.
 #[derive(Debug, Default)]
 pub(super) struct GroupBuilder {
+    /// The group without the contents of large records.
     bytes: Vec<u8>,
+    /// Where in `bytes` the contents of large records belong, in order.
+    gaps: Vec<usize>,
     checksums: Vec<u8>,
     count: u32,
+    length: u64,
 }
+
+/// From this many bytes on a record's content is written from where it is: a second write costs less than the copy.
+const LARGE: usize = 64 << 10;
 
 impl GroupBuilder {
     pub(super) fn begin(&mut self) {
         self.bytes.clear();
         self.bytes.resize(GROUP, 0);
+        self.gaps.clear();
         self.checksums.clear();
         self.count = 0;
+        self.length = GROUP as u64;
     }
 
     /// Adds a record to the group that begins at `cursor`; the caller has bounded its size.
     pub(super) fn push(&mut self, key: &Key, cursor: &Cursor, record: &Record) -> LogPosition {
         let start = self.bytes.len();
-        let offset = cursor.offset + start as u64;
+        let offset = cursor.offset + self.length;
         self.bytes.extend_from_slice(record.chain.as_bytes());
         self.bytes.extend_from_slice(&record.height.to_le_bytes());
         self.bytes.extend_from_slice(&u32::try_from(record.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -250,16 +261,21 @@ impl GroupBuilder {
         let covered = self.bytes.get(start..).unwrap_or_default();
         let checksum = key.checksum(TAG_FRAME, cursor.segment, offset, &[covered, &record.bytes]);
         self.bytes.extend_from_slice(&checksum);
-        self.bytes.extend_from_slice(&record.bytes);
+        if record.bytes.len() < LARGE {
+            self.bytes.extend_from_slice(&record.bytes);
+        } else {
+            self.gaps.push(self.bytes.len());
+        }
         self.checksums.extend_from_slice(&checksum);
         self.count += 1;
-        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        self.length += frame_length(record);
+        let length = u32::try_from(frame_length(record)).unwrap_or(u32::MAX);
         LogPosition { segment: cursor.segment, offset, length }
     }
 
-    /// The group's bytes, and where the next one will stand.
-    pub(super) fn finish(&mut self, key: &Key, cursor: &Cursor) -> (&[u8], Cursor) {
-        let body_length = u32::try_from(self.bytes.len() - GROUP).unwrap_or(u32::MAX);
+    /// Completes the group's header, and says where the next group will stand.
+    pub(super) fn finish(&mut self, key: &Key, cursor: &Cursor) -> Cursor {
+        let body_length = u32::try_from(self.length - GROUP as u64).unwrap_or(u32::MAX);
         let body = key.checksum(TAG_BODY, cursor.segment, cursor.offset, &[&self.checksums]);
         let mut header = Vec::with_capacity(GROUP);
         header.extend_from_slice(&GROUP_MAGIC);
@@ -274,13 +290,34 @@ impl GroupBuilder {
         for (byte, value) in self.bytes.iter_mut().zip(header) {
             *byte = value;
         }
-        let next = Cursor {
+        Cursor {
             segment: cursor.segment,
-            offset: cursor.offset + self.bytes.len() as u64,
+            offset: cursor.offset + self.length,
             records: cursor.records + u64::from(self.count),
             chain: checksum,
-        };
-        (&self.bytes, next)
+        }
+    }
+
+    /// Writes the finished group at `offset`, given the records that were pushed, in their order.
+    pub(super) fn write<'a>(
+        &self,
+        file: &dyn File,
+        mut offset: u64,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), DiskError> {
+        let mut written = 0;
+        let large = records.map(|record| record.bytes.as_slice()).filter(|content| content.len() >= LARGE);
+        for (gap, content) in self.gaps.iter().zip(large) {
+            let before = self.bytes.get(written..*gap).unwrap_or_default();
+            file.write_all_at(offset, before)?;
+            file.write_all_at(offset + before.len() as u64, content)?;
+            offset += (before.len() + content.len()) as u64;
+            written = *gap;
+        }
+        match self.bytes.get(written..) {
+            Some(rest) if !rest.is_empty() => file.write_all_at(offset, rest),
+            _ => Ok(()),
+        }
     }
 
     /// Gives memory back after an unusually large group.

@@ -73,8 +73,8 @@
 //! # Zeros written ahead
 //! A sync that changes a file's length has the file system commit its journal too. So the log writes up to
 //! [`LogConfig::fill_bytes`] of zeros behind its end, and most groups then overwrite bytes that exist. (`fallocate` doesn't
-//! help: the first write to an unwritten extent is a change of metadata as well.) Zeros are never a group, so they need no
-//! care in recovery.
+//! help: the first write to an unwritten extent is a change of metadata as well.) Groups too large to gain by it are followed
+//! by none. Zeros are never a group, so they need no care in recovery.
 //!
 //! ```
 //! use std::sync::Arc;

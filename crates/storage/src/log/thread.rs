@@ -32,6 +32,10 @@ struct State {
     /// Who waits for the segments below a number to be gone. Numbers lie within the log, which bounds how many there are.
     removals: BTreeMap<u64, (Promise, Ticket)>,
     closing: bool,
+    /// Whether the thread waits for work: to wake it while it writes would be a system call for nothing.
+    idle: bool,
+    /// Submitters that wait for room.
+    blocked: usize,
     /// Why nothing more is taken, once the thread has ended.
     ended: Option<LogError>,
 }
@@ -39,6 +43,24 @@ struct State {
 impl Inbox {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends a change that gave the thread something to do.
+    fn has_work(&self, mut state: MutexGuard<'_, State>) {
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        if idle {
+            self.work.notify_one();
+        }
+    }
+
+    /// Ends a change that may let submitters go on.
+    fn has_room(&self, state: MutexGuard<'_, State>) {
+        let blocked = state.blocked;
+        drop(state);
+        if blocked > 0 {
+            self.room.notify_all();
+        }
     }
 }
 
@@ -63,7 +85,7 @@ impl LogWriter {
     pub fn spawn(log: Log, seal_after: Duration) -> Result<Self, LogError> {
         let reader = log.reader();
         let Log { queue, writer, .. } = log;
-        let state = State { queue, removals: BTreeMap::new(), closing: false, ended: None };
+        let state = State { queue, removals: BTreeMap::new(), closing: false, idle: false, blocked: 0, ended: None };
         let inbox = Arc::new(Inbox { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() });
         let thread = std::thread::Builder::new()
             .name("log".to_owned())
@@ -83,8 +105,7 @@ impl LogWriter {
         let mut state = self.inbox.state();
         state.check()?;
         let ticket = state.queue.push(records)?;
-        drop(state);
-        self.inbox.work.notify_one();
+        self.inbox.has_work(state);
         Ok(ticket)
     }
 
@@ -98,15 +119,16 @@ impl LogWriter {
             state.check()?;
             match state.queue.admit(&records) {
                 Err(LogError::Busy { .. }) => {
+                    state.blocked += 1;
                     state = self.inbox.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.blocked -= 1;
                 }
                 Err(error) => return Err(error),
                 Ok(()) => break,
             }
         }
         let ticket = state.queue.push(records)?;
-        drop(state);
-        self.inbox.work.notify_one();
+        self.inbox.has_work(state);
         Ok(ticket)
     }
 
@@ -123,8 +145,7 @@ impl LogWriter {
         state.check()?;
         let (_, ticket) = state.removals.entry(below).or_insert_with(Promise::new);
         let ticket = ticket.clone();
-        drop(state);
-        self.inbox.work.notify_one();
+        self.inbox.has_work(state);
         Ok(ticket)
     }
 
@@ -147,9 +168,10 @@ impl LogWriter {
     }
 
     fn end_thread(&mut self) {
-        self.inbox.state().closing = true;
-        self.inbox.work.notify_one();
-        self.inbox.room.notify_all();
+        let mut state = self.inbox.state();
+        state.closing = true;
+        self.inbox.has_work(state);
+        self.inbox.has_room(self.inbox.state());
         if let Some(thread) = self.thread.take() {
             // A panic there (a ticket's callback's) has ended the log already, as `Ending` tells everyone.
             drop(thread.join());
@@ -181,8 +203,7 @@ impl Drop for Ending<'_> {
         state.ended = Some(self.error.clone());
         let waiting = state.queue.take_all();
         let removals = std::mem::take(&mut state.removals);
-        drop(state);
-        self.inbox.room.notify_all();
+        self.inbox.has_room(state);
         let removals = removals.into_values().map(|(promise, _)| promise);
         for promise in waiting.into_iter().map(|submission| submission.promise).chain(removals) {
             promise.complete(Err(self.error.clone()));
@@ -202,6 +223,7 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
         let mut state = inbox.state();
         let mut idle = false;
         while state.queue.is_empty() && state.removals.is_empty() && !state.closing && !idle {
+            state.idle = true;
             if writer.is_sealed() {
                 state = inbox.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
@@ -211,11 +233,11 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
                 idle = timeout.timed_out();
             }
         }
+        state.idle = false;
         let submissions = state.queue.take_group();
         let remove_below = state.removals.last_key_value().map(|(below, _)| *below);
         let closing = state.closing;
-        drop(state);
-        inbox.room.notify_all();
+        inbox.has_room(state);
         if !submissions.is_empty() {
             writer.write(submissions)?;
         } else if closing || idle {

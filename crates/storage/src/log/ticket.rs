@@ -25,6 +25,8 @@ struct Shared {
 struct State {
     outcome: Option<Outcome>,
     callbacks: Vec<Callback>,
+    /// Threads that wait: waking nobody would be a system call for every submit.
+    waiting: usize,
 }
 
 impl Shared {
@@ -58,7 +60,9 @@ impl Ticket {
             if let Some(outcome) = &state.outcome {
                 return outcome.clone();
             }
+            state.waiting += 1;
             state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -98,12 +102,14 @@ impl Promise {
 
     fn finish(&mut self, outcome: Outcome) {
         let Some(shared) = self.shared.take() else { return };
-        let callbacks = {
+        let (callbacks, waiting) = {
             let mut state = shared.state();
             state.outcome = Some(outcome.clone());
-            std::mem::take(&mut state.callbacks)
+            (std::mem::take(&mut state.callbacks), state.waiting)
         };
-        shared.done.notify_all();
+        if waiting > 0 {
+            shared.done.notify_all();
+        }
         for callback in callbacks {
             callback(outcome.clone());
         }

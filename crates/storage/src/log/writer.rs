@@ -297,10 +297,11 @@ impl Writer {
         for record in records() {
             positions.push(self.builder.push(&self.shared.key, &self.cursor, record));
         }
-        let (bytes, next) = self.builder.finish(&self.shared.key, &self.cursor);
-        self.file.write_all_at(self.cursor.offset, bytes)?;
+        let next = self.builder.finish(&self.shared.key, &self.cursor);
+        self.builder.write(&*self.file, self.cursor.offset, records())?;
         if next.offset > self.length {
-            self.length = fill_ahead(&*self.file, &self.config, next.offset)?;
+            let fills = length <= (self.config.fill_bytes / 2).max(MOST_FILLED);
+            self.length = if fills { fill_ahead(&*self.file, &self.config, next.offset)? } else { next.offset };
         }
         self.file.sync_data()?;
         self.builder.shrink();
@@ -373,6 +374,10 @@ impl Writer {
         })
     }
 }
+
+/// A group of more bytes than this, and than half of [`LogConfig::fill_bytes`], is followed by no zeros: the next of its
+/// size would change the file's length all the same, so that they would only double what is written.
+const MOST_FILLED: u64 = 128 << 10;
 
 const ZEROS: &[u8] = &[0; 64 << 10];
 
