@@ -1,0 +1,136 @@
+//! Our store as a contender: the only file here that knows its interface.
+//!
+//! A batch is one record in the real log (encoded, one group, one fsync) and one block of the state. The log syncs it
+//! while the state works out the root; the batch is done when both are.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use ledger_core::codec::{self, Bytes};
+use ledger_core::{ContractId, Height, Key, StateView, Write, Writes};
+use ledger_crypto::Digest;
+use ledger_storage::disk::RealDisk;
+use ledger_storage::engine::{Batch, Engine, FjallConfig, FjallEngine, Space};
+use ledger_storage::log::{Log, LogConfig, LogId, LogWriter, Record, RecordKind, Ticket};
+use ledger_storage::state::{SparseMerkle, SparseMerkleConfig, StateAt, StateCommitment, stage};
+
+use crate::contender::{Contender, Outcome};
+use crate::workload::{self, Update};
+
+const SPACE: Space = Space::new(1);
+
+/// Heights that stay provable.
+const WINDOW: usize = 256;
+
+pub(crate) struct Ours {
+    log: LogWriter,
+    under_way: Option<Ticket>,
+    engine: Arc<FjallEngine>,
+    commitment: SparseMerkle,
+    height: Height,
+}
+
+fn key(bytes: [u8; 32]) -> Key {
+    Key::new(ContractId(Digest::new([7; 32])), bytes.to_vec())
+}
+
+/// What the log keeps: key and value of each write.
+fn encode(writes: &Writes) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(writes.len() * 180);
+    for write in writes.iter() {
+        bytes.extend_from_slice(&write.index.to_le_bytes());
+        bytes.extend_from_slice(&write.key.to_bytes());
+        bytes.extend_from_slice(write.value.as_deref().unwrap_or_default());
+    }
+    bytes
+}
+
+impl Ours {
+    fn state(&self, at: Height) -> Result<StateAt, Box<dyn Error>> {
+        Ok(StateAt::new(SPACE, Arc::from(self.engine.snapshot()), self.height, at)?)
+    }
+}
+
+impl Contender for Ours {
+    type Batch = Writes;
+
+    fn open(folder: &Path, keys: u64) -> Outcome<Self> {
+        let disk = RealDisk::open(folder.join("log"))?;
+        if disk.is_volatile() {
+            return Err(format!("{} lies in memory, where a sync costs nothing", folder.display()).into());
+        }
+        let log = Log::create(Arc::new(disk), LogId::new([7; 32]), LogConfig::default())?;
+        let engine = Arc::new(FjallEngine::open(folder.join("views"), FjallConfig::default())?);
+        // Room for the whole tree: the bench asks for speed; memory per key tells what that takes.
+        let cache_bytes = usize::try_from(keys * 256)?.max(64 << 20);
+        let config = SparseMerkleConfig { cache_bytes, window_blocks: WINDOW, window_bytes: 1 << 30 };
+        let commitment = SparseMerkle::open(SPACE, &*engine.snapshot(), config)?;
+        let log = LogWriter::spawn(log, LogWriter::SEAL_AFTER)?;
+        Ok(Self { log, under_way: None, engine, commitment, height: Height(0) })
+    }
+
+    fn prepare(updates: Vec<Update>) -> Writes {
+        let write =
+            |(name, value): Update| Write { key: key(name), index: 0, value: Some(Bytes::from(value.to_vec())) };
+        Writes::new(updates.into_iter().map(write).collect())
+    }
+
+    fn apply(&mut self, writes: Writes) -> Outcome<Digest> {
+        let height = self.height.next();
+        let bytes = encode(&writes);
+        let record = Record { chain: Digest::new([1; 32]), kind: RecordKind::PAYLOAD, height: height.0, bytes };
+        self.under_way = Some(self.log.submit_blocking(vec![record])?);
+        let mut batch = Batch::new();
+        let root = stage(SPACE, &*self.engine.snapshot(), &mut self.commitment, height, &writes, &mut batch)?;
+        self.engine.apply(batch)?;
+        self.commitment.commit();
+        self.height = height;
+        Ok(root)
+    }
+
+    fn durable(&mut self) -> Outcome<()> {
+        if let Some(ticket) = self.under_way.take() {
+            let positions = ticket.wait()?;
+            // Keeps the folder to what the views take up.
+            if let Some(position) = positions.first() {
+                self.log.remove_before(*position)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn get(&self, numbers: &mut dyn Iterator<Item = u64>) -> Outcome<u64> {
+        let state = self.state(self.height)?;
+        let mut found = 0;
+        for number in numbers {
+            found += u64::from(state.get(&key(workload::key(number)))?.is_some());
+        }
+        Ok(found)
+    }
+
+    fn prove(&self, numbers: &mut dyn Iterator<Item = u64>, back: u64) -> Outcome<u64> {
+        let prover = self.commitment.prover();
+        let reader = self.engine.snapshot();
+        let mut bytes = 0;
+        for (index, number) in (0..).zip(numbers) {
+            let at = if back == 0 { self.height } else { Height(self.height.0.saturating_sub(1 + index % back)) };
+            let path = prover.prove(&*reader, self.height, at, &key(workload::key(number)))?;
+            bytes += codec::encode(&path).len() as u64;
+        }
+        Ok(bytes)
+    }
+
+    fn provable_back(&self) -> u64 {
+        self.height.0.saturating_sub(self.commitment.prover().oldest().0)
+    }
+
+    fn facts() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("name", "ledgerkit"),
+            ("durable", "each batch: one record in the log, fsync while its root is worked out; views aren't synced"),
+            ("commits", "keys, values, versions and history of now; the order of operations has no part in the root"),
+            ("proves", "presence and absence at each of the last 256 heights"),
+        ]
+    }
+}
