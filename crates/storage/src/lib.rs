@@ -10,6 +10,7 @@
 //!
 //! - [`disk`]: the files that the log needs, real or simulated with everything that real ones do wrong.
 //! - [`log`]: one append-only log per host, one sync for all that waits.
+//! - [`archive`]: blocks and results that have left the log, compressed, in sealed segments.
 //! - [`engine`]: ordered key-value engines; [`state`]: versioned state and what commits to it; [`chain`]: blocks, receipts
 //!   and state of one chain, advanced by one batch a block.
 //!
@@ -49,6 +50,7 @@
 //! `fjall` (default): the engine on disk. Without it, the engine in memory and engines of one's own.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod chain;
 pub mod disk;
 pub mod engine;
