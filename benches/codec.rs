@@ -11,11 +11,12 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::history::{self, HistoryHasher};
-use ledger_core::state::sparse as tree;
+use ledger_core::state::tree;
 use ledger_core::{
     Block, BlockProof, Checkpoint, ContractId, Epoch, Event, EventProof, Fuel, Genesis, HEADER_VERSION, Header, Height,
     HistoryHead, Key, Outcome, Proof, ReceiptProof, SignedTransaction, StateProof, Status, Timestamp,
-    TransactionBuilder, TransactionProof, TransactionResult, TrustRoot, VerifiedCheckpoint, domains, outcome, verify,
+    TransactionBuilder, TransactionProof, TransactionResult, TrustRoot, VerifiedCheckpoint, Version, Versioned,
+    domains, outcome, verify,
 };
 use ledger_crypto::merkle::{self, Blake3};
 use ledger_crypto::{Digest, MemorySigner, Signer};
@@ -55,10 +56,11 @@ impl World {
             .collect();
 
         let keys: Vec<Key> = (0..COUNT).map(|number| Key::new(contract, number.to_le_bytes().as_slice())).collect();
-        let value = tree::versioned(&[0x5a; 16], 1, 0);
-        let content = tree::content_digest(&value.value, value.version, None);
-        let mut leaves: Vec<(Digest, Digest)> = keys.iter().map(|key| (tree::key_digest(key), content)).collect();
-        leaves.sort();
+        let version = Version { height: Height(1), index: 0 };
+        let value = Versioned { value: Bytes::from(vec![0x5a; 16]), version, predecessor: None };
+        let mut entries: Vec<(Key, Versioned)> = keys.iter().map(|key| (key.clone(), value.clone())).collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let leaves: Vec<(Key, Digest)> = entries.iter().map(|(key, value)| (key.clone(), value.leaf(key))).collect();
 
         let parent = genesis.header();
         let first = history::leaf(&parent.digest(), &genesis.outcome().digest());
@@ -114,7 +116,7 @@ impl World {
         let state = StateProof {
             block: place,
             key: keys[PLACE].clone(),
-            path: tree::path_of(&leaves, &keys[PLACE], Some(value)),
+            path: tree::prove_range(&entries, &keys[PLACE], Some(&keys[PLACE].successor())),
         };
         let proofs = vec![
             ("transaction", Proof::Transaction(transaction)),

@@ -268,7 +268,6 @@ fn cpu_seconds() -> Option<f64> {
 
 async fn start(folder: &std::path::Path, options: &Options) -> Host {
     let mut limits = Limits { cached_keys: 2 * options.accounts, ..Limits::default() };
-    limits.views.sparse_merkle.cache_bytes = 256 << 20;
     limits.value_cache_bytes = 1_500 * options.accounts;
     limits.core.mempool.max_transactions = 2 * options.window.max(50_000);
     limits.core.mempool.max_unexecutable = options.window.max(10_000);

@@ -3,7 +3,6 @@
 //! A batch is one record in the real log (encoded, one group, one fsync) and one block of the state. The log syncs it
 //! while the state works out the root; the batch is done when both are.
 
-use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use ledger_crypto::Digest;
 use ledger_storage::disk::RealDisk;
 use ledger_storage::engine::{Batch, Engine, FjallConfig, FjallEngine, Space};
 use ledger_storage::log::{Log, LogConfig, LogId, LogWriter, Record, RecordKind, Ticket};
-use ledger_storage::state::{SparseMerkle, SparseMerkleConfig, StateAt, StateCommitment, stage};
+use ledger_storage::state::{StateConfig, StateStore};
 
 use crate::contender::{Contender, Outcome};
 use crate::workload::{self, Update};
@@ -21,13 +20,13 @@ use crate::workload::{self, Update};
 const SPACE: Space = Space::new(1);
 
 /// Heights that stay provable.
-const WINDOW: usize = 256;
+const WINDOW: u64 = 256;
 
 pub(crate) struct Ours {
     log: LogWriter,
     under_way: Option<Ticket>,
     engine: Arc<FjallEngine>,
-    commitment: SparseMerkle,
+    store: StateStore,
     height: Height,
 }
 
@@ -46,28 +45,21 @@ fn encode(writes: &Writes) -> Vec<u8> {
     bytes
 }
 
-impl Ours {
-    fn state(&self, at: Height) -> Result<StateAt, Box<dyn Error>> {
-        Ok(StateAt::new(SPACE, Arc::from(self.engine.snapshot()), self.height, at)?)
-    }
-}
-
 impl Contender for Ours {
     type Batch = Writes;
 
-    fn open(folder: &Path, keys: u64) -> Outcome<Self> {
+    fn open(folder: &Path, _keys: u64) -> Outcome<Self> {
         let disk = RealDisk::open(folder.join("log"))?;
         if disk.is_volatile() {
             return Err(format!("{} lies in memory, where a sync costs nothing", folder.display()).into());
         }
         let log = Log::create(Arc::new(disk), LogId::new([7; 32]), LogConfig::default())?;
         let engine = Arc::new(FjallEngine::open(folder.join("views"), FjallConfig::default())?);
-        // Room for the whole tree: the bench asks for speed; memory per key tells what that takes.
-        let cache_bytes = usize::try_from(keys * 256)?.max(64 << 20);
-        let config = SparseMerkleConfig { cache_bytes, window_blocks: WINDOW, window_bytes: 1 << 30 };
-        let commitment = SparseMerkle::open(SPACE, &*engine.snapshot(), config)?;
+        let config = StateConfig { window_blocks: WINDOW, ..StateConfig::default() };
+        let shared: Arc<dyn Engine> = Arc::<FjallEngine>::clone(&engine);
+        let store = StateStore::open(shared, SPACE, Height(0), config)?;
         let log = LogWriter::spawn(log, LogWriter::SEAL_AFTER)?;
-        Ok(Self { log, under_way: None, engine, commitment, height: Height(0) })
+        Ok(Self { log, under_way: None, engine, store, height: Height(0) })
     }
 
     fn prepare(updates: Vec<Update>) -> Writes {
@@ -82,9 +74,8 @@ impl Contender for Ours {
         let record = Record { chain: Digest::new([1; 32]), kind: RecordKind::PAYLOAD, height: height.0, bytes };
         self.under_way = Some(self.log.submit_blocking(vec![record])?);
         let mut batch = Batch::new();
-        let root = stage(SPACE, &*self.engine.snapshot(), &mut self.commitment, height, &writes, &mut batch)?;
+        let root = self.store.update(height, &writes, &mut batch)?;
         self.engine.apply(batch)?;
-        self.commitment.commit();
         self.height = height;
         Ok(root)
     }
@@ -101,7 +92,7 @@ impl Contender for Ours {
     }
 
     fn get(&self, numbers: &mut dyn Iterator<Item = u64>) -> Outcome<u64> {
-        let state = self.state(self.height)?;
+        let state = self.store.reader().at(self.height);
         let mut found = 0;
         for number in numbers {
             found += u64::from(state.get(&key(workload::key(number)))?.is_some());
@@ -110,19 +101,18 @@ impl Contender for Ours {
     }
 
     fn prove(&self, numbers: &mut dyn Iterator<Item = u64>, back: u64) -> Outcome<u64> {
-        let prover = self.commitment.prover();
-        let reader = self.engine.snapshot();
+        let reader = self.store.reader();
         let mut bytes = 0;
         for (index, number) in (0..).zip(numbers) {
             let at = if back == 0 { self.height } else { Height(self.height.0.saturating_sub(1 + index % back)) };
-            let path = prover.prove(&*reader, self.height, at, &key(workload::key(number)))?;
+            let path = reader.prove(self.height, at, &key(workload::key(number)))?;
             bytes += codec::encode(&path).len() as u64;
         }
         Ok(bytes)
     }
 
     fn provable_back(&self) -> u64 {
-        self.height.0.saturating_sub(self.commitment.prover().oldest().0)
+        self.height.0.saturating_sub(self.store.reader().oldest_provable().0)
     }
 
     fn facts() -> Vec<(&'static str, &'static str)> {
@@ -130,7 +120,7 @@ impl Contender for Ours {
             ("name", "ledgerkit"),
             ("durable", "each batch: one record in the log, fsync while its root is worked out; views aren't synced"),
             ("commits", "keys, values, versions and history of now; the order of operations has no part in the root"),
-            ("proves", "presence and absence at each of the last 256 heights"),
+            ("proves", "presence, absence and whole key ranges at each of the last 256 heights; older values by the newest"),
         ]
     }
 }

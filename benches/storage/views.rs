@@ -22,7 +22,6 @@ use ledger_storage::engine::{
     Address, Batch, Engine, EngineError, FjallConfig, FjallEngine, MemoryConfig, MemoryEngine, Snapshot, Space,
 };
 use ledger_storage::log::LogPosition;
-use ledger_storage::state::SparseMerkleConfig;
 
 use crate::{Folder, or_exit};
 
@@ -31,8 +30,6 @@ const LOADED_AT_ONCE: u64 = 20_000;
 const LOADS: u64 = KEYS / LOADED_AT_ONCE;
 const UPDATES: u64 = 10_000;
 const TRANSFERS: u32 = 5_000;
-/// Holds the whole tree of a million keys.
-const CACHE_BYTES: usize = 256 << 20;
 
 /// The same numbers in every run.
 struct Random(u64);
@@ -95,10 +92,6 @@ fn genesis() -> Genesis {
     Genesis::solo("bench", MemorySigner::from_seed([1; 32]).public_key(), Timestamp(1_700_000_000_000))
 }
 
-fn config(cache_bytes: usize) -> ChainConfig {
-    ChainConfig { sparse_merkle: SparseMerkleConfig { cache_bytes, ..SparseMerkleConfig::default() } }
-}
-
 fn key(number: u64) -> Key {
     let mut name = vec![b'b'; 40];
     if let Some(front) = name.first_chunk_mut::<8>() {
@@ -135,9 +128,9 @@ fn apply(
 }
 
 /// A chain with [`KEYS`] keys.
-fn loaded(engine: &Arc<Counting>, name: &str, cache_bytes: usize) -> ChainStore {
+fn loaded(engine: &Arc<Counting>, name: &str) -> ChainStore {
     let shared: Arc<dyn Engine> = Arc::clone(engine) as Arc<dyn Engine>;
-    let mut store = or_exit(ChainStore::open(shared, &genesis(), config(cache_bytes)));
+    let mut store = or_exit(ChainStore::open(shared, &genesis(), ChainConfig::default()));
     let start = Instant::now();
     for first in (0..LOADS).map(|load| load * LOADED_AT_ONCE) {
         let writes = (first..first + LOADED_AT_ONCE).map(|number| write(number, 0, number)).collect();
@@ -185,7 +178,7 @@ pub(crate) fn state(criterion: &mut Criterion) {
     for name in ["memory", "fjall"] {
         let folder = or_exit(Folder::new("state"));
         let engine = engine(name, folder.path());
-        let mut store = loaded(&engine, name, CACHE_BYTES);
+        let mut store = loaded(&engine, name);
         updates(criterion, name, &engine, &mut store);
         transfers(criterion, name, &engine, &mut store);
         reads(criterion, name, &store);
@@ -268,7 +261,7 @@ fn reads(criterion: &mut Criterion, name: &str, store: &ChainStore) {
     let mut random = Random(4);
     let newest = reader.head().header.height;
     let mut group = criterion.benchmark_group("state/read");
-    let state = or_exit(reader.state());
+    let state = reader.state();
     group.bench_function(BenchmarkId::new(name, "get"), |bencher| {
         bencher.iter(|| black_box(or_exit(state.get(&key(random.below(KEYS))))));
     });
@@ -277,11 +270,11 @@ fn reads(criterion: &mut Criterion, name: &str, store: &ChainStore) {
         bencher.iter(|| black_box(or_exit(old.get(&key(random.below(KEYS))))));
     });
     group.bench_function(BenchmarkId::new(name, "prove the newest"), |bencher| {
-        bencher.iter(|| black_box(or_exit(reader.state_path(newest, &key(random.below(KEYS))))));
+        bencher.iter(|| black_box(or_exit(reader.prove(newest, &key(random.below(KEYS))))));
     });
     let oldest = reader.oldest_provable().0.max(newest.0.saturating_sub(8));
     group.bench_function(BenchmarkId::new(name, format!("prove {} blocks back", newest.0 - oldest)), |bencher| {
-        bencher.iter(|| black_box(or_exit(reader.state_path(Height(oldest), &key(random.below(KEYS))))));
+        bencher.iter(|| black_box(or_exit(reader.prove(Height(oldest), &key(random.below(KEYS))))));
     });
     group.finish();
 }
@@ -292,7 +285,7 @@ fn reopen(criterion: &mut Criterion, folder: &Path) {
     let engine = engine("fjall", folder);
     let opened = start.elapsed();
     let shared: Arc<dyn Engine> = Arc::clone(&engine) as Arc<dyn Engine>;
-    let mut store = or_exit(ChainStore::open(shared, &genesis(), config(0)));
+    let mut store = or_exit(ChainStore::open(shared, &genesis(), ChainConfig::default()));
     let chain = start.elapsed() - opened;
     let mut random = Random(5);
     let start = Instant::now();

@@ -54,8 +54,20 @@ assert.deepEqual(shown('receipt').receipt.status,
 assert.equal(shown('event').event.topic, 'indexed');
 assert.equal(Buffer.from(shown('state present').value.value, 'hex').toString(), 'black');
 assert.equal(shown('state present').height, '3');
-assert.equal(shown('state absent, empty place').value, null);
-assert.equal(shown('state absent, other leaf').value, null);
+assert.equal(shown('state absent, between keys').value, null);
+assert.equal(shown('state absent, after all keys').value, null);
+const text = (hex) => Buffer.from(hex, 'hex').toString();
+const entries = (name) => shown(name).entries.map((entry) => `${text(entry.name)}=${text(entry.value.value)}`);
+assert.deepEqual(entries('range of all notes'), ['count=\x02', 'index/t=tea', 'tea=black']);
+assert.deepEqual(entries('range of some notes'), ['index/t=tea']);
+assert.deepEqual(entries('range without notes'), []);
+assert.deepEqual([shown('range of all notes').proven, shown('range of all notes').height], ['range', '3']);
+assert.deepEqual(entries('past range'), ['count=\x02', 'index/t=tea', 'rye=bread', 'tea=green']);
+assert.deepEqual([shown('past range').proven, shown('past range').height], ['past range', '2']);
+assert.deepEqual([shown('past state').proven, shown('past state').height], ['past state', '2']);
+assert.equal(text(shown('past state').value.value), 'green');
+assert.deepEqual([text(shown('values').value.value), ...shown('values').older.map((it) => text(it.value))],
+  ['black', 'green']);
 assert.equal(shown('history').from.size, '3');
 
 // A checkpoint of a later epoch, with the changes of the validators that lead to it from the genesis.
@@ -75,9 +87,11 @@ const refuse = (...inputs) => {
 for (const [name, proof] of proofs) {
   for (let bit = 3; bit < proof.length * 8; bit += 61) {
     const { holds, value } = judge(flipped(proof, bit), checkpoint, root);
-    // A path that shows one key to be absent shows it of others in the same gap.
-    const absence = name.startsWith('state absent') && value.value === null && value.proven === 'state';
-    assert(!holds || absence, `${name} with bit ${bit} flipped: ${JSON.stringify(value)}`);
+    // What shows one key to be absent, or what is in a range, shows it of others that lie alike among the keys.
+    const before = proven.get(name).value;
+    const alike = before.proven === value.proven && value.height === before.height && (before.value === null
+      ? value.value === null : before.entries && JSON.stringify(value.entries) === JSON.stringify(before.entries));
+    assert(!holds || alike, `${name} with bit ${bit} flipped: ${JSON.stringify(value)}`);
     refused += holds ? 0 : 1;
   }
 }

@@ -46,7 +46,7 @@ impl Book {
 
     /// Whether the contract is there.
     pub(crate) fn is_open(&self) -> Fallible<bool> {
-        Ok(self.chain.state()?.get(&Key::contract(&self.contract))?.is_some())
+        Ok(self.chain.state().get(&Key::contract(&self.contract))?.is_some())
     }
 
     /// Whether the ledger had these events after block `height`.
@@ -127,7 +127,7 @@ impl Book {
         let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
         let mut ids = Vec::with_capacity(events.len());
         for event in events {
-            let stored = self.chain.state()?.get(&records::event_key(self.contract, event))?;
+            let stored = self.chain.state().get(&records::event_key(self.contract, event))?;
             let Version { height, index } = stored.ok_or("an event of the trace is not in the state")?.version;
             let block = match blocks.entry(height.0) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),

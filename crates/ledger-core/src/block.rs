@@ -10,7 +10,7 @@ use crate::units::{Epoch, Height, Timestamp};
 use ledger_crypto::{Digest, hash};
 
 /// The version of the header format that this crate writes and reads.
-pub const HEADER_VERSION: u8 = 0;
+pub const HEADER_VERSION: u8 = 1;
 
 /// What a block says of itself. A finalized header is a [checkpoint](crate::Checkpoint): through `history` it commits
 /// to every earlier block and to what executing them gave.

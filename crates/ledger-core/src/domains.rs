@@ -4,25 +4,25 @@
 use ledger_crypto::Domain;
 
 /// Digest of a [`Genesis`](crate::Genesis): the chain's id.
-pub const GENESIS: Domain = Domain::new("ledgerkit.0.genesis");
+pub const GENESIS: Domain = Domain::new("ledgerkit.1.genesis");
 /// Digest of a [`Transaction`](crate::Transaction): its id.
-pub const TRANSACTION: Domain = Domain::new("ledgerkit.0.transaction");
+pub const TRANSACTION: Domain = Domain::new("ledgerkit.1.transaction");
 /// Digest of a salted [`Body`](crate::Body).
-pub const BODY: Domain = Domain::new("ledgerkit.0.body");
+pub const BODY: Domain = Domain::new("ledgerkit.1.body");
 /// Digest of the key that an account was opened with: the account's id.
-pub const ACCOUNT: Domain = Domain::new("ledgerkit.0.account");
+pub const ACCOUNT: Domain = Domain::new("ledgerkit.1.account");
 /// Digest of the transaction that deployed a contract: the contract's id.
-pub const CONTRACT: Domain = Domain::new("ledgerkit.0.contract");
+pub const CONTRACT: Domain = Domain::new("ledgerkit.1.contract");
 /// Digest of a [`Header`](crate::Header).
-pub const HEADER: Domain = Domain::new("ledgerkit.0.header");
+pub const HEADER: Domain = Domain::new("ledgerkit.1.header");
 /// Digest of an [`Outcome`](crate::Outcome).
-pub const OUTCOME: Domain = Domain::new("ledgerkit.0.outcome");
+pub const OUTCOME: Domain = Domain::new("ledgerkit.1.outcome");
 /// [List root](crate::list_root) of a block's transactions.
-pub const TRANSACTIONS: Domain = Domain::new("ledgerkit.0.transactions");
+pub const TRANSACTIONS: Domain = Domain::new("ledgerkit.1.transactions");
 /// [List root](crate::list_root) of a block's receipts.
-pub const RECEIPTS: Domain = Domain::new("ledgerkit.0.receipts");
+pub const RECEIPTS: Domain = Domain::new("ledgerkit.1.receipts");
 /// [List root](crate::list_root) of a receipt's events.
-pub const EVENTS: Domain = Domain::new("ledgerkit.0.events");
+pub const EVENTS: Domain = Domain::new("ledgerkit.1.events");
 /// Digest of a state value ([`value_digest`](crate::state::tree::value_digest)).
 pub const STATE_VALUE: Domain = Domain::new("ledgerkit.1.state-value");
 /// Digest of a [leaf](crate::state::tree::leaf) of the state tree.
@@ -30,25 +30,13 @@ pub const STATE_LEAF: Domain = Domain::new("ledgerkit.1.state-leaf");
 /// Digest of an inner [node](crate::state::tree::node) of the state tree.
 pub const STATE_NODE: Domain = Domain::new("ledgerkit.1.state-node");
 
-// Of the sparse tree, until stores have moved to the sorted one.
-#[doc(hidden)]
-pub const SPARSE_KEY: Domain = Domain::new("ledgerkit.0.state-key");
-#[doc(hidden)]
-pub const SPARSE_VALUE: Domain = Domain::new("ledgerkit.0.state-value");
-#[doc(hidden)]
-pub const SPARSE_CONTENT: Domain = Domain::new("ledgerkit.0.state-content");
-#[doc(hidden)]
-pub const SPARSE_LEAF: Domain = Domain::new("ledgerkit.0.state-leaf");
-#[doc(hidden)]
-pub const SPARSE_NODE: Domain = Domain::new("ledgerkit.0.state-node");
-
 /// Signature of a transaction's account over the transaction's id.
-pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.0.sign.transaction");
+pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.1.sign.transaction");
 /// Signature of a one-owner chain's owner over a header's digest.
-pub const SIGN_SOLO: Domain = Domain::new("ledgerkit.0.sign.solo");
+pub const SIGN_SOLO: Domain = Domain::new("ledgerkit.1.sign.solo");
 /// Signature of a validator's *notarize* vote.
-pub const SIGN_NOTARIZE: Domain = Domain::new("ledgerkit.0.sign.notarize");
+pub const SIGN_NOTARIZE: Domain = Domain::new("ledgerkit.1.sign.notarize");
 /// Signature of a validator's *nullify* vote.
-pub const SIGN_NULLIFY: Domain = Domain::new("ledgerkit.0.sign.nullify");
+pub const SIGN_NULLIFY: Domain = Domain::new("ledgerkit.1.sign.nullify");
 /// Signature of a validator's *finalize* vote.
-pub const SIGN_FINALIZE: Domain = Domain::new("ledgerkit.0.sign.finalize");
+pub const SIGN_FINALIZE: Domain = Domain::new("ledgerkit.1.sign.finalize");

@@ -14,7 +14,7 @@ use crate::validators::ValidatorSet;
 use ledger_crypto::{Digest, KeyError, PublicKey, hash};
 
 /// The version of the genesis format that this crate writes and reads.
-pub const GENESIS_VERSION: u8 = 0;
+pub const GENESIS_VERSION: u8 = 1;
 
 /// The beginning of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -61,8 +61,8 @@ impl Engine {
 /// How the state root commits to the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum StateScheme {
-    /// The sparse binary Merkle tree of [`state::tree`].
-    SparseMerkle,
+    /// The sorted binary Merkle tree of [`state::tree`].
+    SortedMerkle,
 }
 
 /// Who may deploy contracts.
@@ -151,7 +151,7 @@ impl Default for Prices {
 impl Default for Rules {
     fn default() -> Self {
         Rules {
-            state_scheme: StateScheme::SparseMerkle,
+            state_scheme: StateScheme::SortedMerkle,
             deployers: Deployers::Anyone,
             lag: 16,
             max_clock_ahead_ms: 2_000,
@@ -314,7 +314,7 @@ impl Rules {
             ("max_transaction_bytes", self.max_transaction_bytes.into(), 1 << 10, most_transaction_bytes),
             ("max_block_transactions", self.max_block_transactions.into(), 1, 1 << 20),
             ("max_transaction_fuel", self.max_transaction_fuel.0, 1, self.max_block_fuel.0),
-            ("max_key_bytes", self.max_key_bytes.into(), 32, 4 << 10),
+            ("max_key_bytes", self.max_key_bytes.into(), 32, state::tree::MAX_KEY_NAME_BYTES as u64),
             ("max_value_bytes", self.max_value_bytes.into(), 32, 8 << 20),
             ("max_events", self.max_events.into(), 0, 1 << 16),
             ("max_event_bytes", self.max_event_bytes.into(), 0, 1 << 20),

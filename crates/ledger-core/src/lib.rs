@@ -85,7 +85,8 @@ pub use light_client::LightClient;
 pub use outcome::{Event, Failure, Outcome, Receipt, Rejection, Status, TransactionResult, ValidatorUpdate};
 pub use peers::Lane;
 pub use proof::{
-    BlockProof, EventProof, Place, Proof, ProofError, Proven, ReceiptProof, StateProof, TransactionProof, verify,
+    BlockProof, EventProof, PastProof, Place, Proof, ProofError, Proven, RangeProof, ReceiptProof, StateProof,
+    TransactionProof, ValueHistoryProof, verify,
 };
 pub use state::tree::{KeyLengthError, MAX_KEY_NAME_BYTES};
 pub use state::{Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};

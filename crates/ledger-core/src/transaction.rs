@@ -13,7 +13,7 @@ use ledger_crypto::merkle::{self, TreeHasher};
 use ledger_crypto::{Check, Digest, Hasher, KeyError, PublicKey, Signature, SignatureError, Signer, SignerError, hash};
 
 /// The version of the transaction format that this crate writes and reads.
-pub const TRANSACTION_VERSION: u8 = 0;
+pub const TRANSACTION_VERSION: u8 = 1;
 
 /// What an account signs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

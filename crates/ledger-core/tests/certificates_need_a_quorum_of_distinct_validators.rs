@@ -223,7 +223,7 @@ fn no_header_with_a_changed_field_is_final_by_anothers_certificate() {
     let header = network.headers(1).remove(1);
     let certificate = network.certificate(&header, VIEW, &[1, 2, 3, 4], &[]);
     let changes: [fn(&mut Header); 10] = [
-        |header| header.version = 1,
+        |header| header.version = 2,
         |header| header.chain = ChainId(Digest::ZERO),
         |header| header.height = Height(2),
         |header| header.parent = Digest::ZERO,

@@ -6,7 +6,10 @@
 mod common;
 
 use common::random::{Random, Rng};
-use ledger_core::codec::{self, Format};
+use ledger_core::codec::{self, Bytes, Format};
+use ledger_core::state::tree::Step;
+use ledger_core::{Proof, Versioned};
+use ledger_crypto::Digest;
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -52,6 +55,29 @@ fn check<T: Format + Random>(encodings: u64) -> f64 {
     worst
 }
 
+/// Proofs of state whose steps and values take the most memory for their bytes: opaque subtrees and nodes in turn, and
+/// empty values.
+fn check_proofs_of_state() -> f64 {
+    let (chain, mut rng) = (common::chain::notes(), Rng(5));
+    let mut tree = chain.state_proof(&common::chain::note("tea"), 4);
+    let mut steps = vec![Step::Opaque(Digest::ZERO)];
+    steps.extend((0..20_000).flat_map(|_| [Step::Opaque(Digest::ZERO), Step::Node]));
+    tree.path.steps = steps.into();
+    let mut values = chain.value_history(&common::chain::note("tea"), 0, 4);
+    let short = Versioned { predecessor: Some(Digest::ZERO), value: Bytes::default(), ..Versioned::random(&mut rng) };
+    values.history.older = vec![short; 20_000].into();
+    let mut worst = 0f64;
+    for proof in [Proof::State(tree), Proof::ValueHistory(values)] {
+        let bytes = codec::encode(&proof);
+        assert!(codec::decode::<Proof>(&bytes).is_ok());
+        let peak = peak::<Proof>(&bytes);
+        assert!(peak <= FLOOR + PER_BYTE * bytes.len(), "{} bytes of a proof of state took {peak} bytes", bytes.len());
+        worst = worst.max(peak as f64 / bytes.len() as f64);
+    }
+    println!("{:<20} {worst:5.2} bytes a byte", "proofs of state");
+    worst
+}
+
 #[test]
 fn decoding_takes_memory_in_proportion_to_its_input() {
     let encodings = common::count("LEDGERKIT_MEMORY_CASES", 2, 32);
@@ -62,6 +88,7 @@ fn decoding_takes_memory_in_proportion_to_its_input() {
         };
     }
     for_every_format!(each);
+    worst = worst.max(check_proofs_of_state());
     // Otherwise no list was ever filled, and nothing was measured.
     assert!(worst > 2.0, "the worst case took {worst} bytes a byte");
 }

@@ -161,8 +161,8 @@ fn a_closing_header_that_no_chain_has_is_refused_though_they_signed_it() {
         let expected = TrustError::HistorySize { height: Height(2), size };
         assert_eq!(error, EpochChangeError::Closing(expected));
     }
-    let error = changed(&|header| header.version = 1);
-    assert_eq!(error, EpochChangeError::Closing(TrustError::Version { found: 1 }));
+    let error = changed(&|header| header.version = 2);
+    assert_eq!(error, EpochChangeError::Closing(TrustError::Version { found: 2 }));
     let error = changed(&|header| header.epoch = Epoch(1));
     assert!(matches!(error, EpochChangeError::Closing(TrustError::Certificate(_))), "{error:?}");
     let error = changed(&|header| header.history.root = Digest::ZERO);
@@ -374,7 +374,7 @@ fn no_mutated_bundle_is_accepted() {
 fn no_changed_field_of_a_change_is_accepted() {
     let chain = changing();
     let changes: [fn(&mut EpochChange); 18] = [
-        |it| it.closing.header.version = 1,
+        |it| it.closing.header.version = 2,
         |it| it.closing.header.chain = ChainId(Digest::ZERO),
         |it| it.closing.header.height = Height(3),
         |it| it.closing.header.parent = Digest::ZERO,

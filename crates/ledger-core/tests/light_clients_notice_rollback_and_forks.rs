@@ -224,7 +224,7 @@ fn a_header_that_no_chain_has_is_refused_though_the_owner_signed_it() {
         let error = changed(&|header| header.history.size = size);
         assert_eq!(error, TrustError::HistorySize { height: Height(4), size });
     }
-    assert_eq!(changed(&|header| header.version = 1), TrustError::Version { found: 1 });
+    assert_eq!(changed(&|header| header.version = 2), TrustError::Version { found: 2 });
     let error = changed(&|header| header.seal = Bytes::from(vec![1]));
     assert_eq!(error, TrustError::Certificate(CertificateError::Seal { height: Height(4), found: 1 }));
     let error = changed(&|header| header.chain = ChainId(Digest::ZERO));

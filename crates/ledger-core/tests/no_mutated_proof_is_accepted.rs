@@ -1,18 +1,20 @@
 //! Whoever changes a proof or a checkpoint on its way has made nothing that is accepted; whoever changes a trust root,
 //! which is the client's own, can't make it accept anything else than before.
 //!
-//! Two changes give another proof that is as true, so they are told apart here: a transaction's body may be left out,
-//! and a path that shows one key to be absent shows it of every absent key in the same gap.
+//! Some changes give another proof that is as true, so they are told apart here: a transaction's body may be left out, the
+//! older values of a key may be, and what shows one key or range of the state shows every other that lies alike among the
+//! keys, and after every other block that left the same state. What such a proof says is held against the chain itself;
+//! and what a proof says has one proof.
 //! `LEDGERKIT_MUTATIONS` sets the number of random mutations.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation)]
 
 mod common;
 
-use common::chain::{Chain, note, notes};
+use common::chain::{self, Chain, note, notes};
 use common::random::{Random, Rng};
-use common::samples::{absent_key, golden_proofs};
+use common::samples::{all_notes, golden_proofs};
 use ledger_core::codec::{Bytes, List};
-use ledger_core::state::sparse::PathEnd;
+use ledger_core::state::tree::{PrunedTree, Step, ValueHistory};
 use ledger_core::*;
 
 /// A proof that holds, and everything that it is verified with.
@@ -37,8 +39,23 @@ fn cases(chain: &Chain) -> Vec<Case> {
                 }
             }
         }
-        for key in [note("tea"), note("rye"), note("count"), absent_key(chain, true), absent_key(chain, false)] {
+        for key in [note("tea"), note("rye"), note("count"), note(""), note("zzz")] {
             proofs.push(Proof::State(chain.state_proof(&key, size)));
+            for height in 0..size {
+                proofs.push(Proof::Past(PastProof::State(chain.past_state(&key, height, size))));
+            }
+        }
+        let prefix = |prefix: &str| KeyRange::prefix(chain::contract(), prefix.as_bytes());
+        let (first, last) = (Bytes::from(b"d".as_slice()), Some(Bytes::from(b"tea\0".as_slice())));
+        let middle = KeyRange { from: first, to: last, ..all_notes() };
+        for range in [all_notes(), prefix("index/"), prefix("j"), prefix("t"), middle] {
+            proofs.push(Proof::Range(chain.range_proof(&range, size)));
+            for height in 1..4 {
+                proofs.push(Proof::Past(PastProof::Range(chain.past_range(&range, height, size))));
+            }
+        }
+        for (key, older) in [("tea", 1), ("tea", 0), ("count", 0)] {
+            proofs.push(Proof::ValueHistory(chain.value_history(&note(key), older, size)));
         }
         proofs.extend((1..size).map(|from| Proof::History(chain.consistency(from, size))));
         let checkpoint = chain.verified(size);
@@ -56,13 +73,28 @@ fn accepted(bytes: &[u8], checkpoint: &VerifiedCheckpoint) -> Option<Proven> {
     codec::decode::<Proof>(bytes).ok()?.verify(checkpoint).ok()
 }
 
-/// Whether `proven` says of another key than `original` that it is absent, and the key is absent.
-fn is_absence_of_another_key(chain: &Chain, original: &Proven, proven: &Proven) -> bool {
-    let (Proven::State { value: None, at: then, .. }, Proven::State { key, value: None, at }) = (original, proven)
-    else {
-        return false;
+/// Whether `proven` says something else than `original`, of the state of the same chain, and it is so.
+fn is_another_truth(chain: &Chain, size: u64, original: &Proven, proven: &Proven) -> bool {
+    let at = |height: &Height| &chain.states[height.0 as usize];
+    let holds = |range: &KeyRange, entries: &[(Key, Versioned)], height: &Height| {
+        let inside = at(height).iter().filter(|(key, _)| range.contains(key));
+        inside.eq(entries.iter().map(|(key, value)| (key, value)))
     };
-    at == then && !chain.states[at.0 as usize].contains_key(key)
+    let newest = Height(size - 1);
+    original != proven
+        && match proven {
+            Proven::State { key, value, at: height } => *height == newest && at(height).get(key) == value.as_ref(),
+            Proven::PastState { key, value, at: height } => at(height).get(key) == value.as_ref(),
+            Proven::Range { range, entries, at: height } => *height == newest && holds(range, entries, height),
+            Proven::PastRange { range, entries, at: height } => holds(range, entries, height),
+            Proven::Values(values) => {
+                let expected = chain.value_history(&values.key, usize::MAX, size).history.older;
+                values.at == newest
+                    && at(&newest).get(&values.key) == Some(&values.newest)
+                    && expected.starts_with(&values.older)
+            }
+            _ => false,
+        }
 }
 
 fn flipped(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
@@ -81,7 +113,7 @@ fn no_proof_with_a_flipped_bit_is_accepted() {
         let (bytes, original) = (codec::encode(&proof), proof.verify(&checkpoint).unwrap());
         for (bit, bytes) in flipped(&bytes) {
             if let Some(proven) = accepted(&bytes, &checkpoint) {
-                let is_true = is_absence_of_another_key(&chain, &original, &proven);
+                let is_true = is_another_truth(&chain, 4, &original, &proven);
                 assert!(is_true, "{name} with bit {bit} flipped proves {proven:?}");
             }
         }
@@ -122,11 +154,23 @@ fn no_trust_root_with_a_flipped_bit_accepts_anything_else() {
 
 #[test]
 fn no_mutated_proof_is_accepted() {
-    let (chain, mut rng) = (notes(), Rng(7));
-    let cases = cases(&chain);
+    no_mutation_is_accepted(7, common::count("LEDGERKIT_MUTATIONS", 6_000, 100_000), |_| true);
+}
+
+/// Of proofs that a key is there, that it isn't, of ranges, of older states and older values.
+#[test]
+fn no_mutated_proof_of_state_is_accepted() {
+    no_mutation_is_accepted(17, common::count("LEDGERKIT_MUTATIONS", 100_000, 400_000), |proof| {
+        matches!(proof, Proof::State(_) | Proof::Range(_) | Proof::Past(_) | Proof::ValueHistory(_))
+    });
+}
+
+fn no_mutation_is_accepted(seed: u64, count: u64, wanted: fn(&Proof) -> bool) {
+    let (chain, mut rng) = (notes(), Rng(seed));
+    let mut cases = cases(&chain);
+    cases.retain(|case| wanted(&case.proof));
     let roots: Vec<(u64, VerifiedCheckpoint)> = [4, 7, 8].map(|size| (size, chain.verified(size))).into();
     let mut decoded = 0;
-    let count = common::count("LEDGERKIT_MUTATIONS", 6_000, 100_000);
     for number in 0..count {
         let case = &cases[rng.index(cases.len())];
         let other = &cases[rng.index(cases.len())];
@@ -142,7 +186,7 @@ fn no_mutated_proof_is_accepted() {
         let (_, checkpoint) = roots.iter().find(|(size, _)| *size == case.size).unwrap();
         if let Some(proven) = accepted(&bytes, checkpoint) {
             assert!(
-                bytes == case.bytes || is_absence_of_another_key(&chain, &case.proven, &proven),
+                bytes == case.bytes || is_another_truth(&chain, case.size, &case.proven, &proven),
                 "mutation {number} proves {proven:?} instead of {:?}",
                 case.proven
             );
@@ -256,13 +300,29 @@ fn mutate(proof: &mut Proof, other: &Proof, rng: &mut Rng) {
                 Proof::State(other) => Some(other),
                 _ => None,
             };
-            match rng.below(8) {
-                0..2 => mutate_block(&mut proof.block, block_of(other.map(|it| &it.block), rng), rng),
-                2 => proof.key = other.map_or_else(|| note("nothing"), |it| it.key.clone()),
-                3 => proof.key.name = Bytes::random(rng),
-                4 => proof.path.end = other.map_or(PathEnd::Empty, |it| it.path.end.clone()),
-                5 => mutate_end(&mut proof.path.end, rng),
-                _ => mutate_siblings(&mut proof.path.siblings, rng),
+            mutate_state(proof, other, rng);
+        }
+        Proof::Range(proof) => {
+            let other = match other {
+                Proof::Range(other) => Some(other),
+                _ => None,
+            };
+            mutate_range(proof, other, rng);
+        }
+        Proof::Past(proof) => match (proof, other) {
+            (PastProof::State(proof), Proof::Past(PastProof::State(other))) => mutate_state(proof, Some(other), rng),
+            (PastProof::Range(proof), Proof::Past(PastProof::Range(other))) => mutate_range(proof, Some(other), rng),
+            (PastProof::State(proof), _) => mutate_state(proof, None, rng),
+            (PastProof::Range(proof), _) => mutate_range(proof, None, rng),
+        },
+        Proof::ValueHistory(proof) => {
+            let other = match other {
+                Proof::ValueHistory(other) => Some(other),
+                _ => None,
+            };
+            match rng.below(2) {
+                0 => mutate_state(&mut proof.newest, other.map(|it| &it.newest), rng),
+                _ => mutate_values(&mut proof.history, rng),
             }
         }
         Proof::History(proof) => match rng.below(3) {
@@ -337,20 +397,86 @@ fn mutate_transaction(transaction: &mut Transaction, rng: &mut Rng) {
     }
 }
 
-fn mutate_end(end: &mut PathEnd, rng: &mut Rng) {
-    match end {
-        PathEnd::Present(versioned) => match rng.below(4) {
-            0 => versioned.value = Random::random(rng),
-            1 => versioned.version.height = Random::random(rng),
-            2 => versioned.version.index = Random::random(rng),
+fn mutate_state(proof: &mut StateProof, other: Option<&StateProof>, rng: &mut Rng) {
+    match rng.below(10) {
+        0..3 => mutate_block(&mut proof.block, block_of(other.map(|it| &it.block), rng), rng),
+        3 => proof.key = other.map_or_else(|| note("nothing"), |it| it.key.clone()),
+        4 => proof.key.name = Bytes::random(rng),
+        5 => proof.path = other.map_or_else(|| PrunedTree::random(rng), |it| it.path.clone()),
+        _ => mutate_tree(&mut proof.path, rng),
+    }
+}
+
+fn mutate_range(proof: &mut RangeProof, other: Option<&RangeProof>, rng: &mut Rng) {
+    match rng.below(12) {
+        0..3 => mutate_block(&mut proof.block, block_of(other.map(|it| &it.block), rng), rng),
+        3 => proof.range = other.map_or_else(|| KeyRange::random(rng), |it| it.range.clone()),
+        4 => proof.range.from = Bytes::random(rng),
+        5 => proof.range.to = Option::random(rng),
+        6 => proof.tree = other.map_or_else(|| PrunedTree::random(rng), |it| it.tree.clone()),
+        _ => mutate_tree(&mut proof.tree, rng),
+    }
+}
+
+/// Changes a step, or the steps' order; most changes leave one tree.
+fn mutate_tree(tree: &mut PrunedTree, rng: &mut Rng) {
+    let mut steps = core::mem::take(&mut tree.steps).into_vec();
+    let at = rng.index(steps.len().max(1));
+    let hidden = match steps.get(at) {
+        Some(Step::Leaf { key, versioned }) => Some(Step::Opaque(versioned.leaf(key))),
+        Some(Step::Bare { key, version, predecessor, value }) => {
+            Some(Step::Opaque(state::tree::leaf(&key.to_bytes(), *version, predecessor.as_ref(), value)))
+        }
+        _ => None,
+    };
+    let joined = steps.get(at + 1) == Some(&Step::Node);
+    match (rng.below(8), steps.get_mut(at)) {
+        (0, Some(step)) => *step = Step::random(rng),
+        // A leaf that is there, hidden or shown in part.
+        (1, Some(step)) => *step = hidden.unwrap_or_else(|| Step::random(rng)),
+        (2, Some(step)) => {
+            if let Step::Leaf { key, versioned: Versioned { value, version, predecessor } } = step.clone() {
+                *step = Step::Bare { key, version, predecessor, value: state::tree::value_digest(&value).into() };
+            }
+        }
+        (3, Some(_)) => steps.swap(0, at),
+        // A leaf and the node that joins it, cut out.
+        (4, Some(_)) if joined => drop(steps.drain(at..at + 2)),
+        (5, Some(_)) => {
+            steps.splice(at..at, [Step::random(rng), Step::random(rng), Step::Node]);
+        }
+        (_, Some(Step::Leaf { key, versioned })) => match rng.below(5) {
+            0 => key.name = Random::random(rng),
+            1 => versioned.value = Random::random(rng),
+            2 => versioned.version.height = Random::random(rng),
+            3 => versioned.version.index = Random::random(rng),
             _ => versioned.predecessor = Random::random(rng),
         },
-        PathEnd::Empty => *end = PathEnd::random(rng),
-        PathEnd::Other { key, content } => match rng.below(2) {
-            0 => *key = Random::random(rng),
-            _ => *content = Random::random(rng),
+        (_, Some(Step::Bare { key, version, value, .. })) => match rng.below(3) {
+            0 => key.name = Random::random(rng),
+            1 => version.index = Random::random(rng),
+            _ => **value = Random::random(rng),
         },
+        _ => steps.push(Step::random(rng)),
     }
+    tree.steps = steps.into();
+}
+
+fn mutate_values(history: &mut ValueHistory, rng: &mut Rng) {
+    let mut older = core::mem::take(&mut history.older).into_vec();
+    let at = rng.index(older.len().max(1));
+    match (rng.below(6), older.get_mut(at)) {
+        (0, Some(value)) => value.value = Random::random(rng),
+        (1, Some(value)) => value.version.height = Random::random(rng),
+        (2, Some(value)) => value.predecessor = Random::random(rng),
+        (3, Some(_)) => drop(older.remove(at)),
+        (4, Some(value)) => {
+            let again = value.clone();
+            older.push(again);
+        }
+        _ => older.push(Versioned::random(rng)),
+    }
+    history.older = older.into();
 }
 
 fn mutate_path<T: Random + Clone>(path: &mut List<T>, rng: &mut Rng) {
@@ -364,19 +490,6 @@ fn mutate_path<T: Random + Clone>(path: &mut List<T>, rng: &mut Rng) {
         _ => items.push(T::random(rng)),
     }
     *path = items.into();
-}
-
-fn mutate_siblings(siblings: &mut List<Option<ledger_crypto::Digest>>, rng: &mut Rng) {
-    let empty = siblings.iter().position(Option::is_none);
-    match (empty, rng.below(3)) {
-        // The empty subtree, written out.
-        (Some(at), 0) => {
-            let mut items = core::mem::take(siblings).into_vec();
-            items[at] = Some(state::sparse::EMPTY);
-            *siblings = items.into();
-        }
-        _ => mutate_path(siblings, rng),
-    }
 }
 
 /// A number close by, or any.

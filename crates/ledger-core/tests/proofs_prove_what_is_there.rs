@@ -4,9 +4,9 @@
 mod common;
 
 use common::chain::{BEGINNING, Chain, Entry, contract, note, notes, signer};
-use common::samples::{absent_key, golden_proofs};
+use common::samples::{all_notes, golden_proofs};
 use ledger_core::codec::Bytes;
-use ledger_core::state::sparse::StateProofError;
+use ledger_core::state::tree::StateProofError;
 use ledger_core::transaction::TransactionError;
 use ledger_core::*;
 use ledger_crypto::merkle::MerkleError;
@@ -58,7 +58,7 @@ fn transactions_receipts_and_events_are_proven_at_their_place_from_every_later_c
 fn state_is_proven_present_and_absent_as_it_is_after_the_last_executed_block() {
     let chain = notes();
     let keys = [note("tea"), note("rye"), note("count"), note("index/t"), Key::contract(&contract())];
-    let absent = [absent_key(&chain, true), absent_key(&chain, false), Key::new(contract(), b"".as_slice())];
+    let absent = [note("absent"), note("tea\0"), note("zzz"), Key::new(contract(), b"".as_slice())];
     let mut present = 0;
     for size in 1..9 {
         for key in keys.iter().chain(&absent) {
@@ -74,7 +74,7 @@ fn state_is_proven_present_and_absent_as_it_is_after_the_last_executed_block() {
         panic!("no tea")
     };
     assert_eq!(&*tea.value, b"black");
-    assert_eq!(tea.predecessor, Some(chain.states[2][&note("tea")].sparse_leaf(&note("tea"))));
+    assert_eq!(tea.predecessor, Some(chain.states[2][&note("tea")].leaf(&note("tea"))));
 }
 
 #[test]
@@ -251,8 +251,8 @@ fn a_transaction_that_nobody_signed_is_not_proven() {
 fn a_header_of_another_version_is_not_read() {
     let (chain, mut proof) = chain_that_holds(call(Chain::new("careless", 1).id()));
     let Proof::Transaction(inner) = &mut proof else { panic!("a transaction proof was made") };
-    inner.block.header.version = 1;
-    assert_eq!(prove(&chain, proof, 3), Err(ProofError::Version { found: 1 }));
+    inner.block.header.version = 2;
+    assert_eq!(prove(&chain, proof, 3), Err(ProofError::Version { found: 2 }));
 }
 
 #[test]
@@ -268,19 +268,108 @@ fn bytes_that_are_no_proof_are_refused_as_such() {
     assert!(matches!(verify(&long, &checkpoint, &root), Err(ProofError::Codec(_))));
 }
 
+/// Ranges of notes that begin and end at keys, between them, and outside.
+fn ranges() -> Vec<KeyRange> {
+    let names = ["", "count", "d", "index/t", "rye", "tea", "tea\0", "zzz"];
+    let ends = names.iter().map(|name| Some(Bytes::from(name.as_bytes()))).chain([None]);
+    let namespaces = [contract(), state::SYSTEM, ContractId(Digest::new([0xff; 32]))];
+    let mut ranges = Vec::new();
+    for to in ends {
+        for (from, namespace) in names.iter().flat_map(|from| namespaces.map(|namespace| (from, namespace))) {
+            if to.as_ref().is_none_or(|to| **to > *from.as_bytes()) {
+                ranges.push(KeyRange { namespace, from: Bytes::from(from.as_bytes()), to: to.clone() });
+            }
+        }
+    }
+    ranges
+}
+
+fn entries(chain: &Chain, range: &KeyRange, height: u64) -> Vec<(Key, Versioned)> {
+    let state = chain.states[height as usize].iter();
+    state.filter(|(key, _)| range.contains(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
 #[test]
-fn an_empty_sibling_has_one_form() {
+fn ranges_are_proven_complete_now_and_after_every_older_block() {
     let chain = notes();
-    let mut proof = chain.state_proof(&absent_key(&chain, true), 4);
-    // Some level has an empty subtree beside it, or one is made up; both are refused by their form alone.
-    let mut siblings = core::mem::take(&mut proof.path.siblings).into_vec();
-    siblings[0] = Some(Digest::ZERO);
-    proof.path.siblings = siblings.into();
-    let result = prove(&chain, Proof::State(proof), 4);
-    assert!(
-        matches!(&result, Err(ProofError::State { error: StateProofError::ZeroSibling { level: 0 }, .. })),
-        "{result:?}"
-    );
+    for size in [1, 3, 4, 8] {
+        let checkpoint = chain.verified(size);
+        for range in ranges() {
+            let (now, at) = (entries(&chain, &range, size - 1), Height(size - 1));
+            let proven = Proof::Range(chain.range_proof(&range, size)).verify(&checkpoint);
+            assert_eq!(proven, Ok(Proven::Range { range: range.clone(), entries: now, at }));
+            for height in 0..size {
+                let proof = Proof::Past(PastProof::Range(chain.past_range(&range, height, size)));
+                let (range, entries) = (range.clone(), entries(&chain, &range, height));
+                assert_eq!(proof.verify(&checkpoint), Ok(Proven::PastRange { range, entries, at: Height(height) }));
+            }
+        }
+    }
+    let all = entries(&chain, &all_notes(), 2);
+    assert_eq!(all.len(), 4, "{all:?}");
+}
+
+#[test]
+fn past_states_are_proven_with_their_height_and_never_as_current() {
+    let chain = notes();
+    for size in 1..9 {
+        for height in 0..size {
+            for key in [note("tea"), note("rye"), note("absent")] {
+                let proof = chain.past_state(&key, height, size);
+                let value = chain.states[height as usize].get(&key).cloned();
+                let at = Height(height);
+                let past = Proof::Past(PastProof::State(proof.clone()));
+                assert_eq!(prove(&chain, past, size), Ok(Proven::PastState { key, value, at }));
+                if height + 1 < size {
+                    let expected = Err(ProofError::NotCurrent { found: at, expected: Height(size - 1) });
+                    assert_eq!(prove(&chain, Proof::State(proof.clone()), size), expected);
+                    let history = Default::default();
+                    let values = Proof::ValueHistory(ValueHistoryProof { newest: proof, history });
+                    assert_eq!(prove(&chain, values, size), expected);
+                    let range = Proof::Range(chain.past_range(&all_notes(), height, size));
+                    assert_eq!(prove(&chain, range, size), expected);
+                }
+            }
+        }
+    }
+    // Beyond the checkpoint's history there is no state.
+    let mut future = chain.past_state(&note("tea"), 5, 8);
+    future.block.path = Default::default();
+    let result = prove(&chain, Proof::Past(PastProof::State(future)), 4);
+    assert!(matches!(result, Err(ProofError::NotInHistory { height: Height(5), .. })), "{result:?}");
+}
+
+#[test]
+fn older_values_are_proven_by_the_newest() {
+    let chain = notes();
+    let (old, new) = (&chain.states[2][&note("tea")], &chain.states[3][&note("tea")]);
+    for (shown, size) in [(0, 4), (1, 4), (1, 8)] {
+        let proof = Proof::ValueHistory(chain.value_history(&note("tea"), shown, size));
+        let Ok(Proven::Values(values)) = prove(&chain, proof, size) else { panic!("no values") };
+        assert_eq!((&values.newest, values.at), (new, Height(size - 1)));
+        assert_eq!(values.at(Height(3)), Ok(new));
+        assert_eq!(values.at(Height(2)).ok(), Some(old).filter(|_| shown == 1));
+        assert!(values.at(Height(1)).is_err() && values.at(Height(size)).is_err());
+    }
+    let mut forged = chain.value_history(&note("tea"), 1, 4);
+    let mut older = forged.history.older.into_vec();
+    older[0].value = Bytes::from(b"white".as_slice());
+    forged.history.older = older.into();
+    let result = prove(&chain, Proof::ValueHistory(forged), 4);
+    assert!(matches!(result, Err(ProofError::ValueHistory { .. })), "{result:?}");
+    let deleted = ValueHistoryProof { newest: chain.state_proof(&note("rye"), 4), history: Default::default() };
+    let expected = ProofError::NoValue { key: Box::new(note("rye")) };
+    assert_eq!(prove(&chain, Proof::ValueHistory(deleted), 4), Err(expected));
+}
+
+#[test]
+fn a_range_that_holds_no_key_is_refused() {
+    let chain = notes();
+    let mut proof = chain.range_proof(&all_notes(), 4);
+    proof.range.to = Some(Bytes::default());
+    let result = prove(&chain, Proof::Range(proof), 4);
+    let refused = matches!(&result, Err(ProofError::Range { error: StateProofError::EmptyRange { .. }, .. }));
+    assert!(refused, "{result:?}");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn mutated(tree: &PrunedTree, leaves: &[(Key, Versioned)], other: &PrunedTree, r
             },
             4 => {
                 if let Step::Leaf { key, versioned: Versioned { value, version, predecessor } } = steps[at].clone() {
-                    steps[at] = Step::Bare { key, version, predecessor, value: value_digest(&value) };
+                    steps[at] = Step::Bare { key, version, predecessor, value: value_digest(&value).into() };
                 }
             }
             // A node over two steps folded into its digest, as for the proof of another range.
@@ -169,7 +169,7 @@ fn mutated(tree: &PrunedTree, leaves: &[(Key, Versioned)], other: &PrunedTree, r
                 },
                 Step::Bare { key, value, .. } => match rng.below(2) {
                     0 => *key = odd_keys()[rng.index(33)].clone(),
-                    _ => *value = Digest::random(rng),
+                    _ => **value = Digest::random(rng),
                 },
                 Step::Opaque(digest) => *digest = Digest::random(rng),
                 Step::Node => {}
@@ -213,12 +213,24 @@ fn no_mutated_tree_is_accepted() {
             match forged.verify_range(&root, from, to) {
                 Ok(_) if forged == tree => same += 1,
                 Ok(found) => panic!("round {round}, mutation {number}: {found:?} is shown by {forged:?}"),
+                Err(StateProofError::Leaf { defect, .. }) => drop(refusals.insert(format!("{defect:?}"))),
                 Err(error) => drop(refusals.insert(format!("{error:?}").split(' ').next().unwrap().to_owned())),
             }
         }
     }
     assert!(same < count / 3, "{same} of {count} mutations changed nothing");
-    for refusal in ["Underflow", "Unjoined", "OpaqueNode", "Order", "Gap", "NoValue", "Needless", "WrongRoot"] {
+    for refusal in [
+        "Underflow",
+        "Unjoined",
+        "OpaqueNode",
+        "Gap",
+        "WrongRoot",
+        "Order",
+        "NoValue",
+        "Value",
+        "Needless",
+        "NeedlessBefore",
+    ] {
         assert!(refusals.contains(refusal), "no mutation was refused as {refusal}: {refusals:?}");
     }
 }
@@ -325,7 +337,7 @@ fn a_lone_key_is_the_root_and_shows_absence_on_both_sides() {
     let root = versioned.leaf(&lone);
     assert_eq!(root_of(&[(lone.clone(), root)]), root);
     let Versioned { value, version, predecessor } = versioned.clone();
-    let bare = Step::Bare { key: lone.clone(), version, predecessor, value: value_digest(&value) };
+    let bare = Step::Bare { key: lone.clone(), version, predecessor, value: value_digest(&value).into() };
     for absent in [key(1, b"l"), key(1, b"m\0"), key(0, b""), key(2, b"")] {
         let tree = prove_range(&leaves, &absent, Some(&absent.successor()));
         assert_eq!(tree.steps[..], *std::slice::from_ref(&bare));
@@ -333,17 +345,15 @@ fn a_lone_key_is_the_root_and_shows_absence_on_both_sides() {
         assert_eq!(PrunedTree::default().verify(&EMPTY, &absent), Ok(None));
         assert!(matches!(PrunedTree::default().verify(&root, &absent), Err(StateProofError::WrongRoot { .. })));
     }
+    let defect = |defect| StateProofError::Leaf { step: 0, key: Box::new(lone.clone()), defect };
     let hidden = PrunedTree { steps: vec![Step::Opaque(root)].into() };
     assert_eq!(hidden.verify(&root, &lone), Err(StateProofError::Gap { step: 0 }));
     let zero = PrunedTree { steps: vec![Step::Opaque(EMPTY)].into() };
     assert_eq!(zero.verify(&EMPTY, &lone), Err(StateProofError::Gap { step: 0 }));
     let bare = PrunedTree { steps: vec![bare].into() };
-    assert_eq!(bare.verify(&root, &lone), Err(StateProofError::NoValue { step: 0, key: Box::new(lone.clone()) }));
+    assert_eq!(bare.verify(&root, &lone), Err(defect(LeafDefect::NoValue)));
     let shown = PrunedTree { steps: vec![Step::Leaf { key: lone.clone(), versioned }].into() };
-    assert_eq!(
-        shown.verify(&root, &key(1, b"n")),
-        Err(StateProofError::Needless { step: 0, key: Box::new(lone.clone()) })
-    );
+    assert_eq!(shown.verify(&root, &key(1, b"n")), Err(defect(LeafDefect::Value)));
     let empty = StateProofError::EmptyRange { from: Box::new(lone.clone()) };
     assert_eq!(shown.verify_range(&root, &lone, Some(&lone)), Err(empty));
 }

@@ -70,7 +70,7 @@ impl Applier {
     pub fn apply(&mut self, execute: &Execute) -> Result<Applied, ApplyError> {
         let block = &*execute.block;
         let context = Self::context(self.chain, &self.rules, block);
-        let state = Cached { base: self.store.reader().state()?, cache: self.cache(), fills: true };
+        let state = Cached { base: self.store.reader().state(), cache: self.cache(), fills: true };
         let execution = self.executor.execute(block, &context, &state)?;
         drop(state);
         let stored = self.store.apply(AppliedBlock {

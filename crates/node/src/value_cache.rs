@@ -89,7 +89,7 @@ impl ValueCache {
     fn after(height: Height, group: &[ledger_core::Write], before: Option<Versioned>) -> Option<Versioned> {
         group.iter().fold(before, |before, write| {
             let value = write.value.clone()?;
-            let predecessor = before.map(|before| before.sparse_leaf(&write.key));
+            let predecessor = before.map(|before| before.leaf(&write.key));
             Some(Versioned { value, version: Version { height, index: write.index }, predecessor })
         })
     }

@@ -291,15 +291,10 @@ pub(crate) fn admit(
 ) -> Verdict {
     let head = Block { header: reader.head().header.clone(), transactions: Vec::new().into() };
     let context = Applier::context(head.header.chain, rules, &head);
-    let unread = |error: &dyn std::fmt::Display| Err(CheckFailure::State(error.to_string()));
-    let state = match reader.state() {
-        Ok(state) => state,
-        Err(error) => return unread(&error),
-    };
-    match executor.admit(transaction, &context, &state) {
+    match executor.admit(transaction, &context, &reader.state()) {
         Ok(Ok(next)) => Ok(next),
         Ok(Err(rejection)) => Err(rejection.into()),
-        Err(error) => unread(&error),
+        Err(error) => Err(CheckFailure::State(error.to_string())),
     }
 }
 

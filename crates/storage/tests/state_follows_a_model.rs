@@ -1,185 +1,287 @@
-//! State, its history, its root and its proofs follow an ordered map with history.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::cast_possible_truncation
-)]
+//! The state behaves as a map of keys to values with all its history, in values, roots, scans and proofs, also after it
+//! was opened again at any point, and from copies of its index.
 
-mod chain_support;
-
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chain_support::{Model, advance, genesis, key, open, ranges, writes};
-use ledger_core::state::sparse::{self as tree, PathEnd, StatePath};
-use ledger_core::{Height, Key, StateError, StateView, Version, Writes};
+use ledger_core::codec::Bytes;
+use ledger_core::state::tree;
+use ledger_core::{ContractId, Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
-use ledger_storage::chain::{ChainConfig, ChainStore, StoreError};
-use ledger_storage::engine::{Engine, MemoryEngine};
-use ledger_storage::state::SparseMerkleConfig;
+use ledger_storage::engine::{Batch, Engine, MemoryEngine, Space};
+use ledger_storage::state::{StateConfig, StateStore, VersionEntry};
 use proptest::prelude::*;
 
-fn heights(store: &ChainStore) -> impl Iterator<Item = Height> + use<> {
-    (0..=store.head().header.height.0).map(Height)
+/// Every version of every key: what the state must say.
+#[derive(Clone, Default)]
+struct Model {
+    versions: BTreeMap<Key, Vec<VersionEntry>>,
+    roots: Vec<Digest>,
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+impl Model {
+    fn live(&self, at: Height) -> Vec<(Key, Versioned)> {
+        let at_height = |entries: &[VersionEntry]| {
+            entries.iter().rev().find(|entry| entry.version.height <= at).and_then(|entry| entry.value.clone())
+        };
+        self.versions.iter().filter_map(|(key, entries)| Some((key.clone(), at_height(entries)?))).collect()
+    }
 
-    #[test]
-    fn every_kept_height_reads_as_the_model(blocks in prop::collection::vec(writes(), 1..12), unknown in key()) {
+    fn apply(&mut self, height: Height, writes: &Writes) {
+        for write in writes {
+            let entries = self.versions.entry(write.key.clone()).or_default();
+            let before = entries.last().and_then(|entry| entry.value.clone());
+            let version = Version { height, index: write.index };
+            if before.is_none() && write.value.is_none() {
+                continue;
+            }
+            let predecessor = before.map(|before| before.leaf(&write.key));
+            let value = write.value.clone().map(|value| Versioned { value, version, predecessor });
+            entries.push(VersionEntry { version, value });
+        }
+        let leaves: Vec<_> = self.live(height).into_iter().map(|(key, value)| (key.clone(), value.leaf(&key))).collect();
+        self.roots.push(tree::root_of(&leaves));
+    }
+}
+
+fn namespace(number: u8) -> ContractId {
+    ContractId(Digest::new([number; 32]))
+}
+
+/// Names of few shapes, so that keys meet, are prefixes of one another, and differ in first and in last bits.
+fn name() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(prop::sample::select(vec![0u8, 1, 0x7f, 0x80, 0xff]), 0..4),
+        (0u32..2_000).prop_map(|number| format!("lot-{number:05}").into_bytes()),
+        any::<[u8; 2]>().prop_map(|bytes| bytes.to_vec()),
+        Just(vec![b'x'; 1_024]),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Key> {
+    (0u8..3, name()).prop_map(|(number, name)| Key::new(namespace(number), name))
+}
+
+fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    prop_oneof![
+        4 => prop::collection::vec(any::<u8>(), 0..70).prop_map(Some),
+        1 => (900usize..2_500).prop_map(|length| Some(vec![7; length])),
+        2 => Just(None),
+    ]
+}
+
+fn writes(most: usize) -> impl Strategy<Value = Writes> {
+    prop::collection::vec((key(), 0u32..4, value()), 0..most).prop_map(|writes| {
+        let write = |(key, index, value): (Key, u32, Option<Vec<u8>>)| Write { key, index, value: value.map(Bytes::from) };
+        Writes::new(writes.into_iter().map(write).collect())
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Block(Writes),
+    Reopen,
+    Checkpoint,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        6 => writes(60).prop_map(Act::Block),
+        2 => writes(600).prop_map(Act::Block),
+        1 => Just(Act::Reopen),
+        1 => Just(Act::Checkpoint),
+    ];
+    prop::collection::vec(act, 1..24)
+}
+
+const SPACE: Space = Space::new(5);
+
+fn config() -> StateConfig {
+    StateConfig { window_blocks: 6, threads: 3, checkpoint_bytes: 2_000 }
+}
+
+struct Subject {
+    engine: Arc<dyn Engine>,
+    store: StateStore,
+    model: Model,
+}
+
+impl Subject {
+    fn new() -> Self {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-        let mut store = open(&engine, "chain");
-        let mut model = Model::default();
-        for writes in blocks {
-            model.apply(store.head().header.height.next(), &Writes::new(writes.clone()));
-            advance(&mut store, writes);
-        }
-        let reader = store.reader();
-        let keys: Vec<Key> = model.versions.keys().cloned().chain([unknown]).collect();
-        for height in heights(&store) {
-            let state = reader.state_at(height).unwrap();
-            for key in &keys {
-                prop_assert_eq!(state.get(key).unwrap(), model.get(key, height));
+        let store = StateStore::open(Arc::clone(&engine), SPACE, Height(0), config()).unwrap();
+        Self { engine, store, model: Model { roots: vec![tree::EMPTY], ..Model::default() } }
+    }
+
+    fn height(&self) -> Height {
+        self.store.height()
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Block(writes) => {
+                let height = self.height().next();
+                let mut batch = Batch::new();
+                let root = self.store.update(height, writes, &mut batch).unwrap();
+                self.engine.apply(batch).unwrap();
+                self.model.apply(height, writes);
+                assert_eq!(root, *self.model.roots.last().unwrap(), "root after block {height}");
             }
-            for range in ranges() {
-                let found: Vec<_> = state.scan(&range).collect::<Result<_, _>>().unwrap();
-                prop_assert_eq!(found, model.scan(&range, height));
+            Act::Reopen => {
+                let height = self.height();
+                self.store = StateStore::open(Arc::clone(&self.engine), SPACE, height, config()).unwrap();
+                assert_eq!((self.store.height(), self.store.root()), (height, *self.model.roots.last().unwrap()));
             }
-        }
-        for (key, versions) in &model.versions {
-            let newest_first: Vec<_> = versions.iter().rev().cloned().collect();
-            prop_assert_eq!(reader.value_history(key, None, usize::MAX).unwrap(), newest_first.clone());
-            prop_assert_eq!(&reader.value_history(key, None, 2).unwrap(), &newest_first[..newest_first.len().min(2)]);
-            let from = Version { height: Height(4), index: 1 };
-            let older: Vec<_> = newest_first.into_iter().filter(|entry| entry.version <= from).collect();
-            prop_assert_eq!(reader.value_history(key, Some(from), usize::MAX).unwrap(), older);
+            Act::Checkpoint => {
+                let mut batch = Batch::new();
+                self.store.checkpoint(&mut batch).unwrap();
+                self.engine.apply(batch).unwrap();
+            }
         }
     }
 
-    #[test]
-    fn every_root_is_that_of_the_reference_whatever_is_cached(
-        blocks in prop::collection::vec(writes(), 1..12),
-        cache_bytes in prop_oneof![Just(0_usize), Just(3_000), Just(1 << 20)],
-        reopen_every in 1..5_u64,
-    ) {
-        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-        let sparse_merkle = SparseMerkleConfig { cache_bytes, ..SparseMerkleConfig::default() };
-        let reopen = || ChainStore::open(Arc::clone(&engine), &genesis("chain"), ChainConfig { sparse_merkle }).unwrap();
-        let mut store = reopen();
-        let mut model = Model::default();
-        for writes in blocks {
-            let height = store.head().header.height.next();
-            model.apply(height, &Writes::new(writes.clone()));
-            let applied = advance(&mut store, writes);
-            prop_assert_eq!(applied.outcome.state_root, tree::root_of(&model.leaves(height)));
-            if height.0 % reopen_every == 0 {
-                let before = store.head().clone();
-                store = reopen();
-                prop_assert_eq!(store.head(), &before);
+    /// Everything that can be asked, against the model.
+    fn compare(&self, asked: &[Key]) {
+        let reader = self.store.reader();
+        let newest = self.height();
+        for at in (0..=newest.0).map(Height) {
+            let live = self.model.live(at);
+            let view = reader.at(at);
+            for number in 0..3 {
+                let range = KeyRange { namespace: namespace(number), from: Bytes::default(), to: None };
+                let found: Vec<_> = view.scan(&range).map(Result::unwrap).collect();
+                let expected: Vec<_> = live.iter().filter(|(key, _)| key.namespace == namespace(number)).cloned().collect();
+                assert_eq!(found, expected, "namespace {number} at {at}");
             }
-        }
-    }
-
-    #[test]
-    fn recent_heights_are_proven_as_the_reference_proves_them(
-        blocks in prop::collection::vec(writes(), 1..10),
-        unknown in key(),
-        flip in any::<prop::sample::Index>(),
-    ) {
-        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-        let mut store = open(&engine, "chain");
-        let mut model = Model::default();
-        for writes in blocks {
-            model.apply(store.head().header.height.next(), &Writes::new(writes.clone()));
-            advance(&mut store, writes);
-        }
-        let reader = store.reader();
-        let keys: Vec<Key> = model.versions.keys().cloned().chain([unknown]).collect();
-        for height in heights(&store) {
-            let root = reader.outcome(height).unwrap().state_root;
-            let leaves = model.leaves(height);
-            for key in &keys {
-                let expected = model.get(key, height);
-                let path = reader.state_path(height, key).unwrap();
-                prop_assert_eq!(&path, &tree::path_of(&leaves, key, expected.clone()));
-                prop_assert_eq!(path.verify(&root, key).unwrap(), expected.as_ref());
-                for mutated in mutations(&path, flip) {
-                    let accepted = mutated.verify(&root, key).ok().map(Option::<&_>::cloned);
-                    prop_assert!(accepted.is_none(), "accepted {mutated:?} for {path:?}");
+            for key in asked.iter().chain(live.iter().step_by(7).map(|(key, _)| key)) {
+                let expected = live.iter().find(|(other, _)| other == key).map(|(_, value)| value);
+                assert_eq!(view.get(key).unwrap().as_ref(), expected, "{key:?} at {at}");
+            }
+            if at < reader.oldest_provable() {
+                assert!(matches!(reader.prove(newest, at, &asked[0]), Err(StateError::Height { .. })));
+                continue;
+            }
+            let root = &self.model.roots[at.0 as usize];
+            for key in asked {
+                let proof = reader.prove(newest, at, key).unwrap();
+                assert_eq!(proof, tree::prove_range(&live, key, Some(&key.successor())), "{key:?} at {at}");
+                let expected = live.iter().find(|(other, _)| other == key).map(|(_, value)| value);
+                assert_eq!(proof.verify(root, key).unwrap(), expected);
+            }
+            for pair in asked.windows(2) {
+                let (from, to) = if pair[0] <= pair[1] { (&pair[0], &pair[1]) } else { (&pair[1], &pair[0]) };
+                for to in [Some(to), None] {
+                    if to == Some(from) {
+                        continue;
+                    }
+                    let proof = reader.prove_range(newest, at, from, to).unwrap();
+                    assert_eq!(proof, tree::prove_range(&live, from, to), "{from:?} to {to:?} at {at}");
+                    let found = proof.verify_range(root, from, to).unwrap();
+                    let inside = |key: &Key| key >= from && to.is_none_or(|to| key < to);
+                    let expected: Vec<_> =
+                        live.iter().filter(|(key, _)| inside(key)).map(|(key, value)| (key, value)).collect();
+                    assert_eq!(found, expected);
                 }
             }
         }
+        for (key, entries) in self.model.versions.iter().filter(|(_, entries)| !entries.is_empty()).step_by(5) {
+            let expected: Vec<_> = entries.iter().rev().cloned().collect();
+            assert_eq!(reader.history(key, None, usize::MAX).unwrap(), expected, "{key:?}");
+            let from = expected[expected.len() / 2].version;
+            assert_eq!(reader.history(key, Some(from), 2).unwrap(), expected[expected.len() / 2..].iter().take(2).cloned().collect::<Vec<_>>());
+        }
     }
 }
 
-/// Paths that differ from `path` in one thing.
-fn mutations(path: &StatePath, flip: prop::sample::Index) -> Vec<StatePath> {
-    let mut mutations = Vec::new();
-    let siblings = path.siblings.to_vec();
-    let with = |siblings: Vec<Option<Digest>>| StatePath { end: path.end.clone(), siblings: siblings.into() };
-    if !siblings.is_empty() {
-        let at = flip.index(siblings.len());
-        let mut changed = siblings.clone();
-        changed[at] = match changed[at] {
-            Some(_) => None,
-            None => Some(Digest::new([3; 32])),
-        };
-        mutations.push(with(changed));
-        mutations.push(with(siblings[1..].to_vec()));
-    }
-    let mut longer = siblings.clone();
-    longer.push(Some(Digest::new([4; 32])));
-    mutations.push(with(longer));
-    let end = match &path.end {
-        PathEnd::Present(versioned) => {
-            let mut changed = versioned.clone();
-            changed.version.index ^= 1;
-            mutations.push(StatePath { end: PathEnd::Present(changed), siblings: path.siblings.clone() });
-            PathEnd::Empty
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn state_is_a_map_with_history(acts in acts(), asked in prop::collection::vec(key(), 2..6)) {
+        let mut subject = Subject::new();
+        for act in &acts {
+            subject.act(act);
         }
-        PathEnd::Empty => PathEnd::Present(tree::versioned(b"forged", 1, 0)),
-        PathEnd::Other { key, .. } => PathEnd::Other { key: *key, content: Digest::new([5; 32]) },
-    };
-    mutations.push(StatePath { end, siblings: path.siblings.clone() });
-    mutations
+        subject.compare(&asked);
+        subject.act(&Act::Reopen);
+        subject.compare(&asked);
+    }
+
+    #[test]
+    fn root_depends_on_leaves_alone(writes in writes(400), cut in 0.0f64..1.0) {
+        // The same leaves in one block or in two: the versions are part of a leaf, so the second block's writes are
+        // given the first one's height by giving both stores the same two heights.
+        let at = (writes.len() as f64 * cut) as usize;
+        let part = |from, to| Writes::new(writes.iter().skip(from).take(to).cloned().map(|write| Write { index: 0, ..write }).collect());
+        let (mut forward, mut backward) = (Subject::new(), Subject::new());
+        let whole = part(0, usize::MAX);
+        forward.act(&Act::Block(whole.clone()));
+        // Other keys come first and are deleted again: they leave no trace in the root.
+        let strangers: Vec<Write> = (0..200u32)
+            .map(|number| Write { key: Key::new(namespace(9), number.to_be_bytes().as_slice()), index: 0, value: Some(Bytes::default()) })
+            .collect();
+        let gone = strangers.iter().cloned().map(|write| Write { value: None, index: 1, ..write });
+        let all = whole.iter().cloned().chain(strangers.iter().cloned()).chain(gone);
+        backward.act(&Act::Block(Writes::new(all.collect())));
+        prop_assert_eq!(forward.store.root(), backward.store.root());
+        prop_assert!(at <= writes.len());
+    }
+}
+
+/// Hot keys: old values are found although there are thousands of versions behind them.
+#[test]
+fn long_histories_are_read_at_every_height() {
+    let mut subject = Subject::new();
+    let hot = Key::new(namespace(1), b"hot".as_slice());
+    for number in 0..1_200u32 {
+        let value = if number % 97 == 96 { None } else { Some(Bytes::from(number.to_le_bytes().as_slice())) };
+        subject.act(&Act::Block(Writes::new(vec![Write { key: hot.clone(), index: 0, value }])));
+    }
+    let reader = subject.store.reader();
+    for at in 1..=1_200u64 {
+        let expected = subject.model.live(Height(at)).pop().map(|(_, value)| value);
+        assert_eq!(reader.get(&hot, Height(at)).unwrap(), expected, "at {at}");
+    }
+    assert_eq!(reader.history(&hot, None, 5_000).unwrap().len(), 1_200);
+}
+
+/// A tree of many keys, at once and one by one, with keys that differ in one bit.
+#[test]
+fn combs_and_loads_have_the_oracles_root() {
+    let mut subject = Subject::new();
+    // Each key is a prefix of the next: the deepest shape that there is.
+    let comb = (0..700usize).map(|length| Write {
+        key: Key::new(namespace(2), vec![b'a'; length]),
+        index: 0,
+        value: Some(Bytes::from(b"comb".as_slice())),
+    });
+    subject.act(&Act::Block(Writes::new(comb.collect())));
+    for number in 0..50u64 {
+        let one = Write { key: Key::new(namespace(1), number.reverse_bits().to_be_bytes().as_slice()), index: 0, value: Some(Bytes::default()) };
+        subject.act(&Act::Block(Writes::new(vec![one])));
+    }
+    let load = (0..5_000u32).map(|number| Write {
+        key: Key::new(namespace(0), ledger_crypto::Digest::new([number as u8; 32]).as_bytes()[..2].iter().chain(&number.to_be_bytes()).copied().collect::<Vec<_>>()),
+        index: 0,
+        value: Some(Bytes::from(number.to_be_bytes().as_slice())),
+    });
+    subject.act(&Act::Block(Writes::new(load.collect())));
+    subject.act(&Act::Checkpoint);
+    subject.act(&Act::Reopen);
+    let asked = [Key::new(namespace(2), vec![b'a'; 350]), Key::new(namespace(2), vec![b'b']), Key::new(namespace(0), vec![])];
+    subject.compare(&asked);
 }
 
 #[test]
-fn heights_out_of_reach_are_refused_with_what_is_kept() {
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-    let sparse_merkle = SparseMerkleConfig { window_blocks: 2, ..SparseMerkleConfig::default() };
-    let config = ChainConfig { sparse_merkle };
-    let mut store = ChainStore::open(Arc::clone(&engine), &genesis("chain"), config).unwrap();
-    let key = Key::new(chain_support::namespace(5), vec![1]);
-    let write = |value: u8| vec![ledger_core::Write { key: key.clone(), index: 0, value: Some(vec![value].into()) }];
-    for value in 0..6 {
-        advance(&mut store, write(value));
-    }
-    let reader = store.reader();
-    assert!(matches!(
-        reader.state_at(Height(7)).map(|_| ()),
-        Err(StoreError::State(StateError::Height { height: Height(7), oldest: Height(0), newest: Height(6) }))
-    ));
-    let refused = |height, oldest, newest| {
-        Err(StoreError::State(StateError::Height {
-            height: Height(height),
-            oldest: Height(oldest),
-            newest: Height(newest),
-        }))
+fn what_is_too_long_is_refused_by_name() {
+    let mut subject = Subject::new();
+    let mut refused = |key: Key, value: Vec<u8>| {
+        let write = Write { key, index: 0, value: Some(Bytes::from(value)) };
+        subject.store.update(Height(1), &Writes::new(vec![write]), &mut Batch::new()).unwrap_err().to_string()
     };
-    assert_eq!(reader.oldest_provable(), Height(4));
-    assert_eq!(reader.state_path(Height(3), &key).map(|_| ()), refused(3, 4, 6));
-    assert_eq!(reader.state_path(Height(7), &key).map(|_| ()), refused(7, 4, 6));
-    assert!(reader.state_path(Height(4), &key).is_ok());
-
-    // Blocks that change nothing take no room in the window, also after opening again.
-    advance(&mut store, vec![]);
-    advance(&mut store, vec![]);
-    assert!(store.reader().state_path(Height(4), &key).is_ok());
-    let reader = ChainStore::open(engine, &genesis("chain"), config).unwrap().reader();
-    let path = reader.state_path(Height(6), &key).unwrap();
-    assert_eq!(path, reader.state_path(Height(8), &key).unwrap());
-    assert_eq!(reader.state_path(Height(5), &key).map(|_| ()), refused(5, 6, 8));
+    assert_eq!(
+        refused(Key::new(namespace(1), vec![0; 1_025]), vec![]),
+        "a state key's name of 1025 bytes is over its limit of 1024 bytes"
+    );
+    assert_eq!(refused(Key::new(namespace(1), vec![0]), vec![0; 16 << 20]), "a value has 16777216 bytes; the limit is 16777152");
 }

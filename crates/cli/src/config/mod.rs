@@ -133,8 +133,8 @@ pub struct LimitsSection {
     pub submissions: usize,
     /// Memory for values that were read or written lately, in bytes.
     pub value_cache_bytes: usize,
-    /// Memory for the state tree, in bytes.
-    pub state_tree_cache_bytes: usize,
+    /// How many of the latest states can be proven, beside the newest.
+    pub state_window_blocks: u64,
     /// Decompressed public keys that are kept.
     pub cached_keys: usize,
     /// A segment of the log is closed when it would grow beyond so many bytes.
@@ -153,7 +153,7 @@ impl Default for LimitsSection {
             mempool_wait_ms: limits.core.mempool.max_wait_ms,
             submissions: limits.submissions,
             value_cache_bytes: limits.value_cache_bytes,
-            state_tree_cache_bytes: limits.views.sparse_merkle.cache_bytes,
+            state_window_blocks: limits.views.state.window_blocks,
             cached_keys: limits.cached_keys,
             log_segment_bytes: limits.log.segment_bytes,
             log_queue_bytes: limits.log.queue_bytes,
@@ -288,7 +288,7 @@ impl Config {
         mempool.max_wait_ms = given.mempool_wait_ms;
         limits.submissions = given.submissions;
         limits.value_cache_bytes = given.value_cache_bytes;
-        limits.views.sparse_merkle.cache_bytes = given.state_tree_cache_bytes;
+        limits.views.state.window_blocks = given.state_window_blocks;
         limits.cached_keys = given.cached_keys;
         limits.log.segment_bytes = given.log_segment_bytes;
         limits.log.queue_bytes = given.log_queue_bytes;

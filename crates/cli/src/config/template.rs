@@ -59,9 +59,11 @@ listen = {api}
 # Submissions that wait to be taken up before clients wait.
 #submissions = 4096
 
-# Memory for values that were read or written lately, and for the state tree, in bytes.
+# Memory for values that were read or written lately, in bytes.
 #value_cache_bytes = 67108864
-#state_tree_cache_bytes = 67108864
+
+# How many of the latest states can be proven, beside the newest.
+#state_window_blocks = 256
 
 # Decompressed public keys that are kept; some 256 bytes each.
 #cached_keys = 65536

@@ -3,8 +3,6 @@
 //! [`StateView`] is the seam: storage and simulations implement it, executors read through it. [`tree`] says what a
 //! state root commits to and verifies proofs against it.
 
-#[doc(hidden)]
-pub mod sparse;
 pub mod tree;
 
 use crate::codec::{Bytes, Decode, Encode, Format};
@@ -189,6 +187,23 @@ pub enum StateError {
         oldest: Height,
         /// The newest that was applied.
         newest: Height,
+    },
+    /// A key that no state holds.
+    #[error(transparent)]
+    KeyLength(#[from] tree::KeyLengthError),
+    /// A value that no state holds.
+    #[error("a value has {length} bytes; the limit is {limit}")]
+    ValueLength {
+        /// Its length.
+        length: usize,
+        /// The longest.
+        limit: usize,
+    },
+    /// A range that no one proof shows.
+    #[error("the range has more than {limit} keys; ask for a smaller one")]
+    RangeLength {
+        /// The most keys.
+        limit: usize,
     },
     /// What was stored isn't what was written.
     #[error("the stored state is damaged at {place}: {reason}")]

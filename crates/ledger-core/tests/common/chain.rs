@@ -3,7 +3,7 @@
 use super::bft::Network;
 use ledger_core::codec::{Bytes, List};
 use ledger_core::history::{self, HistoryHasher};
-use ledger_core::state::sparse::{self as tree, StatePath};
+use ledger_core::state::tree::{self, PrunedTree, ValueHistory};
 use ledger_core::*;
 use ledger_crypto::merkle::{self, Blake3, Frontier, NodePosition};
 use ledger_crypto::{Digest, MemorySigner, Signer};
@@ -139,7 +139,7 @@ impl Chain {
         for (index, entry) in entries.into_iter().enumerate() {
             let (index, fuel) = (index as u32, Fuel(1_000 + index as u64));
             for (key, value) in entry.writes {
-                let predecessor = state.remove(&key).map(|old| old.sparse_leaf(&key));
+                let predecessor = state.remove(&key).map(|old| old.leaf(&key));
                 if let Some(value) = value {
                     let version = Version { height, index };
                     state.insert(key, Versioned { value: Bytes::from(value), version, predecessor });
@@ -153,7 +153,7 @@ impl Chain {
         let outcome = Outcome {
             height,
             block: block.digest(),
-            state_root: tree::root_of(&leaves(&state)),
+            state_root: state_root(&state),
             receipts_root: outcome::receipts_root(&results),
             fuel_used: results.iter().fold(Fuel(0), |sum, result| Fuel(sum.0 + result.receipt.fuel_used.0)),
             validators: validators.into(),
@@ -249,12 +249,38 @@ impl Chain {
 
     /// `key` in the state after block `size - 1`.
     pub fn state_proof(&self, key: &Key, size: u64) -> StateProof {
-        StateProof { block: self.block_proof(size - 1, size), key: key.clone(), path: self.state_path(key, size - 1) }
+        self.past_state(key, size - 1, size)
     }
 
-    pub fn state_path(&self, key: &Key, height: u64) -> StatePath {
-        let state = &self.states[height as usize];
-        tree::path_of(&leaves(state), key, state.get(key).cloned())
+    /// `key` in the state after block `height`, under the history of `size` leaves.
+    pub fn past_state(&self, key: &Key, height: u64, size: u64) -> StateProof {
+        let path = self.tree(key, Some(&key.successor()), height);
+        StateProof { block: self.block_proof(height, size), key: key.clone(), path }
+    }
+
+    /// The keys of `range` in the state after block `size - 1`.
+    pub fn range_proof(&self, range: &KeyRange, size: u64) -> RangeProof {
+        self.past_range(range, size - 1, size)
+    }
+
+    /// The keys of `range` in the state after block `height`, under the history of `size` leaves.
+    pub fn past_range(&self, range: &KeyRange, height: u64, size: u64) -> RangeProof {
+        let (from, to) = range.bounds();
+        let tree = self.tree(&from, to.as_ref(), height);
+        RangeProof { block: self.block_proof(height, size), range: range.clone(), tree }
+    }
+
+    fn tree(&self, from: &Key, to: Option<&Key>, height: u64) -> PrunedTree {
+        tree::prove_range(&leaves(&self.states[height as usize]), from, to)
+    }
+
+    /// The value of `key` after block `size - 1`, and up to `older` of those before.
+    pub fn value_history(&self, key: &Key, older: usize, size: u64) -> ValueHistoryProof {
+        let states = self.states[..size as usize].iter().rev();
+        let mut values: Vec<Versioned> = states.map_while(|state| state.get(key).cloned()).collect();
+        values.dedup();
+        let older = values.into_iter().skip(1).take(older).collect();
+        ValueHistoryProof { newest: self.state_proof(key, size), history: ValueHistory { older } }
     }
 
     pub fn consistency(&self, from: u64, to: u64) -> Consistency {
@@ -270,16 +296,14 @@ pub fn certificate(signer: &MemorySigner, header: &Header) -> Bytes {
     Bytes::from(signature.as_bytes().as_slice())
 }
 
-/// The leaves of the state tree, in its order.
-pub fn leaves(state: &BTreeMap<Key, Versioned>) -> Vec<(Digest, Digest)> {
-    let leaves: BTreeMap<Digest, Digest> = state
-        .iter()
-        .map(|(key, versioned)| {
-            let content = tree::content_digest(&versioned.value, versioned.version, versioned.predecessor.as_ref());
-            (tree::key_digest(key), content)
-        })
-        .collect();
-    leaves.into_iter().collect()
+/// What [`tree::prove_range`] takes.
+pub fn leaves(state: &BTreeMap<Key, Versioned>) -> Vec<(Key, Versioned)> {
+    state.iter().map(|(key, versioned)| (key.clone(), versioned.clone())).collect()
+}
+
+pub fn state_root(state: &BTreeMap<Key, Versioned>) -> Digest {
+    let leaves: Vec<(Key, Digest)> = state.iter().map(|(key, versioned)| (key.clone(), versioned.leaf(key))).collect();
+    tree::root_of(&leaves)
 }
 
 /// A contract in the chain of [`notes`].

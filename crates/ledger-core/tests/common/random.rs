@@ -1,7 +1,7 @@
 //! Random values of every wire type, from a seed.
 
 use ledger_core::codec::{Bytes, List, Text};
-use ledger_core::state::sparse::{PathEnd, StatePath};
+use ledger_core::state::tree::{PrunedTree, Step, ValueHistory};
 use ledger_core::*;
 use ledger_crypto::{Digest, PublicKey, Signature};
 
@@ -190,7 +190,8 @@ fields! {
     ReceiptProof { block, receipt, count, path }
     EventProof { receipt, event, index, path }
     StateProof { block, key, path }
-    StatePath { end, siblings }
+    RangeProof { block, range, tree }
+    ValueHistoryProof { newest, history }
     Key { namespace, name }
     KeyRange { namespace, from, to }
     Version { height, index }
@@ -276,7 +277,7 @@ impl Random for Rejection {
 
 impl Random for StateScheme {
     fn random(_: &mut Rng) -> Self {
-        StateScheme::SparseMerkle
+        StateScheme::SortedMerkle
     }
 }
 
@@ -286,13 +287,55 @@ impl Random for Deployers {
     }
 }
 
-impl Random for PathEnd {
+impl Random for PastProof {
     fn random(rng: &mut Rng) -> Self {
-        one_of!(rng:
-            PathEnd::Present(any(rng)),
-            PathEnd::Empty,
-            PathEnd::Other { key: any(rng), content: any(rng) },
-        )
+        one_of!(rng: PastProof::State(any(rng)), PastProof::Range(any(rng)))
+    }
+}
+
+/// A step that pushes.
+fn push(rng: &mut Rng) -> Step {
+    match rng.below(3) {
+        0 => Step::Opaque(any(rng)),
+        1 => Step::Leaf { key: any(rng), versioned: any(rng) },
+        _ => Step::Bare { key: any(rng), version: any(rng), predecessor: any(rng), value: Box::new(any(rng)) },
+    }
+}
+
+impl Random for Step {
+    fn random(rng: &mut Rng) -> Self {
+        match rng.below(4) {
+            0 => Step::Node,
+            _ => push(rng),
+        }
+    }
+}
+
+// One tree, or nothing: other steps don't decode.
+impl Random for PrunedTree {
+    fn random(rng: &mut Rng) -> Self {
+        let (mut steps, mut standing) = (Vec::new(), 0);
+        for _ in 0..rng.below(5) {
+            steps.push(push(rng));
+            standing += 1;
+            while standing > 1 && rng.below(2) == 0 {
+                steps.push(Step::Node);
+                standing -= 1;
+            }
+        }
+        steps.extend((1..standing).map(|_| Step::Node));
+        PrunedTree { steps: steps.into() }
+    }
+}
+
+impl Random for ValueHistory {
+    fn random(rng: &mut Rng) -> Self {
+        let mut older: Vec<Versioned> = (0..rng.below(4)).map(|_| any(rng)).collect();
+        let replaced = older.len().saturating_sub(1);
+        for value in &mut older[..replaced] {
+            value.predecessor = Some(any(rng));
+        }
+        ValueHistory { older: older.into() }
     }
 }
 
@@ -304,6 +347,9 @@ impl Random for Proof {
             Proof::Event(any(rng)),
             Proof::State(any(rng)),
             Proof::History(any(rng)),
+            Proof::Range(any(rng)),
+            Proof::Past(any(rng)),
+            Proof::ValueHistory(any(rng)),
         )
     }
 }

@@ -3,7 +3,7 @@
 use super::bft::{self, Network};
 use super::chain::{self, Chain, note, signer};
 use ledger_core::codec::{self, Bytes, Encode, List};
-use ledger_core::state::sparse as tree;
+use ledger_core::state::tree;
 use ledger_core::*;
 use ledger_crypto::merkle::{self, Blake3, TreeHasher};
 use ledger_crypto::{Digest, Domain, MemorySigner, PublicKey, Signature, Signer};
@@ -70,7 +70,7 @@ fn primitives() -> File {
         .value("list of integers 1, 300", &List::from(vec![1u64, 300]))
         .value("option none", &None::<u64>)
         .value("option of integer 5", &Some(5u64))
-        .bytes("hash domain \"ledgerkit.0.body\", message \"abc\"", ledger_crypto::hash(domains::BODY, b"abc"))
+        .bytes("hash domain \"ledgerkit.1.body\", message \"abc\"", ledger_crypto::hash(domains::BODY, b"abc"))
         .bytes("merkle leaf \"abc\" (BLAKE3)", Blake3::leaf(b"abc"))
         .bytes("merkle node (BLAKE3) of 01…, 02…", Blake3::node(&filled(1), &filled(2)))
         .bytes("merkle root (BLAKE3) of nothing", merkle::root::<Blake3>(&[]))
@@ -79,10 +79,10 @@ fn primitives() -> File {
             merkle::root::<Blake3>(&[filled(1), filled(2), filled(3)]),
         )
         .bytes(
-            "list root, domain \"ledgerkit.0.events\", of leaf hashes 01…, 02…, 03…",
+            "list root, domain \"ledgerkit.1.events\", of leaf hashes 01…, 02…, 03…",
             list_root::commit(domains::EVENTS, &[filled(1), filled(2), filled(3)]),
         )
-        .bytes("list root, domain \"ledgerkit.0.events\", of nothing", list_root::commit(domains::EVENTS, &[]))
+        .bytes("list root, domain \"ledgerkit.1.events\", of nothing", list_root::commit(domains::EVENTS, &[]))
         .bytes("history leaf of header digest 01…, outcome digest 02…", history::leaf(&filled(1), &filled(2)))
         .value("history head, empty", &HistoryHead::EMPTY);
     file
@@ -240,12 +240,16 @@ fn state(chain: &Chain) -> File {
     let mut file = File::new("state");
     let key = note("tea");
     let (old, new) = (&chain.states[2][&key], &chain.states[3][&key]);
-    file.value("key", &key).bytes("key: bytes", key.to_bytes()).bytes("key: digest", tree::key_digest(&key));
+    file.value("key", &key).bytes("key: bytes", key.to_bytes());
     for (name, value) in [("first value", old), ("second value", new)] {
-        let content = tree::content_digest(&value.value, value.version, value.predecessor.as_ref());
+        let (digest, mut message, mut leaf) = (tree::value_digest(&value.value), Vec::new(), Vec::new());
+        tree::value_message(&value.value, &mut message);
+        tree::leaf_message(&key.to_bytes(), value.version, value.predecessor.as_ref(), &digest, &mut leaf);
         file.value(name, value)
-            .bytes(&format!("{name}: content digest"), content)
-            .bytes(&format!("{name}: leaf"), value.sparse_leaf(&key));
+            .bytes(&format!("{name}: value message"), message)
+            .bytes(&format!("{name}: value digest"), digest)
+            .bytes(&format!("{name}: leaf message"), leaf)
+            .bytes(&format!("{name}: leaf"), value.leaf(&key));
     }
     file.bytes("sequence key of account 01…, lane 258: bytes", Key::sequence(&AccountId(filled(1)), 258).to_bytes())
         .bytes(
@@ -284,16 +288,21 @@ pub fn golden_proofs(chain: &Chain) -> Vec<(&'static str, Proof)> {
         ("receipt", Proof::Receipt(chain.receipt_proof(2, 2, 4))),
         ("event", Proof::Event(chain.event_proof(2, 0, 1, 4))),
         ("state present", Proof::State(chain.state_proof(&note("tea"), 4))),
-        ("state absent, empty place", Proof::State(chain.state_proof(&absent_key(chain, true), 4))),
-        ("state absent, other leaf", Proof::State(chain.state_proof(&absent_key(chain, false), 4))),
+        ("state absent, between keys", Proof::State(chain.state_proof(&note("rye"), 4))),
+        ("state absent, after all keys", Proof::State(chain.state_proof(&note("zzz"), 4))),
         ("history", Proof::History(chain.consistency(3, 4))),
+        ("range of all notes", Proof::Range(chain.range_proof(&all_notes(), 4))),
+        ("range of some notes", Proof::Range(chain.range_proof(&KeyRange::prefix(chain::contract(), b"index/"), 4))),
+        ("range without notes", Proof::Range(chain.range_proof(&KeyRange::prefix(chain::contract(), b"j"), 4))),
+        ("past state", Proof::Past(PastProof::State(chain.past_state(&note("tea"), 2, 4)))),
+        ("past range", Proof::Past(PastProof::Range(chain.past_range(&all_notes(), 2, 4)))),
+        ("values", Proof::ValueHistory(chain.value_history(&note("tea"), 9, 4))),
     ]
 }
 
-/// The first of the names absent-0, absent-1, … whose place after block 3 is an empty subtree, or another key's leaf.
-pub fn absent_key(chain: &Chain, empty: bool) -> Key {
-    let is_empty = |key: &Key| chain.state_path(key, 3).end == tree::PathEnd::Empty;
-    (0..10_000).map(|number| note(&format!("absent-{number}"))).find(|key| is_empty(key) == empty).unwrap()
+/// Every key of the contract of [`chain::notes`].
+pub fn all_notes() -> KeyRange {
+    KeyRange { namespace: chain::contract(), from: Bytes::default(), to: None }
 }
 
 fn proofs(chain: &Chain) -> File {

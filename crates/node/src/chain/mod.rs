@@ -204,7 +204,7 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] when the state can't be read.
     pub fn next_number(&self, account: &AccountId, lane: u64) -> Result<u64, ChainError> {
-        let stored = self.state()?.get(&Key::sequence(account, lane)).map_err(ExecutionError::from)?;
+        let stored = self.state().get(&Key::sequence(account, lane)).map_err(ExecutionError::from)?;
         Ok(stored.map_or(0, |versioned| next_number(&versioned)))
     }
 
@@ -217,11 +217,8 @@ impl Chain {
     }
 
     /// The newest executed state.
-    ///
-    /// # Errors
-    /// [`ChainError::Store`] when the views can't be read.
-    pub fn state(&self) -> Result<impl StateView + use<>, ChainError> {
-        Ok(self.shared.reader.state()?)
+    pub fn state(&self) -> impl StateView + use<> {
+        self.shared.reader.state()
     }
 
     /// The state after block `height`.
@@ -237,7 +234,7 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] when it can't be run; a call that fails is no error here, its [`Simulation`] says so.
     pub fn simulate(&self, call: &Call) -> Result<Simulation, ChainError> {
-        let state = self.shared.reader.state()?;
+        let state = self.shared.reader.state();
         let header = self.header(state.height())?;
         self.simulate_on(call, &header, &state)
     }

@@ -36,7 +36,7 @@ impl Chain {
         let at = last_block(&checkpoint)?;
         let block = self.block_proof(at, &checkpoint)?;
         let proofs = keys.iter().map(|key| {
-            let path = self.shared.reader.state_path(at, key)?;
+            let path = self.shared.reader.prove(at, key)?;
             Ok(Proof::State(StateProof { block: block.clone(), key: key.clone(), path }))
         });
         Ok((proofs.collect::<Result<_, StoreError>>()?, checkpoint))

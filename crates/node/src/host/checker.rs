@@ -106,17 +106,14 @@ fn check(verifier: &Verifier, work: Vec<CheckJob>) {
         // One view of the state serves all transactions of a chain that stand together.
         // It may be newer than the state below: a check needs the state of any moment since the transaction arrived.
         let cache = &context.values;
-        let state = context.reader.state().map(|base| Cached { base, cache: Arc::clone(cache), fills: false });
+        let state = Cached { base: context.reader.state(), cache: Arc::clone(cache), fills: false };
         let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
         let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
         let mut events = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
             let verdict = match signatures.next() {
-                Some(Ok(())) => match &state {
-                    Ok(state) => admit(&*context.executor, &job, &surroundings, state),
-                    Err(error) => Err(CheckFailure::State(error.to_string())),
-                },
+                Some(Ok(())) => admit(&*context.executor, &job, &surroundings, &state),
                 Some(Err(reason)) => {
                     Err(TransactionError::WrongSignature { key: *job.transaction.witness.key(), reason }.into())
                 }

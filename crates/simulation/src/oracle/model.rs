@@ -3,7 +3,7 @@
 use ledger_contracts::record::{RECORD_VERSION, code_digest, code_key};
 use ledger_contracts::{ContractRecord, NATIVE, Token};
 use ledger_core::codec::{self, Text};
-use ledger_core::state::sparse as tree;
+use ledger_core::state::tree;
 use ledger_core::transaction::DeployBody;
 use ledger_core::{
     AccountId, Action, Block, ContractId, Failure, Header, Height, Key, Order, Rejection, SignedTransaction, Status,
@@ -53,8 +53,8 @@ type Overlay = BTreeMap<Key, Option<Vec<u8>>>;
 #[derive(Default)]
 pub(crate) struct Model {
     values: BTreeMap<Key, Vec<u8>>,
-    /// What the state tree's leaves say, by key digest: the content's digest.
-    leaves: BTreeMap<Digest, Digest>,
+    /// The digests of the state tree's leaves.
+    leaves: BTreeMap<Key, Digest>,
 }
 
 impl Model {
@@ -68,7 +68,7 @@ impl Model {
     }
 
     fn root(&self) -> Digest {
-        let leaves: Vec<(Digest, Digest)> = self.leaves.iter().map(|(place, content)| (*place, *content)).collect();
+        let leaves: Vec<(Key, Digest)> = self.leaves.iter().map(|(key, leaf)| (key.clone(), *leaf)).collect();
         tree::root_of(&leaves)
     }
 
@@ -113,15 +113,15 @@ impl Model {
     }
 
     fn write(&mut self, key: Key, value: Option<Vec<u8>>, version: Version) {
-        let place = tree::key_digest(&key);
         match value {
             Some(value) => {
-                let before = self.leaves.get(&place).map(|content| tree::leaf(&place, content));
-                self.leaves.insert(place, tree::content_digest(&value, version, before.as_ref()));
+                let before = self.leaves.get(&key);
+                let leaf = tree::leaf(&key.to_bytes(), version, before, &tree::value_digest(&value));
+                self.leaves.insert(key.clone(), leaf);
                 self.values.insert(key, value);
             }
             None => {
-                self.leaves.remove(&place);
+                self.leaves.remove(&key);
                 self.values.remove(&key);
             }
         }

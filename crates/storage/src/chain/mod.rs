@@ -41,9 +41,9 @@
 //! })?;
 //!
 //! let reader = store.reader();
-//! let path = reader.state_path(applied.outcome.height, &key)?;
+//! let path = reader.prove(applied.outcome.height, &key)?;
 //! let proven = path.verify(&applied.outcome.state_root, &key)?.cloned();
-//! assert_eq!(proven, reader.state()?.get(&key)?);
+//! assert_eq!(proven, reader.state().get(&key)?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -4,15 +4,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ledger_core::codec::Bytes;
 use ledger_core::history::{HistoryHasher, Path};
-use ledger_core::state::sparse::StatePath;
-use ledger_core::{Header, Height, HistoryHead, Key, Outcome, TransactionId, TransactionResult, Version};
+use ledger_core::state::tree::PrunedTree;
+use ledger_core::{Header, Height, HistoryHead, Key, Outcome, StateError, TransactionId, TransactionResult, Version};
 use ledger_crypto::merkle::{self, NodePosition};
 
 use super::records::{self, Block, HeadRecord, damaged};
 use super::{Head, StoreError, results};
 use crate::engine::{Engine, Snapshot, Space};
 use crate::log::LogPosition;
-use crate::state::{self, StateAt, StateProver, VersionEntry};
+use crate::state::{StateAt, StateReader, VersionEntry};
 
 /// Reads a chain's views beside its writer. Cheap to clone; clones are the same reader.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ pub struct ChainReader {
 struct Shared {
     engine: Arc<dyn Engine>,
     space: Space,
-    prover: Arc<dyn StateProver>,
+    state: StateReader,
     head: RwLock<Arc<Head>>,
 }
 
@@ -34,8 +34,8 @@ struct Moment {
 }
 
 impl ChainReader {
-    pub(super) fn new(engine: Arc<dyn Engine>, space: Space, head: Arc<Head>, prover: Arc<dyn StateProver>) -> Self {
-        Self { shared: Arc::new(Shared { engine, space, prover, head: RwLock::new(head) }) }
+    pub(super) fn new(engine: Arc<dyn Engine>, space: Space, head: Arc<Head>, state: StateReader) -> Self {
+        Self { shared: Arc::new(Shared { engine, space, state, head: RwLock::new(head) }) }
     }
 
     pub(super) fn publish(&self, head: Arc<Head>) {
@@ -55,22 +55,27 @@ impl ChainReader {
         Arc::clone(&self.shared.head.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The height of the newest block that readers see.
+    fn newest(&self) -> Height {
+        self.head().header.height
+    }
+
     /// The state after the newest block.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the views can't be read.
-    pub fn state(&self) -> Result<StateAt, StoreError> {
-        let Moment { snapshot, newest } = self.moment()?;
-        Ok(StateAt::new(self.shared.space, Arc::from(snapshot), newest, newest)?)
+    #[must_use]
+    pub fn state(&self) -> StateAt {
+        self.shared.state.at(self.newest())
     }
 
     /// The state after block `height`.
     ///
     /// # Errors
-    /// [`StateError::Height`](ledger_core::StateError::Height) when it isn't kept or not reached; others when the views can't be read.
+    /// [`StateError::Height`](ledger_core::StateError::Height) when it isn't kept or not reached.
     pub fn state_at(&self, height: Height) -> Result<StateAt, StoreError> {
-        let Moment { snapshot, newest } = self.moment()?;
-        Ok(StateAt::new(self.shared.space, Arc::from(snapshot), newest, height)?)
+        let newest = self.newest();
+        if height > newest {
+            return Err(StateError::Height { height, oldest: Height::GENESIS, newest }.into());
+        }
+        Ok(self.shared.state.at(height))
     }
 
     /// The versions of `key` from `from` (`None`: the newest) back in time, newest first, at most `limit`.
@@ -83,8 +88,7 @@ impl ChainReader {
         from: Option<Version>,
         limit: usize,
     ) -> Result<Vec<VersionEntry>, StoreError> {
-        let from = from.unwrap_or(Version { height: Height(u64::MAX), index: u32::MAX });
-        Ok(state::history(self.shared.space, &*self.shared.engine.snapshot(), key, from, limit)?)
+        Ok(self.shared.state.history(key, from, limit)?)
     }
 
     /// What is stored of block `height`, apart from transactions and results.
@@ -217,20 +221,27 @@ impl ChainReader {
         |position| records::read_history(self.shared.space, &*moment.snapshot, position)
     }
 
-    /// The path of `key` in the state tree as it was after block `at`: the newest block, or one of the last that the
-    /// [window](state::SparseMerkleConfig) can undo. A block that changed nothing takes no room there.
+    /// Shows the value of `key` in the state after block `at`, or that it had none: the newest block, or one of the
+    /// latest that the [window](crate::state::StateConfig::window_blocks) knows.
     ///
     /// # Errors
-    /// [`StateError::Height`](ledger_core::StateError::Height) when that tree isn't known any more; others when the views can't be read.
-    pub fn state_path(&self, at: Height, key: &Key) -> Result<StatePath, StoreError> {
-        let Moment { snapshot, newest } = self.moment()?;
-        Ok(self.shared.prover.prove(&*snapshot, newest, at, key)?)
+    /// [`StateError::Height`](ledger_core::StateError::Height) when that state can't be proven any more; others when the views can't be read.
+    pub fn prove(&self, at: Height, key: &Key) -> Result<PrunedTree, StoreError> {
+        Ok(self.shared.state.prove(self.newest(), at, key)?)
     }
 
-    /// The oldest height at which [`ChainReader::state_path`] can prove now.
+    /// Shows all keys from `from` on and before `to` (`None`: to the end) in the state after block `at`.
+    ///
+    /// # Errors
+    /// As [`ChainReader::prove`]; [`StateError::RangeLength`](ledger_core::StateError::RangeLength) when there are too many.
+    pub fn prove_range(&self, at: Height, from: &Key, to: Option<&Key>) -> Result<PrunedTree, StoreError> {
+        Ok(self.shared.state.prove_range(self.newest(), at, from, to)?)
+    }
+
+    /// The oldest height at which [`ChainReader::prove`] can prove now.
     #[must_use]
     pub fn oldest_provable(&self) -> Height {
-        self.shared.prover.oldest()
+        self.shared.state.oldest_provable()
     }
 }
 

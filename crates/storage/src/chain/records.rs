@@ -11,7 +11,7 @@ use crate::engine::{Batch, Snapshot, Space};
 use crate::log::LogPosition;
 
 /// The version of the views' format that this crate writes and reads.
-pub const FORMAT_VERSION: u8 = 0;
+pub const FORMAT_VERSION: u8 = 1;
 
 const FORMAT: u8 = 0x01;
 const CHAINS: u8 = 0x02;
@@ -90,6 +90,19 @@ impl HeadRecord {
 
     pub(super) fn history(&self) -> Result<Frontier<HistoryHasher>, StoreError> {
         Frontier::from_parts(self.height.next().0, self.peaks.to_vec()).map_err(|error| damaged("head", error))
+    }
+
+    /// The head at a height below that of the newest, from the history tree's nodes.
+    pub(super) fn at(space: Space, reader: &dyn Snapshot, height: Height) -> Result<Self, StoreError> {
+        let size = height.next().0;
+        let (mut peaks, mut before) = (Vec::new(), 0);
+        for level in (0..64u8).rev().filter(|level| size & (1 << level) != 0) {
+            let position = NodePosition { level, index: before >> level };
+            let peak = read_history(space, reader, position)?;
+            peaks.push(peak.ok_or_else(|| damaged(format!("history node {} of level {level}", position.index), "it is missing"))?);
+            before += 1 << level;
+        }
+        Ok(Self { height, peaks: peaks.into() })
     }
 
     pub(super) fn put(&self, space: Space, batch: &mut Batch) {
@@ -177,7 +190,8 @@ pub(super) fn find_space(reader: &dyn Snapshot, chain: &ChainId) -> Result<Optio
 
 /// The next free space, which becomes that of `chain`.
 pub(super) fn take_space(reader: &dyn Snapshot, chain: &ChainId, batch: &mut Batch) -> Result<Space, StoreError> {
-    const LIMIT: u32 = u32::MAX - 1;
+    // The other half is for the chains' scratch bytes.
+    const LIMIT: u32 = 1 << 31;
     let count_key = Space::SHARED.key(CHAIN_COUNT, &[]);
     let number = read_number(reader, &count_key)?.unwrap_or(0).saturating_add(1);
     if number >= LIMIT {

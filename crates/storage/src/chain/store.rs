@@ -14,13 +14,13 @@ use super::records::{self, HeadRecord, damaged};
 use super::{ChainReader, StoreError, results};
 use crate::engine::{Batch, Engine, Snapshot, Space};
 use crate::log::LogPosition;
-use crate::state::{self, SparseMerkle, SparseMerkleConfig, StateCommitment};
+use crate::state::{StateConfig, StateStore};
 
 /// Settings of a [`ChainStore`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChainConfig {
-    /// The state tree's caches.
-    pub sparse_merkle: SparseMerkleConfig,
+    /// The state's index and what it can prove.
+    pub state: StateConfig,
 }
 
 /// How far a chain's views are.
@@ -66,7 +66,7 @@ pub struct ChainStore {
     head: Arc<Head>,
     head_digest: Digest,
     history: Frontier<HistoryHasher>,
-    commitment: Box<dyn StateCommitment>,
+    state: StateStore,
     reader: ChainReader,
     stopped: bool,
 }
@@ -84,15 +84,22 @@ impl ChainStore {
         let chain = genesis.chain();
         let space = find_or_begin(&*engine, genesis, &chain)?;
         let snapshot = engine.snapshot();
-        let head = HeadRecord::read(space, &*snapshot)?.ok_or_else(|| damaged("head", "it is missing"))?;
+        let mut head = HeadRecord::read(space, &*snapshot)?.ok_or_else(|| damaged("head", "it is missing"))?;
+        let state = match genesis.rules.state_scheme {
+            StateScheme::SortedMerkle => StateStore::open(Arc::clone(&engine), space, head.height, config.state)?,
+        };
+        // The latest records may have been lost though what says that they count was not: their blocks come again.
+        if state.height() < head.height {
+            head = HeadRecord::at(space, &*snapshot, state.height())?;
+            let mut batch = Batch::new();
+            head.put(space, &mut batch);
+            engine.apply(batch)?;
+        }
         let history = head.history()?;
         let block = records::Block::read(space, &*snapshot, head.height)?
             .ok_or_else(|| damaged(format!("block {}", head.height), "the head is missing"))?;
-        let commitment: Box<dyn StateCommitment> = match genesis.rules.state_scheme {
-            StateScheme::SparseMerkle => Box::new(SparseMerkle::open(space, &*snapshot, config.sparse_merkle)?),
-        };
         drop(snapshot);
-        let (found, expected) = (commitment.root(), block.outcome.state_root);
+        let (found, expected) = (state.root(), block.outcome.state_root);
         if found != expected {
             return Err(damaged("state tree", format_args!("its root is {found}, the head's outcome says {expected}")));
         }
@@ -102,9 +109,9 @@ impl ChainStore {
             outcome: block.outcome,
             history: HistoryHead::of(&history),
         });
-        let reader = ChainReader::new(Arc::clone(&engine), space, Arc::clone(&head), commitment.prover());
+        let reader = ChainReader::new(Arc::clone(&engine), space, Arc::clone(&head), state.reader());
         let head_digest = head.header.digest();
-        Ok(Self { engine, space, chain, head, head_digest, history, commitment, reader, stopped: false })
+        Ok(Self { engine, space, chain, head, head_digest, history, state, reader, stopped: false })
     }
 
     /// How far the views are.
@@ -135,13 +142,34 @@ impl ChainStore {
         let (head, history) = self.stage(&*snapshot, &applied, &mut batch)?;
         drop(snapshot);
         self.engine.apply(batch)?;
-        self.commitment.commit();
         self.history = history;
         self.head_digest = head.outcome.block;
         self.head = Arc::new(head);
         self.reader.publish(Arc::clone(&self.head));
         self.stopped = false;
         Ok(Applied { outcome: self.head.outcome.clone(), history: self.head.history })
+    }
+
+    /// Writes the state's index out, so that opening the chain reads nothing else. For a clean end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be written; the store is then as it was, but must be opened again.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        self.stopped = true;
+        let mut batch = Batch::new();
+        self.state.checkpoint(&mut batch)?;
+        self.engine.apply(batch)?;
+        self.stopped = false;
+        Ok(())
+    }
+
+    /// The chain's state, for figures of it.
+    #[must_use]
+    pub fn state(&self) -> &StateStore {
+        &self.state
     }
 
     fn check(&self, applied: &AppliedBlock<'_>) -> Result<(), StoreError> {
@@ -176,7 +204,7 @@ impl ChainStore {
         let AppliedBlock { block, certificate, position, execution } = *applied;
         let (space, header) = (self.space, &block.header);
         let height = header.height;
-        let state_root = state::stage(space, snapshot, &mut *self.commitment, height, &execution.writes, batch)?;
+        let state_root = self.state.update(height, &execution.writes, batch)?;
         let outcome = Outcome {
             height,
             block: header.digest(),

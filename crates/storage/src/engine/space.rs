@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Space(u32);
 
+const SCRATCH: u32 = 1 << 31;
+
 impl Space {
     /// The space of what belongs to no chain.
     pub const SHARED: Self = Self(0);
@@ -20,6 +22,19 @@ impl Space {
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
+    }
+
+    /// The space of this chain's short-lived bulk bytes: an engine keeps them apart from those that stay, so that whole
+    /// segments of them can go. Chains have numbers below 2³¹.
+    #[must_use]
+    pub const fn scratch(self) -> Self {
+        Self(self.0 | SCRATCH)
+    }
+
+    /// Whether this is a chain's [scratch](Self::scratch) space.
+    #[must_use]
+    pub const fn is_scratch(self) -> bool {
+        self.0 & SCRATCH != 0
     }
 
     /// The engine's key for `parts`, one after another, in `table`.

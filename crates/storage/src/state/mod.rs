@@ -1,34 +1,48 @@
 //! Versioned state with its history, and what commits to it.
 //!
 //! ```text
-//!   Writes ──▶ stage ──┬──▶ values by key, versions by key and height, names in order     (engine tables)
-//!                      └──▶ StateCommitment::update ──▶ root                               (engine tables, cached)
-//!   StateAt ◀── any kept height ──  Snapshot  ── recent heights ──▶ StateProver ──▶ StatePath
+//!   Writes ──▶ records ──▶ bulk storage of the engine: a region a block, appended
+//!      │          ▲
+//!      │          │ address of each key's newest record, links to older ones
+//!      └──▶ index in memory: branches, and pages of leaves (address, digest, critical bit) ──▶ root
+//!                 │                        StateReader ── any kept height ──▶ StateAt
+//!                 └── copies on disk       StateReader::prove_range ── recent heights ──▶ PrunedTree
 //! ```
+//! What a root commits to is said in [`ledger_core::state::tree`]; docs/storage.md compares the design with others.
 //!
-//! # Tables
-//! | table | key | value |
+//! # How it works
+//! A key costs about 45 bytes of memory, and no more when its value is long; the keys themselves are on disk. An update
+//! reads the key's newest record (one positioned read), appends a record, replaces a leaf of 39 bytes, and hashes the
+//! page again, 16 nodes at a time beside those of all other keys of the block. Nothing is rewritten in place, so readers
+//! need no locks that a writer holds for long: a reader knows the height that it reads at, and passes over records that
+//! are younger.
+//!
+//! | table of the engine | key | value |
 //! |---|---|---|
-//! | names | namespace, name | whether the key has a value now |
-//! | values | key digest | content digest, then the value, or where it is among the versions if it is long |
-//! | versions | key digest, height and index descending | the value that was written there, or that it was deleted |
-//! | pages | the commitment's own | the commitment's own |
-//!
-//! A value is written once under its version and, when short, once more among the current values; the tree's leaves
-//! are the current values themselves, so that the commitment writes no records for them.
+//! | namespaces | number | the contract's id |
+//! | regions | height | address and length of the block's records |
+//! | copies | copy, part | parts of the index, written beside the blocks |
 //!
 //! # Failure
-//! Nothing here changes anything before the batch is applied; a table that isn't what it must be gives
-//! [`StateError::Damaged`](ledger_core::StateError::Damaged) with the place, and the view is built again from the log.
+//! A block counts when the batch is applied that [`StateStore::update`] filled; what it appended before is otherwise
+//! never looked at. Records have checksums, the index is held against the state root by whoever opens it. What isn't
+//! what was written gives [`StateError::Damaged`](ledger_core::StateError::Damaged) with the place, and the view is built
+//! again from the log.
 
-mod commitment;
+mod checkpoint;
 mod damage;
-mod sparse;
-mod tables;
-mod values;
-mod view;
+mod group;
+mod names;
+mod page;
+mod prepare;
+mod prove;
+mod reader;
+mod record;
+mod rehash;
+mod store;
+mod trie;
+mod window;
 
-pub use commitment::{Change, StateCommitment, StateProver};
-pub use sparse::{SparseMerkle, SparseMerkleConfig};
-pub use values::{VersionEntry, history, stage};
-pub use view::StateAt;
+pub use prove::MAX_PROVEN_KEYS;
+pub use reader::{StateAt, StateReader, VersionEntry};
+pub use store::{StateConfig, StateStore};

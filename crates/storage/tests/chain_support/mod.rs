@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ledger_core::codec::{Bytes, List};
-use ledger_core::state::sparse as tree;
 use ledger_core::{
     Block, ContractId, Execution, Fuel, Genesis, Header, Height, Key, KeyRange, Rejection, SignedTransaction, Status,
     Timestamp, TransactionBuilder, TransactionResult, Version, Versioned, Write, Writes,
@@ -113,7 +112,7 @@ impl Model {
             let value = write.value.as_ref().map(|value| Versioned {
                 value: value.clone(),
                 version,
-                predecessor: before.as_ref().map(|before| before.sparse_leaf(&write.key)),
+                predecessor: before.as_ref().map(|before| before.leaf(&write.key)),
             });
             if value.is_some() || before.is_some() {
                 versions.push(VersionEntry { version, value });
@@ -132,16 +131,9 @@ impl Model {
     }
 
     /// What [`tree::root_of`] takes.
-    pub(crate) fn leaves(&self, at: Height) -> Vec<(Digest, Digest)> {
+    pub(crate) fn leaves(&self, at: Height) -> Vec<(Key, Digest)> {
         let present = self.versions.keys().filter_map(|key| Some((key, self.get(key, at)?)));
-        let mut leaves: Vec<_> = present
-            .map(|(key, found)| {
-                let content = tree::content_digest(&found.value, found.version, found.predecessor.as_ref());
-                (tree::key_digest(key), content)
-            })
-            .collect();
-        leaves.sort();
-        leaves
+        present.map(|(key, found)| (key.clone(), found.leaf(key))).collect()
     }
 }
 
@@ -199,7 +191,7 @@ pub(crate) fn everything(reader: &ChainReader, keys: &[Key]) -> Vec<String> {
     }
     for key in keys {
         all.push(format!("{:?}", reader.value_history(key, None, 1_000).unwrap()));
-        all.push(format!("{:?}", reader.state_path(head.header.height, key).unwrap()));
+        all.push(format!("{:?}", reader.prove(head.header.height, key).unwrap()));
     }
     all
 }

@@ -8,11 +8,12 @@ use ledger_contracts::{ExecutorConfig, LedgerExecutor, NATIVE, NativeRuntime};
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::history::{self, HistoryHasher, HistoryHead};
 use ledger_core::proof::{BlockProof, StateProof, TransactionProof};
-use ledger_core::state::sparse as tree;
+use ledger_core::state::tree;
 use ledger_core::transaction::SignedTransaction;
 use ledger_core::{
     AccountId, Block, Call, Checkpoint, Context, ContractId, Epoch, Executor, Fuel, Genesis, HEADER_VERSION, Header,
-    Key, Outcome, Simulation, StateView, Status, Timestamp, TransactionBuilder, TransactionResult, TrustRoot, domains,
+    Key, Outcome, Simulation, StateView, Status, Timestamp, TransactionBuilder, TransactionResult, TrustRoot,
+    Versioned, domains,
 };
 use ledger_crypto::{Digest, MemorySigner, Signer, merkle};
 use ledger_traceability::contract::{self, TraceAnswer, Traceability};
@@ -106,7 +107,7 @@ impl Ledger {
         self.outcomes.push(Outcome {
             height: block.header.height,
             block: block.header.digest(),
-            state_root: tree::root_of(&self.leaves()),
+            state_root: self.state_root(),
             receipts_root: ledger_core::outcome::receipts_root(&execution.results),
             fuel_used: execution.fuel_used,
             validators: execution.validators,
@@ -168,14 +169,14 @@ impl Ledger {
         HistoryHead { size: leaves.len() as u64, root: merkle::root::<HistoryHasher>(&leaves) }
     }
 
-    fn leaves(&self) -> Vec<(Digest, Digest)> {
-        let digests = self.state.iter().map(|(key, versioned)| {
-            let content = tree::content_digest(&versioned.value, versioned.version, versioned.predecessor.as_ref());
-            (tree::key_digest(key), content)
-        });
-        let mut leaves: Vec<(Digest, Digest)> = digests.collect();
-        leaves.sort();
-        leaves
+    fn leaves(&self) -> Vec<(Key, Versioned)> {
+        self.state.iter().map(|(key, versioned)| (key.clone(), versioned.clone())).collect()
+    }
+
+    fn state_root(&self) -> Digest {
+        let leaves: Vec<(Key, Digest)> =
+            self.state.iter().map(|(key, versioned)| (key.clone(), versioned.leaf(key))).collect();
+        tree::root_of(&leaves)
     }
 
     pub(crate) fn trust_root(&self) -> Vec<u8> {
@@ -209,8 +210,8 @@ impl Ledger {
         }
     }
 
-    fn state_proof(&self, leaves: &[(Digest, Digest)], key: &Key) -> StateProof {
-        let path = tree::path_of(leaves, key, self.state.get(key).unwrap());
+    fn state_proof(&self, leaves: &[(Key, Versioned)], key: &Key) -> StateProof {
+        let path = tree::prove_range(leaves, key, Some(&key.successor()));
         StateProof { block: self.block_proof(self.blocks.len() - 1), key: key.clone(), path }
     }
 

@@ -42,7 +42,7 @@ pub fn prove_range(leaves: &[(Key, Versioned)], from: &Key, to: Option<&Key>) ->
     let end = to.map_or(leaves.len(), |to| leaves.partition_point(|(key, _)| key < to)).max(begin);
     let at_from = leaves.get(begin).is_some_and(|(key, _)| key == from);
     let last = leaves.get(begin..end).and_then(<[_]>::last);
-    let at_to = last.is_some_and(|(key, _)| to.is_some_and(|to| follows(key, to)));
+    let at_to = last.is_some_and(|(key, _)| to.is_some_and(|to| follows(&key.to_bytes(), &to.to_bytes())));
     let shown = begin - usize::from(!at_from && begin > 0)..end + usize::from(!at_to && end < leaves.len());
     let mut prover = Prover { leaves, digests: &digests, inside: begin..end, shown, steps: Vec::new() };
     if !leaves.is_empty() {
@@ -74,7 +74,7 @@ impl Prover<'_> {
                     key,
                     version: versioned.version,
                     predecessor: versioned.predecessor,
-                    value: value_digest(&versioned.value),
+                    value: Box::new(value_digest(&versioned.value)),
                 },
             });
         } else {

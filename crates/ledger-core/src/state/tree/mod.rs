@@ -41,7 +41,7 @@ use ledger_crypto::{Digest, Hasher, hash};
 
 pub use build::{prove_range, root_of};
 pub use history::{ProvenValues, ValueHistory, ValueHistoryError};
-pub use pruned::{PrunedTree, StateProofError, Step};
+pub use pruned::{LeafDefect, PrunedTree, StateProofError, Step};
 
 /// The root of a tree without keys.
 pub const EMPTY: Digest = Digest::ZERO;

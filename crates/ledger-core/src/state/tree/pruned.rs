@@ -1,6 +1,6 @@
 //! The tree with all cut away that a proof doesn't need: [`PrunedTree`].
 
-use super::{EMPTY, MAX_DEPTH, leaf, node};
+use super::{EMPTY, MAX_DEPTH, leaf, node, value_digest};
 use crate::codec::wire::de::read::Reader;
 use crate::codec::wire::de::{BorrowDecode, BorrowDecoder, Decoder};
 use crate::codec::wire::error::DecodeError;
@@ -28,8 +28,8 @@ pub enum Step {
         version: Version,
         /// The leaf that this one replaced.
         predecessor: Option<Digest>,
-        /// The [digest](super::value_digest) of its value.
-        value: Digest,
+        /// The [digest](super::value_digest) of its value. Boxed, since every step takes as much memory as the largest.
+        value: Box<Digest>,
     },
     /// Pops the right child, then the left one, and pushes their node.
     Node,
@@ -132,35 +132,21 @@ pub enum StateProofError {
         /// The step.
         step: usize,
     },
-    /// Leaves out of order.
-    #[error("step {step} shows key {key:?}, which doesn't come after the key shown before")]
-    Order {
-        /// The step.
-        step: usize,
-        /// The key there.
-        key: Box<Key>,
-    },
     /// A subtree that isn't shown could hold keys of the range.
     #[error("the opaque subtree of step {step} may hold keys of the range")]
     Gap {
         /// The step.
         step: usize,
     },
-    /// A key of the range is shown without its value.
-    #[error("step {step} doesn't show the value of key {key:?}, which is in the range")]
-    NoValue {
+    /// A key shown where or as it must not be.
+    #[error("step {step} shows key {key:?} {defect}")]
+    Leaf {
         /// The step.
         step: usize,
         /// The key there.
         key: Box<Key>,
-    },
-    /// Something shown that the range doesn't need.
-    #[error("step {step} shows more of key {key:?} than the range needs")]
-    Needless {
-        /// The step.
-        step: usize,
-        /// The key there.
-        key: Box<Key>,
+        /// What is wrong with it.
+        defect: LeafDefect,
     },
     /// The steps lead elsewhere.
     #[error("the steps lead to root {found}, not to {expected}")]
@@ -170,6 +156,27 @@ pub enum StateProofError {
         /// The root they were held against.
         expected: Digest,
     },
+}
+
+/// What is wrong with a key that a pruned tree shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeafDefect {
+    /// Keys must rise.
+    #[error("which doesn't come after the key shown before")]
+    Order,
+    /// What is in the range has its value shown.
+    #[error("without its value, though it is in the range")]
+    NoValue,
+    /// What isn't in the range has its value hidden.
+    #[error("with its value, though it isn't in the range")]
+    Value,
+    /// Another key shows already where the range ends.
+    #[error("which the range doesn't need")]
+    Needless,
+    /// A key before the range is shown that this one makes needless.
+    #[error("so that the one shown before isn't needed")]
+    NeedlessBefore,
 }
 
 impl PrunedTree {
@@ -193,10 +200,12 @@ impl PrunedTree {
         from: &Key,
         to: Option<&Key>,
     ) -> Result<Vec<(&Key, &Versioned)>, StateProofError> {
-        if to.is_some_and(|to| to <= from) {
+        let (begin, end) = (from.to_bytes(), to.map(Key::to_bytes));
+        if end.as_ref().is_some_and(|end| *end <= begin) {
             return Err(StateProofError::EmptyRange { from: Box::new(from.clone()) });
         }
-        let mut shown = Shown { from, to, last: None, before: None, gap: None, ended: false, inside: Vec::new() };
+        let mut shown = Shown { begin, end, last: None, before: false, gap: None, ended: false };
+        let mut inside = Vec::new();
         // Each digest with whether nothing below it is shown.
         let mut stack: Vec<(Digest, bool)> = Vec::new();
         for (step, taken) in self.steps.iter().enumerate() {
@@ -206,12 +215,21 @@ impl PrunedTree {
                     (*digest, true)
                 }
                 Step::Leaf { key, versioned } => {
-                    shown.leaf(step, key, Some(versioned))?;
-                    (versioned.leaf(key), false)
+                    inside.push((key, versioned));
+                    (
+                        shown.leaf(
+                            step,
+                            key,
+                            true,
+                            versioned.version,
+                            &versioned.predecessor,
+                            &value_digest(&versioned.value),
+                        )?,
+                        false,
+                    )
                 }
                 Step::Bare { key, version, predecessor, value } => {
-                    shown.leaf(step, key, None)?;
-                    (leaf(&key.to_bytes(), *version, predecessor.as_ref(), value), false)
+                    (shown.leaf(step, key, false, *version, predecessor, value)?, false)
                 }
                 Step::Node => match (stack.pop(), stack.pop()) {
                     (Some((_, true)), Some((_, true))) => return Err(StateProofError::OpaqueNode { step }),
@@ -235,65 +253,80 @@ impl PrunedTree {
             several => return Err(StateProofError::Unjoined { standing: several.len() }),
         };
         match found == *root {
-            true => Ok(shown.inside),
+            true => Ok(inside),
             false => Err(StateProofError::WrongRoot { found, expected: *root }),
         }
     }
 }
 
-/// What has been shown so far, from the least key on.
-struct Shown<'a, 'r> {
-    from: &'r Key,
-    to: Option<&'r Key>,
+/// What has been shown so far, from the least key on. Keys are their bytes, which sort as they do.
+struct Shown {
+    begin: Vec<u8>,
+    end: Option<Vec<u8>>,
     /// The key shown last.
-    last: Option<&'a Key>,
-    /// The step and key of the leaf before the range.
-    before: Option<(usize, &'a Key)>,
+    last: Option<Vec<u8>>,
+    /// Whether a key before the range was shown.
+    before: bool,
     /// An opaque subtree that has yet to be shown to lie before the range.
     gap: Option<usize>,
     /// Whether all that follows lies after the range.
     ended: bool,
-    inside: Vec<(&'a Key, &'a Versioned)>,
 }
 
-impl<'a> Shown<'a, '_> {
+impl Shown {
     fn opaque(&mut self, step: usize) {
         if !self.ended {
             self.gap.get_or_insert(step);
         }
     }
 
-    fn leaf(&mut self, step: usize, key: &'a Key, value: Option<&'a Versioned>) -> Result<(), StateProofError> {
-        let needless = |(step, key): (usize, &Key)| StateProofError::Needless { step, key: Box::new(key.clone()) };
-        if self.last.is_some_and(|last| last >= key) {
-            return Err(StateProofError::Order { step, key: Box::new(key.clone()) });
-        }
-        self.last = Some(key);
-        if let Some(step) = self.gap.take_if(|_| key > self.from) {
+    /// The digest of a leaf that may be shown here, with its value or without.
+    fn leaf(
+        &mut self,
+        step: usize,
+        key: &Key,
+        with_value: bool,
+        version: Version,
+        predecessor: &Option<Digest>,
+        value: &Digest,
+    ) -> Result<Digest, StateProofError> {
+        let bytes = key.to_bytes();
+        let digest = leaf(&bytes, version, predecessor.as_ref(), value);
+        if let Some(step) = self.gap.take_if(|_| bytes > self.begin) {
             return Err(StateProofError::Gap { step });
         }
         self.gap = None;
+        match self.place(bytes, with_value) {
+            None => Ok(digest),
+            Some(defect) => Err(StateProofError::Leaf { step, key: Box::new(key.clone()), defect }),
+        }
+    }
+
+    fn place(&mut self, key: Vec<u8>, with_value: bool) -> Option<LeafDefect> {
+        if self.last.as_ref().is_some_and(|last| *last >= key) {
+            return Some(LeafDefect::Order);
+        }
+        let from_begin = key.cmp(&self.begin);
         // Of the keys before the range the last is enough, and none is needed where the range begins with a key.
-        if let Some(before) = self.before.filter(|_| key <= self.from) {
-            return Err(needless(before));
+        if self.before && from_begin.is_le() {
+            return Some(LeafDefect::NeedlessBefore);
         }
-        let after = self.to.is_some_and(|to| key >= to);
-        match value {
-            _ if self.ended => return Err(needless((step, key))),
-            None if key < self.from => self.before = Some((step, key)),
-            None if after => {}
-            Some(versioned) if key >= self.from && !after => self.inside.push((key, versioned)),
-            Some(_) => return Err(needless((step, key))),
-            None => return Err(StateProofError::NoValue { step, key: Box::new(key.clone()) }),
+        if self.ended {
+            return Some(LeafDefect::Needless);
         }
-        self.ended = after || self.to.is_some_and(|to| follows(key, to));
-        Ok(())
+        self.before = from_begin.is_lt();
+        let after = self.end.as_ref().is_some_and(|end| key >= *end);
+        let inside = !self.before && !after;
+        if inside != with_value {
+            return Some(if inside { LeafDefect::NoValue } else { LeafDefect::Value });
+        }
+        self.ended = self.end.as_ref().is_some_and(|end| follows(&key, end));
+        self.last = Some(key);
+        None
     }
 }
 
-/// Whether `to` comes right after `key` (or before it).
-pub(super) fn follows(key: &Key, to: &Key) -> bool {
-    to <= key
-        || to.namespace == key.namespace
-            && to.name.split_last().is_some_and(|(last, front)| *last == 0 && *front == *key.name)
+/// Whether `to` comes right after `key`, or isn't greater; both are keys' bytes.
+pub(super) fn follows(key: &[u8], to: &[u8]) -> bool {
+    to.strip_suffix(&[0]).unwrap_or(to) <= key
 }

@@ -1,109 +1,31 @@
 //! Proofs: values that verify against a checkpoint, and nothing else.
 //!
 //! ```text
-//! event ─▶ receipt ─▶ outcome ─┐
-//!          transaction ─▶ header ┴▶ history leaf ─▶ history root ─▶ header of the checkpoint ─▶ its certificate
-//!              state key ─▶ outcome of leaf size − 1 ─┘
+//! event ─▶ receipt ─┬▶ outcome ─┐
+//!  key, range ──────┘           ├▶ history leaf ─▶ history root ─▶ header of the checkpoint ─▶ its certificate
+//!  transaction ───────▶ header ─┘
 //! ```
+//! A key or range is proven of the current state by the last leaf, and of a past one by any.
+
+mod error;
+mod state;
 
 use crate::block::{HEADER_VERSION, Header};
-use crate::checkpoint::{Consistency, TrustError, VerifiedCheckpoint};
-use crate::codec::{self, CodecError, Decode, Encode, Format, List};
+use crate::checkpoint::{Consistency, VerifiedCheckpoint};
+use crate::codec::{self, Decode, Encode, Format, List};
 use crate::domains;
 use crate::history::{self, HistoryHasher};
-use crate::id::{ChainId, TransactionId};
+use crate::id::TransactionId;
 use crate::list_root;
 use crate::outcome::{Event, Outcome, Receipt};
-use crate::state::sparse::{StatePath, StateProofError};
-use crate::state::{Key, Versioned};
+use crate::state::tree::ProvenValues;
+use crate::state::{Key, KeyRange, Versioned};
 use crate::transaction::{Body, TransactionError, TransactionLeaf};
 use crate::units::{Height, Timestamp};
-use ledger_crypto::merkle::{self, MerkleError};
-use ledger_crypto::{Digest, Domain};
+use ledger_crypto::{Digest, Domain, merkle};
 
-/// Why a proof proves nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProofError {
-    /// The bytes are no proof.
-    #[error(transparent)]
-    Codec(#[from] CodecError),
-    /// The checkpoint isn't trusted.
-    #[error("the checkpoint is not trusted: {0}")]
-    Trust(#[from] TrustError),
-    /// A header format this crate doesn't know.
-    #[error("the proof's header has version {found}; this client reads version {HEADER_VERSION}")]
-    Version {
-        /// What the header says.
-        found: u8,
-    },
-    /// Another chain's proof.
-    #[error("the proof is of chain {found}, the checkpoint is of chain {expected}")]
-    WrongChain {
-        /// The proof's chain.
-        found: ChainId,
-        /// The checkpoint's chain.
-        expected: ChainId,
-    },
-    /// The block isn't in the checkpoint's history.
-    #[error("block {height} is not in the checkpoint's history: {error}")]
-    NotInHistory {
-        /// The block's height.
-        height: Height,
-        /// What is wrong with the path.
-        error: MerkleError,
-    },
-    /// Header and outcome aren't of one block.
-    #[error("the outcome is of block {outcome} at height {height}, the header's digest is {header}")]
-    OutcomeMismatch {
-        /// The height in the outcome.
-        height: Height,
-        /// The header digest in the outcome.
-        outcome: Digest,
-        /// The digest of the header.
-        header: Digest,
-    },
-    /// The transaction, receipt or event isn't where the proof says.
-    #[error("the {what} at index {index} is not under the root it should be under: {error}")]
-    NotUnderRoot {
-        /// What is to be proven.
-        what: &'static str,
-        /// Its place.
-        index: u64,
-        /// What is wrong with the path.
-        error: MerkleError,
-    },
-    /// The transaction is there, but it isn't meant for this chain, isn't validly signed, or has another body.
-    #[error(transparent)]
-    Transaction(#[from] TransactionError),
-    /// The state shown isn't the checkpoint's.
-    #[error("the state proof is for block {found}; the checkpoint's state is that of block {expected}")]
-    NotCurrent {
-        /// The block it is for.
-        found: Height,
-        /// The last block that the checkpoint commits to.
-        expected: Height,
-    },
-    /// The checkpoint commits to no state yet.
-    #[error("the checkpoint commits to no outcome yet")]
-    NothingExecuted,
-    /// The path doesn't lead to the state root.
-    #[error("state key {key:?}: {error}")]
-    State {
-        /// The key.
-        key: Box<Key>,
-        /// What is wrong with the path.
-        error: StateProofError,
-    },
-    /// The history isn't continued.
-    #[error("the older history of {size} leaves is not continued: {error}")]
-    Inconsistent {
-        /// The older size.
-        size: u64,
-        /// What is wrong with the path.
-        error: MerkleError,
-    },
-}
+pub use error::ProofError;
+pub use state::{PastProof, RangeProof, StateProof, ValueHistoryProof};
 
 /// Shows a block's header and outcome to be leaf `header.height` of the checkpoint's history.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -190,17 +112,6 @@ pub struct EventProof {
     pub path: List<Digest>,
 }
 
-/// Shows a key's value, or its absence, in the state that the checkpoint commits to.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct StateProof {
-    /// The last block that the checkpoint commits to, whose outcome holds the state root.
-    pub block: BlockProof,
-    /// The key.
-    pub key: Key,
-    /// Its value or absence.
-    pub path: StatePath,
-}
-
 /// Any proof.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Proof {
@@ -214,6 +125,12 @@ pub enum Proof {
     State(StateProof),
     /// The checkpoint continues an older history.
     History(Consistency),
+    /// All keys of a range and their values now.
+    Range(RangeProof),
+    /// A key, or the keys of a range, as they were after a block.
+    Past(PastProof),
+    /// A key's value now, and older ones.
+    ValueHistory(ValueHistoryProof),
 }
 
 impl Format for Proof {
@@ -274,6 +191,35 @@ pub enum Proven {
     },
     /// The older history is a prefix of the checkpoint's.
     History(Consistency),
+    /// These are all keys of the range in the checkpoint's state.
+    Range {
+        /// The range.
+        range: KeyRange,
+        /// Its keys, in order, with their values.
+        entries: Vec<(Key, Versioned)>,
+        /// The block after which it holds.
+        at: Height,
+    },
+    /// The key had this value after a block, or none. It may have another by now.
+    PastState {
+        /// The key.
+        key: Key,
+        /// Its value; `None` is absence, which is as proven as presence.
+        value: Option<Versioned>,
+        /// The block after which it held.
+        at: Height,
+    },
+    /// These were all keys of the range after a block. There may be others by now.
+    PastRange {
+        /// The range.
+        range: KeyRange,
+        /// Its keys, in order, with their values.
+        entries: Vec<(Key, Versioned)>,
+        /// The block after which it held.
+        at: Height,
+    },
+    /// The key has this value in the checkpoint's state, and had these before.
+    Values(ProvenValues),
 }
 
 impl Proof {
@@ -287,6 +233,9 @@ impl Proof {
             Proof::Receipt(proof) => proof.verify(checkpoint),
             Proof::Event(proof) => proof.verify(checkpoint),
             Proof::State(proof) => proof.verify(checkpoint),
+            Proof::Range(proof) => proof.verify(checkpoint),
+            Proof::Past(proof) => proof.verify(checkpoint),
+            Proof::ValueHistory(proof) => proof.verify(checkpoint),
             Proof::History(proof) => {
                 let size = proof.from.size;
                 proof
@@ -343,22 +292,6 @@ impl EventProof {
         let under = ListPath { what: "event", domain: domains::EVENTS, count: receipt.event_count, path: &self.path };
         under.verify(&receipt.events_root, self.index, &self.event.leaf())?;
         Ok(Proven::Event { event: self.event.clone(), transaction: receipt.transaction, place })
-    }
-}
-
-impl StateProof {
-    fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
-        let expected = checkpoint.executed().ok_or(ProofError::NothingExecuted)?;
-        let found = self.block.header.height;
-        if found != expected {
-            return Err(ProofError::NotCurrent { found, expected });
-        }
-        self.block.verify(checkpoint)?;
-        let value = self
-            .path
-            .verify(&self.block.outcome.state_root, &self.key)
-            .map_err(|error| ProofError::State { key: Box::new(self.key.clone()), error })?;
-        Ok(Proven::State { key: self.key.clone(), value: value.cloned(), at: found })
     }
 }
 

@@ -1,0 +1,370 @@
+//! The index on disk: where each block's records lie, and copies of the index made in small parts.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | regions | height | address and length of the block's records |
+//! | copies | copy, part | the height that wrote it, address, length, checksum (XXH3), whether it is the last |
+//!
+//! A copy is written beside the chain's blocks, a part with each, in the order of keys. Its parts are of different
+//! heights: whoever reads it applies the blocks from the first part's height on once more, and passes over what a part
+//! knows already. So neither commits nor memory pay for a copy at once (a *fuzzy* checkpoint, as in ARIES, 1992).
+//!
+//! A part is `leaves 4 | n addresses | n digests | n − 1 critical bits`, and lies among the chain's scratch bytes.
+
+use ledger_core::state::tree;
+use ledger_core::{Height, StateError};
+use ledger_crypto::Digest;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::damage::damaged;
+use super::names::Namespaces;
+use super::page::Leaf;
+use super::record::RecordReader;
+use super::trie::{NodeId, Tree};
+use crate::engine::{Address, Batch, Direction, Engine, Snapshot, Space, after_prefix};
+
+const REGIONS: u8 = 0x15;
+const COPIES: u8 = 0x16;
+
+const LEAF_BYTES: u64 = 39;
+
+fn region_key(space: Space, height: Height) -> Vec<u8> {
+    space.key(REGIONS, &[&height.0.to_be_bytes()])
+}
+
+pub(super) fn put_region(space: Space, height: Height, address: Address, length: u64, batch: &mut Batch) {
+    let mut value = address.packed().to_vec();
+    value.extend_from_slice(&length.to_le_bytes());
+    batch.put(region_key(space, height), value);
+}
+
+/// The regions of the blocks after `from` up to `to`: height, address, length.
+pub(super) fn regions<'a>(
+    space: Space,
+    reader: &'a dyn Snapshot,
+    from: Height,
+    to: Height,
+) -> impl Iterator<Item = Result<(Height, Address, u64), StateError>> + 'a {
+    let (from, to) = (region_key(space, from.next()), region_key(space, to.next()));
+    reader.range(&from, Some(&to), Direction::Forward).map(|entry| {
+        let (key, value) = entry?;
+        let read = || {
+            let height = u64::from_be_bytes(*Space::suffix(&key).first_chunk::<8>()?);
+            let (address, rest) = value.split_first_chunk::<5>()?;
+            let length = u64::from_le_bytes(rest.try_into().ok()?);
+            Some((Height(height), Address::from_packed(*address), length))
+        };
+        read().ok_or_else(|| damaged("state region", &key, "its record has another length"))
+    })
+}
+
+/// The most that is read at once.
+const MAX_READ: u64 = 1 << 30;
+
+/// All bytes of a region or part.
+pub(super) fn read_all(engine: &dyn Engine, address: Address, length: u64) -> Result<Vec<u8>, StateError> {
+    let short = || damaged("state records", address, "they end early");
+    if length > MAX_READ {
+        return Err(damaged("state records", address, "their length is impossible"));
+    }
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| short())?];
+    match engine.read_bulk(address, &mut bytes)? == bytes.len() {
+        true => Ok(bytes),
+        false => Err(short()),
+    }
+}
+
+/// What was found when a chain is opened.
+pub(super) struct Loaded {
+    pub(super) tree: Tree,
+    /// Blocks after this one are to be applied again.
+    pub(super) from: Height,
+    /// No part is of a later height.
+    pub(super) height: Height,
+    pub(super) checkpoints: Checkpoints,
+}
+
+/// Writes copies of the index.
+#[derive(Debug, Default)]
+pub(super) struct Checkpoints {
+    /// The number of the copy that is being written, or of the next.
+    copy: u64,
+    /// What the copy that is being written has so far.
+    open: Option<Open>,
+    /// Copies that aren't needed once another is complete, with their parts.
+    old: Vec<(u64, u32)>,
+    /// Where the oldest part that is still needed lies.
+    needed: Option<Address>,
+    /// Bytes of records since the last copy was begun.
+    bytes: u64,
+}
+
+/// A copy that is being written.
+#[derive(Debug, Default)]
+struct Open {
+    parts: u32,
+    /// The page where the next part begins; `None` before the first.
+    at: Option<NodeId>,
+    first: Option<Address>,
+}
+
+/// What a part's record says.
+struct Part {
+    height: Height,
+    address: Address,
+    length: u64,
+    checksum: u64,
+    last: bool,
+}
+
+impl Part {
+    fn encode(&self) -> Vec<u8> {
+        let mut value = self.height.0.to_le_bytes().to_vec();
+        value.extend_from_slice(&self.address.packed());
+        value.extend_from_slice(&self.length.to_le_bytes());
+        value.extend_from_slice(&self.checksum.to_le_bytes());
+        value.push(u8::from(self.last));
+        value
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (height, rest) = value.split_first_chunk::<8>()?;
+        let (address, rest) = rest.split_first_chunk::<5>()?;
+        let (length, rest) = rest.split_first_chunk::<8>()?;
+        let (checksum, rest) = rest.split_first_chunk::<8>()?;
+        let last = match rest {
+            [0] => false,
+            [1] => true,
+            _ => return None,
+        };
+        Some(Self {
+            height: Height(u64::from_le_bytes(*height)),
+            address: Address::from_packed(*address),
+            length: u64::from_le_bytes(*length),
+            checksum: u64::from_le_bytes(*checksum),
+            last,
+        })
+    }
+
+    /// Adds the part's leaves to `index`.
+    fn read(&self, engine: &dyn Engine, index: &mut Index) -> Option<()> {
+        let bytes = read_all(engine, self.address, self.length).ok().filter(|bytes| xxh3_64(bytes) == self.checksum)?;
+        let (count, rest) = bytes.split_first_chunk::<4>()?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+        let (addresses, rest) = rest.split_at_checked(count.checked_mul(5)?)?;
+        let (digests, crits) = rest.split_at_checked(count.checked_mul(32)?)?;
+        let (addresses, digests, crits) = (addresses.as_chunks::<5>().0, digests.as_chunks::<32>().0, crits.as_chunks::<2>().0);
+        if crits.len() + 1 != count {
+            return None;
+        }
+        index.parts.push(index.leaves.len());
+        if !index.leaves.is_empty() {
+            // Between two parts; set when all are read.
+            index.crits.push(0);
+        }
+        let leaves = addresses.iter().zip(digests);
+        index.leaves.extend(leaves.map(|(address, digest)| Leaf {
+            address: Address::from_packed(*address),
+            digest: Digest::new(*digest),
+        }));
+        index.crits.extend(crits.iter().map(|crit| u16::from_le_bytes(*crit)));
+        Some(())
+    }
+}
+
+/// A copy as it is read.
+#[derive(Default)]
+struct Index {
+    leaves: Vec<Leaf>,
+    crits: Vec<u16>,
+    /// Where each part's leaves begin.
+    parts: Vec<usize>,
+}
+
+fn part_key(space: Space, copy: u64, part: u32) -> Vec<u8> {
+    space.key(COPIES, &[&copy.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// A copy takes at most so much of what the records take.
+const RECORDS_A_COPY: u64 = 8;
+/// A copy is spread over about so many blocks.
+const BLOCKS_A_COPY: u64 = 64;
+/// The least part, in leaves.
+const LEAST_LEAVES: u64 = 512;
+/// The largest part, in leaves: 10 MiB.
+const MOST_LEAVES: u64 = 1 << 18;
+
+impl Checkpoints {
+    /// Takes note of new records.
+    pub(super) fn grown(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The first address of scratch space that a copy still needs.
+    pub(super) fn needed(&self) -> Option<Address> {
+        self.needed.or(self.open.as_ref().and_then(|open| open.first))
+    }
+
+    /// Writes the next part, if there is enough to write it for.
+    pub(super) fn write(
+        &mut self,
+        engine: &dyn Engine,
+        space: Space,
+        tree: &Tree,
+        height: Height,
+        least: u64,
+        batch: &mut Batch,
+    ) -> Result<(), StateError> {
+        let whole = (tree.leaves() * LEAF_BYTES * RECORDS_A_COPY).max(least);
+        if self.open.is_none() {
+            if self.bytes < whole || tree.leaves() == 0 {
+                return Ok(());
+            }
+            self.bytes = 0;
+            self.open = Some(Open::default());
+        }
+        let leaves = (tree.leaves() / BLOCKS_A_COPY).max(LEAST_LEAVES);
+        self.write_part(engine, space, tree, height, leaves, batch)
+    }
+
+    /// Writes a copy at once.
+    pub(super) fn write_whole(
+        &mut self,
+        engine: &dyn Engine,
+        space: Space,
+        tree: &Tree,
+        height: Height,
+        batch: &mut Batch,
+    ) -> Result<(), StateError> {
+        if tree.leaves() == 0 {
+            return Ok(());
+        }
+        if let Some(open) = self.open.replace(Open::default()) {
+            self.old.push((self.copy, open.parts));
+            self.copy += 1;
+        }
+        self.bytes = 0;
+        while self.open.is_some() {
+            self.write_part(engine, space, tree, height, MOST_LEAVES, batch)?;
+        }
+        Ok(())
+    }
+
+    fn write_part(
+        &mut self,
+        engine: &dyn Engine,
+        space: Space,
+        tree: &Tree,
+        height: Height,
+        leaves: u64,
+        batch: &mut Batch,
+    ) -> Result<(), StateError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        // A page that was split since goes on with its left half.
+        let mut page = Some(tree.first_page(open.at.unwrap_or(tree.root())));
+        let mut taken: Vec<Leaf> = Vec::new();
+        let mut crits: Vec<u8> = Vec::new();
+        while let Some(id) = page.filter(|_| (taken.len() as u64) < leaves.min(MOST_LEAVES)) {
+            if !taken.is_empty() {
+                crits.extend_from_slice(&tree.crit_before(id).to_le_bytes());
+            }
+            taken.extend(tree.page(id).leaves());
+            crits.extend(tree.page(id).crits().flat_map(u16::to_le_bytes));
+            page = tree.page_after(id);
+        }
+        let mut bytes = Vec::with_capacity(taken.len() * 39 + 4);
+        bytes.extend_from_slice(&u32::try_from(taken.len()).unwrap_or(u32::MAX).to_le_bytes());
+        for leaf in &taken {
+            bytes.extend_from_slice(&leaf.address.packed());
+        }
+        for leaf in &taken {
+            bytes.extend_from_slice(leaf.digest.as_bytes());
+        }
+        bytes.extend_from_slice(&crits);
+        let address = engine.append(space.scratch(), &bytes)?;
+        open.first.get_or_insert(address);
+        let (length, checksum) = (bytes.len() as u64, xxh3_64(&bytes));
+        let part = Part { height, address, length, checksum, last: page.is_none() };
+        batch.put(part_key(space, self.copy, open.parts), part.encode());
+        open.parts += 1;
+        open.at = page;
+        if page.is_none() {
+            for (copy, parts) in self.old.drain(..) {
+                for part in 0..parts {
+                    batch.delete(part_key(space, copy, part));
+                }
+            }
+            self.old.push((self.copy, open.parts));
+            self.needed = open.first;
+            self.copy += 1;
+            self.open = None;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the newest copy that is of block `height` at the latest.
+pub(super) fn load(
+    engine: &dyn Engine,
+    space: Space,
+    reader: &dyn Snapshot,
+    names: &Namespaces,
+    height: Height,
+) -> Result<Loaded, StateError> {
+    let mut copies: Vec<(u64, Vec<Part>)> = Vec::new();
+    let from = space.key(COPIES, &[]);
+    for entry in reader.range(&from, after_prefix(from.clone()).as_deref(), Direction::Forward) {
+        let (key, value) = entry?;
+        let copy = Space::suffix(&key).first_chunk::<8>().map(|copy| u64::from_be_bytes(*copy));
+        let (Some(copy), Some(part)) = (copy, Part::decode(&value)) else {
+            return Err(damaged("copy of the index", &key, "its record has another length"));
+        };
+        match copies.last_mut().filter(|(number, _)| *number == copy) {
+            Some((_, parts)) => parts.push(part),
+            None => copies.push((copy, vec![part])),
+        }
+    }
+    let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap_or(u32::MAX);
+    let checkpoints = Checkpoints {
+        copy: copies.last().map_or(0, |(copy, _)| copy + 1),
+        old: copies.iter().map(|(copy, parts)| (*copy, count(parts))).collect(),
+        needed: copies.iter().flat_map(|(_, parts)| parts).map(|part| part.address).min(),
+        ..Checkpoints::default()
+    };
+    for (_, parts) in copies.iter().rev() {
+        let (Some(first), Some(last)) = (parts.first(), parts.last()) else { continue };
+        if !last.last || last.height > height {
+            continue;
+        }
+        // A copy that lost bytes is passed over: the blocks have all of it.
+        let mut index = Index::default();
+        if parts.iter().all(|part| part.read(engine, &mut index).is_some()) {
+            join_parts(engine, space, names, &mut index)?;
+            let tree = Tree::build(&index.leaves, &index.crits, last.height.0);
+            return Ok(Loaded { tree, from: first.height, height: last.height, checkpoints });
+        }
+    }
+    Ok(Loaded { tree: Tree::default(), from: Height::GENESIS, height: Height::GENESIS, checkpoints })
+}
+
+/// Sets the bits in which neighbours of two parts differ.
+fn join_parts(engine: &dyn Engine, space: Space, names: &Namespaces, index: &mut Index) -> Result<(), StateError> {
+    let mut reader = RecordReader::new(engine, space);
+    let mut key = |leaf: Option<&Leaf>| -> Result<Vec<u8>, StateError> {
+        let Some(leaf) = leaf else { return Ok(Vec::new()) };
+        let stored = reader.read(leaf.address)?;
+        let mut key = names.namespace(stored.record.namespace)?.0.as_bytes().to_vec();
+        key.extend_from_slice(stored.name);
+        Ok(key)
+    };
+    for start in index.parts.iter().skip(1) {
+        let (before, after) = (key(index.leaves.get(start - 1))?, key(index.leaves.get(*start))?);
+        let crit = tree::crit_bit(&before, &after).and_then(|bit| u16::try_from(bit).ok());
+        let crit = crit.filter(|_| before < after);
+        let crit = crit.ok_or_else(|| damaged("copy of the index", start, "its parts aren't in order"))?;
+        if let Some(place) = index.crits.get_mut(start - 1) {
+            *place = crit;
+        }
+    }
+    Ok(())
+}

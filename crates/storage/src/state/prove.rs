@@ -1,0 +1,359 @@
+//! Proofs: the tree with all that doesn't matter cut off.
+
+use std::cmp::Ordering;
+
+use ledger_core::state::tree::{self, PrunedTree, Step};
+use ledger_core::{Height, Key, StateError, Versioned};
+use ledger_crypto::Digest;
+
+use super::damage::damaged;
+use super::page::Page;
+use super::prepare::Sources;
+use super::reader::{StateReader, find_gap, version_at};
+use super::record::RecordReader;
+use super::rehash;
+use super::trie::{NodeId, Spot, Tree};
+use super::window::Window;
+
+/// The most leaves that one proof shows.
+pub const MAX_PROVEN_KEYS: usize = 1 << 16;
+
+impl StateReader {
+    /// Shows which keys from `from` on and before `to` (`None`: to the end) had which values after block `at`, or that
+    /// none had.
+    ///
+    /// # Errors
+    /// [`StateError::Height`] when that state can't be proven (any more), [`StateError::RangeLength`] when it has more
+    /// than [`MAX_PROVEN_KEYS`] keys, others when it can't be read.
+    pub fn prove_range(
+        &self,
+        newest: Height,
+        at: Height,
+        from: &Key,
+        to: Option<&Key>,
+    ) -> Result<PrunedTree, StateError> {
+        let (tree, names) = (self.shared.tree(), self.shared.names());
+        let window = self.shared.window();
+        let oldest = Height(window.oldest());
+        if at < oldest || at > newest {
+            return Err(StateError::Height { height: at, oldest, newest });
+        }
+        let sources =
+            Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+        let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
+        let mut past = Past { sources, window: &window, reader: self.records(), at };
+        let shown = past.shown(&from, to.as_deref())?;
+        past.cut(shown, &from, to.as_deref())
+    }
+
+    /// Shows the value of `key` after block `at`, or that it had none.
+    ///
+    /// # Errors
+    /// As [`StateReader::prove_range`].
+    pub fn prove(&self, newest: Height, at: Height, key: &Key) -> Result<PrunedTree, StateError> {
+        self.prove_range(newest, at, key, Some(&key.successor()))
+    }
+}
+
+/// The tree as it was.
+struct Past<'a> {
+    sources: Sources<'a>,
+    window: &'a Window,
+    reader: RecordReader<'a>,
+    at: Height,
+}
+
+/// What is left to do with a part of the tree.
+enum Task {
+    /// `first` and `last`: whether the first and the last leaf to show are below.
+    Visit { id: NodeId, first: bool, last: bool },
+    Hide(NodeId),
+    Join,
+}
+
+impl<'a> Past<'a> {
+    fn tree(&self) -> &'a Tree {
+        self.sources.tree
+    }
+
+    /// The digest of a leaf then.
+    fn leaf(&mut self, page: &Page, index: usize) -> Result<Digest, StateError> {
+        let older = version_at(&mut self.reader, page.address(index), self.at)?.older;
+        Ok(older.map_or(page.digest(index), |older| older.unwrap_or(Digest::ZERO)))
+    }
+
+    /// The digests of a page's leaves then.
+    fn leaves(&mut self, id: NodeId) -> Result<Vec<[u8; 32]>, StateError> {
+        let page = self.tree().page(id);
+        if self.tree().node(id).is_some_and(|node| node.changed <= self.at.0) {
+            return Ok(page.digest_bytes().to_vec());
+        }
+        (0..page.len()).map(|index| self.leaf(page, index).map(|leaf| *leaf.as_bytes())).collect()
+    }
+
+    /// The digest of a node then.
+    fn digest(&mut self, id: NodeId) -> Result<Digest, StateError> {
+        let mut open = vec![(id, false)];
+        let mut found = Vec::new();
+        while let Some((id, joined)) = open.pop() {
+            if joined {
+                let (right, left) = (found.pop(), found.pop());
+                found.push(join(left.unwrap_or(Digest::ZERO), right.unwrap_or(Digest::ZERO)));
+                continue;
+            }
+            let Some(node) = self.tree().node(id) else { continue };
+            if node.changed <= self.at.0 {
+                found.push(node.digest);
+                continue;
+            }
+            if node.created <= self.at.0
+                && let Some(digest) = self.window.digest(self.sources.engine, id, self.at.0)?
+            {
+                found.push(digest);
+                continue;
+            }
+            match self.tree().children(id) {
+                Some((left, right)) => open.extend([(id, true), (right, false), (left, false)]),
+                None => {
+                    let leaves = self.leaves(id)?;
+                    found.push(rehash::of_leaves(&leaves, self.tree().page(id).crits()));
+                }
+            }
+        }
+        Ok(found.pop().unwrap_or(Digest::ZERO))
+    }
+
+    fn is_live(&mut self, spot: Spot) -> Result<bool, StateError> {
+        let page = self.tree().page(spot.page);
+        if self.tree().node(spot.page).is_some_and(|node| node.changed <= self.at.0) {
+            return Ok(page.digest(spot.index) != Digest::ZERO);
+        }
+        Ok(self.leaf(page, spot.index)? != Digest::ZERO)
+    }
+
+    /// The first leaf from `gap` on that was live.
+    fn live_from(&mut self, gap: Spot) -> Result<Option<Spot>, StateError> {
+        let mut next = self.tree().leaf_at(gap);
+        while let Some(spot) = next {
+            if self.is_live(spot)? {
+                return Ok(Some(spot));
+            }
+            next = self.tree().leaf_at(Spot { page: spot.page, index: spot.index + 1 });
+        }
+        Ok(None)
+    }
+
+    /// The last leaf before `gap` that was live.
+    fn live_before(&mut self, gap: Spot) -> Result<Option<Spot>, StateError> {
+        let mut next = self.tree().leaf_before(gap);
+        while let Some(spot) = next {
+            if self.is_live(spot)? {
+                return Ok(Some(spot));
+            }
+            next = self.tree().leaf_before(spot);
+        }
+        Ok(None)
+    }
+
+    /// The first and the last leaf to show: those of the range and, where the range alone doesn't show that there are no
+    /// others, its neighbours.
+    fn shown(&mut self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Spot, Spot)>, StateError> {
+        let Some((begin, known)) = find_gap(self.sources, from)? else { return Ok(None) };
+        let first = match known && self.is_live(begin)? {
+            true => Some(begin),
+            false => self.live_before(begin)?,
+        };
+        let last = match to {
+            None => {
+                let page = self.tree().last_page(self.tree().root());
+                self.live_before(Spot { page, index: self.tree().page(page).len() })?
+            }
+            Some(to) => {
+                let (end, _) = find_gap(self.sources, to)?.unwrap_or((begin, false));
+                let inside = self.live_before(end)?;
+                let closes = match inside {
+                    Some(spot) => self.key(spot)?.into_iter().chain([0]).cmp(to.iter().copied()) != Ordering::Less,
+                    None => false,
+                };
+                match self.live_from(end)?.filter(|_| !closes) {
+                    Some(after) => Some(after),
+                    None => inside,
+                }
+            }
+        };
+        let first = match first {
+            Some(first) => Some(first),
+            None => self.live_from(begin)?,
+        };
+        Ok(first.zip(last))
+    }
+
+    fn key(&mut self, spot: Spot) -> Result<Vec<u8>, StateError> {
+        let stored = self.reader.read(self.tree().page(spot.page).address(spot.index))?;
+        let mut key = self.sources.names.namespace(stored.record.namespace)?.0.as_bytes().to_vec();
+        key.extend_from_slice(stored.name);
+        Ok(key)
+    }
+
+    /// The tree with the leaves from the first to the last of `shown`.
+    fn cut(mut self, shown: Option<(Spot, Spot)>, from: &[u8], to: Option<&[u8]>) -> Result<PrunedTree, StateError> {
+        let mut steps = Vec::new();
+        let Some((first, last)) = shown else {
+            let digest = self.digest(self.tree().root())?;
+            return match digest == Digest::ZERO {
+                true => Ok(PrunedTree { steps: steps.into() }),
+                false => Err(damaged("state tree", self.at, "it has a root but no leaves")),
+            };
+        };
+        let (first_path, last_path) = (self.tree().path(first.page), self.tree().path(last.page));
+        let mut open = vec![Task::Visit { id: self.tree().root(), first: true, last: true }];
+        // Whether each finished part has leaves, and whether all of it is one opaque step.
+        let mut parts: Vec<Part> = Vec::new();
+        let on = |path: &[NodeId], id: NodeId| path.contains(&id);
+        let mut shown_leaves = 0;
+        while let Some(task) = open.pop() {
+            match task {
+                Task::Join => {
+                    let (Some(right), Some(left)) = (parts.pop(), parts.pop()) else { continue };
+                    parts.push(Part::join(left, right, &mut steps));
+                }
+                Task::Hide(id) => {
+                    let digest = self.digest(id)?;
+                    parts.push(Part::opaque(digest, &mut steps));
+                }
+                Task::Visit { id, first: on_first, last: on_last } => match self.tree().children(id) {
+                    Some((left, right)) => {
+                        let (left_first, left_last) = (on_first && on(&first_path, left), on_last && on(&last_path, left));
+                        // Left of the first leaf's path, and right of the last's, nothing is shown.
+                        let before = on_first && !left_first;
+                        let after = on_last && left_last;
+                        open.push(Task::Join);
+                        open.push(if after {
+                            Task::Hide(right)
+                        } else {
+                            Task::Visit { id: right, first: before, last: on_last }
+                        });
+                        open.push(if before {
+                            Task::Hide(left)
+                        } else {
+                            Task::Visit { id: left, first: on_first, last: after }
+                        });
+                    }
+                    None => {
+                        let page = self.tree().page(id);
+                        let from_index = if on_first { first.index } else { 0 };
+                        let to_index = if on_last { last.index + 1 } else { page.len() };
+                        shown_leaves += to_index.saturating_sub(from_index);
+                        if shown_leaves > MAX_PROVEN_KEYS {
+                            return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
+                        }
+                        let part = self.page(id, from_index..to_index, (from, to), &mut steps)?;
+                        parts.push(part);
+                    }
+                },
+            }
+        }
+        Ok(PrunedTree { steps: steps.into() })
+    }
+
+    /// The steps of a page, of which `shown` are shown.
+    fn page(
+        &mut self,
+        id: NodeId,
+        shown: std::ops::Range<usize>,
+        (from, to): (&[u8], Option<&[u8]>),
+        steps: &mut Vec<Step>,
+    ) -> Result<Part, StateError> {
+        let page = self.tree().page(id);
+        let leaves = self.leaves(id)?;
+        let crits: Vec<u16> = page.crits().collect();
+        let mut open = vec![(0, leaves.len(), false)];
+        let mut parts = Vec::new();
+        while let Some((begin, end, joined)) = open.pop() {
+            if joined {
+                let (Some(right), Some(left)) = (parts.pop(), parts.pop()) else { continue };
+                parts.push(Part::join(left, right, steps));
+                continue;
+            }
+            let outside = end <= shown.start || begin >= shown.end;
+            let digests = leaves.get(begin..end).unwrap_or_default();
+            if outside {
+                let own = crits.get(begin..end.saturating_sub(1)).unwrap_or_default();
+                parts.push(Part::opaque(rehash::of_leaves(digests, own.iter().copied()), steps));
+            } else if let [digest] = digests {
+                parts.push(match *digest == [0; 32] {
+                    true => Part::Nothing,
+                    false => {
+                        steps.push(self.step(page, begin, from, to)?);
+                        Part::Steps
+                    }
+                });
+            } else {
+                let own = crits.get(begin..end.saturating_sub(1)).unwrap_or_default();
+                let middle = own.iter().enumerate().min_by_key(|(_, crit)| **crit).map_or(0, |(index, _)| index);
+                let middle = begin + middle + 1;
+                open.extend([(0, 0, true), (middle, end, false), (begin, middle, false)]);
+            }
+        }
+        Ok(parts.pop().unwrap_or(Part::Nothing))
+    }
+
+    /// Shows a leaf: whole inside the range, without its value outside.
+    fn step(&mut self, page: &Page, index: usize, from: &[u8], to: Option<&[u8]>) -> Result<Step, StateError> {
+        let newest = page.address(index);
+        let missing = || damaged("state record", newest, "a leaf has no value");
+        let address = version_at(&mut self.reader, newest, self.at)?.address.ok_or_else(missing)?;
+        let stored = self.reader.read(address)?;
+        let namespace = self.sources.names.namespace(stored.record.namespace)?;
+        let key = Key::new(namespace, stored.name);
+        let (version, predecessor) = (stored.record.version, stored.record.predecessor);
+        let value = stored.value().ok_or_else(missing)?;
+        let bytes = key.to_bytes();
+        Ok(match bytes.as_slice() >= from && to.is_none_or(|to| bytes.as_slice() < to) {
+            true => Step::Leaf { key, versioned: Versioned { value, version, predecessor } },
+            false => Step::Bare { key, version, predecessor, value: Box::new(tree::value_digest(&value)) },
+        })
+    }
+}
+
+/// A finished part of the steps.
+enum Part {
+    Nothing,
+    /// The last step, which is opaque.
+    Opaque,
+    Steps,
+}
+
+impl Part {
+    fn opaque(digest: Digest, steps: &mut Vec<Step>) -> Self {
+        if digest == Digest::ZERO {
+            return Part::Nothing;
+        }
+        steps.push(Step::Opaque(digest));
+        Part::Opaque
+    }
+
+    fn join(left: Self, right: Self, steps: &mut Vec<Step>) -> Self {
+        match (left, right) {
+            (Part::Nothing, other) | (other, Part::Nothing) => other,
+            (Part::Opaque, Part::Opaque) => {
+                if let (Some(Step::Opaque(right)), Some(Step::Opaque(left))) = (steps.pop(), steps.pop()) {
+                    steps.push(Step::Opaque(tree::node(&left, &right)));
+                }
+                Part::Opaque
+            }
+            _ => {
+                steps.push(Step::Node);
+                Part::Steps
+            }
+        }
+    }
+}
+
+fn join(left: Digest, right: Digest) -> Digest {
+    match (left == Digest::ZERO, right == Digest::ZERO) {
+        (true, _) => right,
+        (_, true) => left,
+        _ => tree::node(&left, &right),
+    }
+}

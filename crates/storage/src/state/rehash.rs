@@ -1,0 +1,258 @@
+//! The digests of changed pages and of the branches above them, many at once.
+
+use ledger_core::domains;
+use ledger_crypto::{Digest, hash_many};
+
+use super::trie::{Kind, NOWHERE, NodeId, Tree};
+
+/// A value that isn't there: the digest of a subtree without live keys.
+const NOTHING: u32 = u32::MAX;
+
+/// Hash operations on a table of digests, by how far above the leaves they are: those of one level are independent.
+#[derive(Default)]
+struct Plan {
+    digests: Vec<Digest>,
+    levels: Vec<Vec<[u32; 3]>>,
+    stack: Vec<(u32, u32)>,
+    crits: Vec<u16>,
+    messages: Vec<[u8; 64]>,
+    found: Vec<Digest>,
+}
+
+impl Plan {
+    fn clear(&mut self) {
+        self.digests.clear();
+        for level in &mut self.levels {
+            level.clear();
+        }
+    }
+
+    /// Plans the root over `leaves`, neighbours of which differ in `crits`, and gives its place in the table.
+    fn tree(&mut self, leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -> u32 {
+        self.stack.clear();
+        self.crits.clear();
+        let mut leaves = leaves.iter();
+        let mut crits = crits;
+        while let Some(leaf) = leaves.next() {
+            self.leaf(leaf);
+            let Some(crit) = crits.next().filter(|_| leaves.len() > 0) else { break };
+            while self.crits.last().is_some_and(|last| *last > crit) {
+                self.crits.pop();
+                self.combine();
+            }
+            self.crits.push(crit);
+        }
+        while self.crits.pop().is_some() {
+            self.combine();
+        }
+        self.stack.pop().map_or(NOTHING, |(place, _)| place)
+    }
+
+    fn leaf(&mut self, digest: &[u8; 32]) {
+        let digest = Digest::new(*digest);
+        if digest == Digest::ZERO {
+            self.stack.push((NOTHING, 0));
+            return;
+        }
+        let place = self.digests.len();
+        self.digests.push(digest);
+        self.stack.push((u32::try_from(place).unwrap_or(NOTHING), 0));
+    }
+
+    fn combine(&mut self) {
+        let (Some(right), Some(left)) = (self.stack.pop(), self.stack.pop()) else { return };
+        let both = match (left.0, right.0) {
+            (NOTHING, _) => right,
+            (_, NOTHING) => left,
+            _ => {
+                let place = u32::try_from(self.digests.len()).unwrap_or(NOTHING);
+                self.digests.push(Digest::ZERO);
+                let level = left.1.max(right.1);
+                if self.levels.len() <= level as usize {
+                    self.levels.resize_with(level as usize + 1, Vec::new);
+                }
+                if let Some(operations) = self.levels.get_mut(level as usize) {
+                    operations.push([left.0, right.0, place]);
+                }
+                (place, level + 1)
+            }
+        };
+        self.stack.push(both);
+    }
+
+    fn run(&mut self) {
+        let Self { digests, levels, messages, found, .. } = self;
+        for level in levels.iter().filter(|level| !level.is_empty()) {
+            messages.clear();
+            messages.extend(level.iter().map(|[left, right, _]| pair(&get(digests, *left), &get(digests, *right))));
+            found.clear();
+            found.resize(level.len(), Digest::ZERO);
+            hash_many(domains::STATE_NODE, messages, found);
+            for ([_, _, place], digest) in level.iter().zip(found.iter()) {
+                if let Some(slot) = digests.get_mut(*place as usize) {
+                    *slot = *digest;
+                }
+            }
+        }
+    }
+}
+
+fn get(digests: &[Digest], place: u32) -> Digest {
+    digests.get(place as usize).copied().unwrap_or(Digest::ZERO)
+}
+
+fn pair(left: &Digest, right: &Digest) -> [u8; 64] {
+    let mut message = [0; 64];
+    let (front, back) = message.split_at_mut(32);
+    front.copy_from_slice(left.as_bytes());
+    back.copy_from_slice(right.as_bytes());
+    message
+}
+
+/// The digest over `leaves`, neighbours of which differ first in `crits`.
+pub(super) fn of_leaves(leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -> Digest {
+    let mut plan = Plan::default();
+    let root = plan.tree(leaves, crits);
+    plan.run();
+    get(&plan.digests, root)
+}
+
+/// Pages that are planned together: their digests stay in the processor's caches.
+const PAGES_AT_ONCE: usize = 512;
+
+/// The digests of `pages`, in their order.
+pub(super) fn of_pages(tree: &Tree, pages: &[NodeId], out: &mut Vec<Digest>) {
+    let mut plan = Plan::default();
+    let mut roots = Vec::with_capacity(PAGES_AT_ONCE);
+    for pages in pages.chunks(PAGES_AT_ONCE) {
+        plan.clear();
+        roots.clear();
+        for id in pages {
+            let page = tree.page(*id);
+            roots.push(plan.tree(page.digest_bytes(), page.crits()));
+        }
+        plan.run();
+        out.extend(roots.iter().map(|root| get(&plan.digests, *root)));
+    }
+}
+
+/// The branches above `pages` that aren't marked yet, by their depth below the root: marks them, and the pages.
+pub(super) fn branches_above(tree: &Tree, pages: &[NodeId], marks: &mut Marks) -> Vec<Vec<NodeId>> {
+    for page in pages {
+        let mut id = *page;
+        while id != NOWHERE && marks.insert(id) {
+            id = tree.parent(id);
+        }
+    }
+    let mut levels = Vec::new();
+    let mut level = vec![tree.root()];
+    while !level.is_empty() {
+        let mut below = Vec::with_capacity(level.len() * 2);
+        level.retain(|id| match tree.children(*id) {
+            Some((left, right)) if marks.contains(*id) => {
+                below.extend([left, right].into_iter().filter(|child| marks.contains(*child)));
+                true
+            }
+            _ => false,
+        });
+        levels.push(std::mem::replace(&mut level, below));
+    }
+    levels
+}
+
+/// Sets the digests of the branches in `levels`, from the lowest up, whose pages have theirs already.
+pub(super) fn set_branches(tree: &mut Tree, levels: &[Vec<NodeId>], height: u64) {
+    let mut messages = Vec::new();
+    let mut places = Vec::new();
+    let mut found = Vec::new();
+    for level in levels.iter().rev() {
+        messages.clear();
+        places.clear();
+        for id in level {
+            let Some((left, right)) = tree.children(*id) else { continue };
+            let digest = |id| tree.node(id).map_or(Digest::ZERO, |node| node.digest);
+            let (left, right) = (digest(left), digest(right));
+            if left == Digest::ZERO || right == Digest::ZERO {
+                let only = if left == Digest::ZERO { right } else { left };
+                set(tree, *id, only, height);
+            } else {
+                messages.push(pair(&left, &right));
+                places.push(*id);
+            }
+        }
+        found.clear();
+        found.resize(messages.len(), Digest::ZERO);
+        hash_many(domains::STATE_NODE, &messages, &mut found);
+        for (id, digest) in places.iter().zip(&found) {
+            set(tree, *id, *digest, height);
+        }
+    }
+}
+
+/// Gives a node its digest after block `height`.
+pub(super) fn set(tree: &mut Tree, id: NodeId, digest: Digest, height: u64) {
+    if let Some(node) = tree.node_mut(id) {
+        node.digest = digest;
+        node.changed = height;
+    }
+}
+
+/// A set of nodes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks {
+    words: Vec<u64>,
+    count: usize,
+}
+
+impl Marks {
+    pub(super) fn clear(&mut self, nodes: usize) {
+        self.words.clear();
+        self.words.resize(nodes.div_ceil(64), 0);
+        self.count = 0;
+    }
+
+    /// Whether it is new.
+    pub(super) fn insert(&mut self, id: NodeId) -> bool {
+        let (word, bit) = (id as usize / 64, 1u64 << (id % 64));
+        if word >= self.words.len() {
+            self.words.resize(word + 1, 0);
+        }
+        match self.words.get_mut(word) {
+            Some(word) if *word & bit == 0 => {
+                *word |= bit;
+                self.count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn contains(&self, id: NodeId) -> bool {
+        self.words.get(id as usize / 64).is_some_and(|word| word & (1 << (id % 64)) != 0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// In ascending order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeId> {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                u32::try_from(index * 64).ok().map(|base| base + bit)
+            })
+        })
+    }
+}
+
+/// Whether the node is a branch.
+pub(super) fn is_branch(tree: &Tree, id: NodeId) -> bool {
+    matches!(tree.kind(id), Some(Kind::Branch { .. }))
+}

@@ -1,0 +1,414 @@
+//! The one who writes.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use ledger_core::{Height, StateError, Write, Writes};
+use ledger_crypto::Digest;
+
+use super::checkpoint::{self, Checkpoints};
+use super::names::Namespaces;
+use super::prepare::{self, Changes, Group, Sources, Target};
+use super::reader::StateReader;
+use super::rehash::{self, Marks};
+use super::trie::{NodeId, Tree};
+use super::window::{Undo, Window};
+use crate::engine::{Address, Batch, Engine, Snapshot, Space};
+
+/// Settings of a [`StateStore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateConfig {
+    /// How many of the latest states can be proven, beside the newest. Default 256.
+    pub window_blocks: u64,
+    /// Threads that work on one large block, 1 to 64. Default: as many as the machine has, at most 4.
+    pub threads: usize,
+    /// After how many bytes of records the index is written out anew, so that opening needn't read them again; at least
+    /// eight times the index. Default 64 MiB.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for StateConfig {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+        Self { window_blocks: 256, threads, checkpoint_bytes: 64 << 20 }
+    }
+}
+
+/// What the writer and all readers share.
+pub(super) struct Shared {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) space: Space,
+    tree: RwLock<Tree>,
+    window: RwLock<Window>,
+    names: RwLock<Namespaces>,
+}
+
+impl Shared {
+    pub(super) fn tree(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tree_mut(&self) -> RwLockWriteGuard<'_, Tree> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn window(&self) -> RwLockReadGuard<'_, Window> {
+        self.window.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn window_mut(&self) -> RwLockWriteGuard<'_, Window> {
+        self.window.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn names(&self) -> RwLockReadGuard<'_, Namespaces> {
+        self.names.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names_mut(&self) -> RwLockWriteGuard<'_, Namespaces> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A chain's state, and the right to change it: there is one for each chain and engine.
+pub struct StateStore {
+    shared: Arc<Shared>,
+    config: StateConfig,
+    height: Height,
+    checkpoints: Checkpoints,
+    marks: Marks,
+    scratch_released: Option<Address>,
+}
+
+/// Fewer groups than this aren't worth another thread.
+const GROUPS_A_THREAD: usize = 256;
+/// Changes that are made while readers wait.
+const CHANGES_AT_ONCE: usize = 128;
+/// Scratch space is given back in steps of so many bytes.
+const SCRATCH_STEP: u64 = 64 << 20;
+
+impl StateStore {
+    /// Opens the state of the chain in `space` as it was after block `height`: from the newest copy of the index, and
+    /// the blocks after it. Later blocks that the engine may hold are left out; they are to be applied again.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`] when the stored state isn't what was written, [`StateError::Engine`] when it can't be
+    /// read. Whether the state has the root that it should have is the caller's to check.
+    pub fn open(engine: Arc<dyn Engine>, space: Space, height: Height, config: StateConfig) -> Result<Self, StateError> {
+        let snapshot = engine.snapshot();
+        let names = Namespaces::read(space, &*snapshot)?;
+        let loaded = checkpoint::load(&*engine, space, &*snapshot, &names, height)?;
+        let shared = Arc::new(Shared {
+            window: RwLock::new(Window::new(config.window_blocks, loaded.height.0)),
+            tree: RwLock::new(loaded.tree),
+            names: RwLock::new(names),
+            space,
+            engine: Arc::clone(&engine),
+        });
+        let checkpoints = loaded.checkpoints;
+        let mut store =
+            Self { shared, config, height: loaded.height, checkpoints, marks: Marks::default(), scratch_released: None };
+        store.catch_up(&*snapshot, loaded.from, height)?;
+        Ok(store)
+    }
+
+    /// Applies the regions of the blocks after `from` once more. The index is that of block `self.height` at the
+    /// latest, in parts older; from there on every block's state is one that was.
+    fn catch_up(&mut self, snapshot: &dyn Snapshot, from: Height, to: Height) -> Result<(), StateError> {
+        let consistent = self.height;
+        // Only the latest states are worth their undo records.
+        let provable = Height(to.0.saturating_sub(self.config.window_blocks)).max(consistent);
+        let mut whole = false;
+        let mut to = to;
+        for region in checkpoint::regions(self.shared.space, snapshot, from, to) {
+            let (height, address, length) = region?;
+            if height > provable && !whole {
+                self.rehash_all(provable);
+                whole = true;
+            }
+            let changes = match self.read_again(address, length) {
+                Ok(changes) => changes,
+                // What came after is lost too, or will come again.
+                Err(StateError::Damaged { .. }) if height > consistent => {
+                    to = Height(height.0.saturating_sub(1));
+                    break;
+                }
+                Err(error) => return Err(error),
+            };
+            if whole {
+                self.put_aside(height, &changes)?;
+            }
+            let pages = self.change(height, address, &changes);
+            if whole {
+                self.rehash(height, &pages);
+            }
+            self.checkpoints.grown(length);
+        }
+        let provable = provable.min(to);
+        if !whole {
+            self.rehash_all(provable);
+        }
+        {
+            let mut window = self.shared.window_mut();
+            window.begin(provable.0);
+            window.advance(to.0);
+        }
+        self.height = to;
+        Ok(())
+    }
+
+    fn read_again(&self, address: Address, length: u64) -> Result<Changes, StateError> {
+        let bytes = checkpoint::read_all(&*self.shared.engine, address, length)?;
+        let (tree, names) = (self.shared.tree(), self.shared.names());
+        let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+        prepare::prepare_again(sources, address, &bytes)
+    }
+
+    /// The block after which this is the state. Right after opening it is below the height that was asked for when the
+    /// records of a later block were lost.
+    #[must_use]
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The state root.
+    #[must_use]
+    pub fn root(&self) -> Digest {
+        self.shared.tree().digest()
+    }
+
+    /// A reader, to be cloned and sent anywhere.
+    #[must_use]
+    pub fn reader(&self) -> StateReader {
+        StateReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Makes what block `height` writes part of the state, and gives the root after it. The records are in the
+    /// engine's bulk storage when this returns; `batch` gets what says that they count.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state before can't be read, or the records can't be written. After an error, and when
+    /// the batch isn't applied, the store must be opened again.
+    pub fn update(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Digest, StateError> {
+        let changes = self.prepare(height, writes, batch)?;
+        if !changes.changes.is_empty() {
+            let base = self.shared.engine.append(self.shared.space, &changes.region)?;
+            let length = changes.region.len() as u64;
+            checkpoint::put_region(self.shared.space, height, base, length, batch);
+            self.checkpoints.grown(length);
+            self.put_aside(height, &changes)?;
+            let pages = self.change(height, base, &changes);
+            self.rehash(height, &pages);
+        }
+        let needed = self.shared.window_mut().advance(height.0);
+        let needed = needed.into_iter().chain(self.checkpoints.needed()).min();
+        self.release_scratch(needed)?;
+        self.height = height;
+        let tree = self.shared.tree();
+        let (shared, config) = (&self.shared, &self.config);
+        self.checkpoints.write(&*shared.engine, shared.space, &tree, height, config.checkpoint_bytes, batch)?;
+        Ok(tree.digest())
+    }
+
+    /// Writes the whole index out, so that opening reads nothing else. For a clean end; while a chain runs, its blocks
+    /// write the index in small parts.
+    ///
+    /// # Errors
+    /// [`StateError`] when it can't be written.
+    pub fn checkpoint(&mut self, batch: &mut Batch) -> Result<(), StateError> {
+        let tree = self.shared.tree();
+        self.checkpoints.write_whole(&*self.shared.engine, self.shared.space, &tree, self.height, batch)
+    }
+
+    /// Bytes of memory that the index takes, about: nodes, and what stands in pages.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.shared.tree().memory_bytes()
+    }
+
+    /// Keys in the index, deleted ones whose history is kept included.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.shared.tree().leaves()
+    }
+
+    fn prepare(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Changes, StateError> {
+        let mut groups: Vec<Group<'_>> = Vec::with_capacity(writes.len());
+        {
+            let mut names = self.shared.names_mut();
+            let mut last: Option<(&Write, u32)> = None;
+            for group in writes.by_key() {
+                let Some(first) = group.first() else { continue };
+                check(group)?;
+                let namespace = match last {
+                    Some((write, id)) if write.key.namespace == first.key.namespace => id,
+                    _ => names.number(self.shared.space, first.key.namespace, batch),
+                };
+                last = Some((first, namespace));
+                groups.push(Group { namespace, writes: group });
+            }
+        }
+        let (tree, names) = (self.shared.tree(), self.shared.names());
+        let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+        let parts = in_parts(&groups, self.config.threads, |groups| prepare::prepare(sources, height, groups));
+        let mut changes = Changes::default();
+        for part in parts {
+            changes.append(part?);
+        }
+        Ok(changes)
+    }
+
+    /// Keeps the digests of all nodes that are about to change.
+    fn put_aside(&mut self, height: Height, changes: &Changes) -> Result<(), StateError> {
+        let undo = {
+            let tree = self.shared.tree();
+            self.marks.clear(tree.len());
+            for change in &changes.changes {
+                let (Target::Known(spot) | Target::New { near: Some((spot, _)), .. }) = change.target else { continue };
+                let mut id = spot.page;
+                while tree.node(id).is_some() && self.marks.insert(id) {
+                    id = tree.parent(id);
+                }
+            }
+            let digests = self.marks.iter().filter_map(|id| tree.node(id)).map(|node| node.digest).collect();
+            Undo::new(&*self.shared.engine, self.shared.space.scratch(), height.0, &self.marks, digests)?
+        };
+        self.shared.window_mut().push(undo);
+        Ok(())
+    }
+
+    /// Puts the changed leaves into the tree, whose records begin at `base`, and gives the pages that have changed.
+    fn change(&mut self, height: Height, base: Address, changes: &Changes) -> Vec<NodeId> {
+        let at = |offset: u64| base.offset(offset).unwrap_or(Address::MAX);
+        let mut pages = Vec::with_capacity(changes.changes.len());
+        for some in changes.changes.chunks(CHANGES_AT_ONCE) {
+            let mut tree = self.shared.tree_mut();
+            for change in some {
+                if let Target::Known(spot) = change.target {
+                    tree.set(spot, super::page::Leaf { address: at(change.offset), digest: change.leaf }, height.0);
+                    pages.push(spot.page);
+                }
+            }
+        }
+        // New leaves move those beside them, so they come last.
+        let before = self.shared.tree().len();
+        let new = |change: &&prepare::Change| matches!(change.target, Target::New { .. });
+        let mut rest = changes.changes.iter().filter(new).peekable();
+        while rest.peek().is_some() {
+            let mut tree = self.shared.tree_mut();
+            for change in rest.by_ref().take(CHANGES_AT_ONCE) {
+                let Target::New { near, right } = change.target else { continue };
+                let leaf = super::page::Leaf { address: at(change.offset), digest: change.leaf };
+                let (near, right) = place_of(&tree, base, changes, change, near, right);
+                pages.push(tree.insert(near, right, leaf, height.0));
+            }
+        }
+        let tree = self.shared.tree();
+        pages.extend((before..tree.len()).filter_map(|id| u32::try_from(id).ok()));
+        pages.sort_unstable();
+        pages.dedup();
+        pages.retain(|id| !rehash::is_branch(&tree, *id));
+        pages
+    }
+
+    /// Computes the digests of `pages` and of all that stands above them.
+    fn rehash(&mut self, height: Height, pages: &[NodeId]) {
+        let levels = {
+            let tree = self.shared.tree();
+            self.marks.clear(tree.len());
+            rehash::branches_above(&tree, pages, &mut self.marks)
+        };
+        let digests = {
+            let tree = self.shared.tree();
+            in_parts(pages, self.config.threads, |pages| {
+                let mut digests = Vec::with_capacity(pages.len());
+                rehash::of_pages(&tree, pages, &mut digests);
+                digests
+            })
+        };
+        let mut tree = self.shared.tree_mut();
+        for (id, digest) in pages.iter().zip(digests.into_iter().flatten()) {
+            rehash::set(&mut tree, *id, digest, height.0);
+        }
+        rehash::set_branches(&mut tree, &levels, height.0);
+    }
+
+    fn rehash_all(&mut self, height: Height) {
+        let pages: Vec<NodeId> = {
+            let tree = self.shared.tree();
+            (0..tree.len()).filter_map(|id| u32::try_from(id).ok()).filter(|id| !rehash::is_branch(&tree, *id)).collect()
+        };
+        self.rehash(height, &pages);
+    }
+
+    fn release_scratch(&mut self, needed: Option<Address>) -> Result<(), StateError> {
+        let Some(needed) = needed else { return Ok(()) };
+        let far = |released: Address| needed.get().saturating_sub(released.get()) >= SCRATCH_STEP;
+        if self.scratch_released.is_none_or(far) {
+            self.shared.engine.release(self.shared.space.scratch(), needed)?;
+            self.scratch_released = Some(needed);
+        }
+        Ok(())
+    }
+}
+
+/// Where a new key belongs now that the tree may have other new ones.
+fn place_of(
+    tree: &Tree,
+    base: Address,
+    changes: &Changes,
+    change: &prepare::Change,
+    near: Option<(super::trie::Spot, u16)>,
+    right: bool,
+) -> (Option<(super::trie::Spot, u16)>, bool) {
+    let key = changes.key(change);
+    let Some(spot) = tree.candidate(key) else { return (None, false) };
+    let other = tree.leaf(spot).and_then(|leaf| leaf.address.get().checked_sub(base.get()));
+    let other = other.and_then(|offset| changes.changes.binary_search_by_key(&offset, |change| change.offset).ok());
+    match other.and_then(|index| changes.changes.get(index)) {
+        Some(other) => {
+            let crit = ledger_core::state::tree::crit_bit(changes.key(other), key);
+            let crit = crit.and_then(|bit| u16::try_from(bit).ok()).unwrap_or(u16::MAX);
+            (Some((spot, crit)), ledger_core::state::tree::bit(key, u32::from(crit)))
+        }
+        // An old leaf is as near as the one found before, but may stand elsewhere by now.
+        None => (near.map(|(_, crit)| (spot, crit)), right),
+    }
+}
+
+fn check(group: &[Write]) -> Result<(), StateError> {
+    for write in group {
+        write.key.check()?;
+        let length = write.value.as_ref().map_or(0, |value| value.len());
+        if length > super::record::MAX_VALUE_BYTES {
+            return Err(StateError::ValueLength { length, limit: super::record::MAX_VALUE_BYTES });
+        }
+    }
+    Ok(())
+}
+
+/// Works on `items` in parts, each on a thread of its own if there are enough of them; the results are in order.
+fn in_parts<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    let parts = threads.clamp(1, 64).min(items.len().div_ceil(GROUPS_A_THREAD)).max(1);
+    if parts == 1 {
+        return vec![work(items)];
+    }
+    let mut chunks = items.chunks(items.len().div_ceil(parts));
+    let first = chunks.next().unwrap_or_default();
+    let work = &work;
+    std::thread::scope(|scope| {
+        let others: Vec<_> = chunks.map(|chunk| scope.spawn(move || work(chunk))).collect();
+        let mut results = vec![work(first)];
+        for other in others {
+            match other.join() {
+                Ok(result) => results.push(result),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        results
+    })
+}
+
+impl std::fmt::Debug for StateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateStore").field("height", &self.height).field("keys", &self.keys()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,160 @@
+//! What the latest blocks changed, so that the states before them can be proven.
+//!
+//! Before a block changes a node, the node's digest is put aside: in memory for a small block, else in bulk storage,
+//! in the order of nodes; in memory remains one bit for each node. The digest of a node after block `at` is then the
+//! one put aside by the first block after `at` that changed it, or its present one.
+
+use std::collections::VecDeque;
+
+use ledger_core::StateError;
+use ledger_crypto::Digest;
+
+use super::damage::damaged;
+use super::rehash::Marks;
+use super::trie::NodeId;
+use crate::engine::{Address, Engine};
+
+/// Digests that are kept in memory rather than in bulk storage, at most.
+const MOST_IN_MEMORY: usize = 64;
+
+/// A block's changes.
+#[derive(Debug)]
+pub(super) struct Undo {
+    height: u64,
+    nodes: Nodes,
+    digests: Digests,
+}
+
+#[derive(Debug)]
+enum Digests {
+    Memory(Vec<Digest>),
+    Bulk(Address),
+}
+
+/// A set of nodes that tells the place of each among them.
+#[derive(Debug)]
+enum Nodes {
+    Few(Vec<NodeId>),
+    Many { words: Vec<u64>, before: Vec<u32> },
+}
+
+impl Nodes {
+    fn new(marks: &Marks) -> Self {
+        if marks.len() * 32 < marks.words().len() * 64 {
+            return Nodes::Few(marks.iter().collect());
+        }
+        let words = marks.words().to_vec();
+        let mut before = Vec::with_capacity(words.len());
+        let mut count = 0;
+        for word in &words {
+            before.push(count);
+            count += word.count_ones();
+        }
+        Nodes::Many { words, before }
+    }
+
+    fn place(&self, id: NodeId) -> Option<usize> {
+        match self {
+            Nodes::Few(nodes) => nodes.binary_search(&id).ok(),
+            Nodes::Many { words, before } => {
+                let (index, bit) = (id as usize / 64, 1u64 << (id % 64));
+                let word = words.get(index).filter(|word| **word & bit != 0)?;
+                let below = (word & (bit - 1)).count_ones();
+                before.get(index).map(|before| (before + below) as usize)
+            }
+        }
+    }
+}
+
+impl Undo {
+    /// What block `height` is about to change: the nodes in `marks`, whose digests are `digests`, in order.
+    pub(super) fn new(
+        engine: &dyn Engine,
+        scratch: crate::engine::Space,
+        height: u64,
+        marks: &Marks,
+        digests: Vec<Digest>,
+    ) -> Result<Self, StateError> {
+        let nodes = Nodes::new(marks);
+        if digests.len() <= MOST_IN_MEMORY {
+            return Ok(Self { height, nodes, digests: Digests::Memory(digests) });
+        }
+        let mut bytes = Vec::with_capacity(digests.len() * 32);
+        for digest in &digests {
+            bytes.extend_from_slice(digest.as_bytes());
+        }
+        let address = engine.append(scratch, &bytes)?;
+        Ok(Self { height, nodes, digests: Digests::Bulk(address) })
+    }
+
+    fn digest(&self, engine: &dyn Engine, place: usize) -> Result<Digest, StateError> {
+        match &self.digests {
+            Digests::Memory(digests) => Ok(digests.get(place).copied().unwrap_or(Digest::ZERO)),
+            Digests::Bulk(address) => {
+                let missing = || damaged("earlier digests", address, "they are missing");
+                // Two digests share an address: both are read.
+                let pair = address.offset(place as u64 / 2 * 64).ok_or_else(missing)?;
+                let mut bytes = [0; 64];
+                let wanted = (place % 2) * 32;
+                if engine.read_bulk(pair, &mut bytes)? < wanted + 32 {
+                    return Err(missing());
+                }
+                let digest = bytes.get(wanted..).and_then(|rest| rest.first_chunk::<32>()).ok_or_else(missing)?;
+                Ok(Digest::new(*digest))
+            }
+        }
+    }
+}
+
+/// The latest blocks' changes, the oldest first.
+#[derive(Debug)]
+pub(super) struct Window {
+    blocks: VecDeque<Undo>,
+    /// The oldest height that can be proven.
+    oldest: u64,
+    limit: u64,
+}
+
+impl Window {
+    /// A window of `limit` blocks that knows the state after block `height` and nothing before.
+    pub(super) fn new(limit: u64, height: u64) -> Self {
+        Self { blocks: VecDeque::new(), oldest: height, limit }
+    }
+
+    /// Says that states before `height` aren't known.
+    pub(super) fn begin(&mut self, height: u64) {
+        self.oldest = height;
+    }
+
+    pub(super) fn oldest(&self) -> u64 {
+        self.oldest
+    }
+
+    pub(super) fn push(&mut self, undo: Undo) {
+        self.blocks.push_back(undo);
+    }
+
+    /// Forgets what is too old when `newest` is the newest height; gives the first address of bulk storage that is
+    /// still needed, if any is.
+    pub(super) fn advance(&mut self, newest: u64) -> Option<Address> {
+        self.oldest = self.oldest.max(newest.saturating_sub(self.limit));
+        while self.blocks.front().is_some_and(|undo| undo.height <= self.oldest) {
+            self.blocks.pop_front();
+        }
+        self.blocks.iter().find_map(|undo| match undo.digests {
+            Digests::Bulk(address) => Some(address),
+            Digests::Memory(_) => None,
+        })
+    }
+
+    /// The digest that a node had after block `at`, if a later block changed it.
+    pub(super) fn digest(&self, engine: &dyn Engine, id: NodeId, at: u64) -> Result<Option<Digest>, StateError> {
+        let later = self.blocks.partition_point(|undo| undo.height <= at);
+        for undo in self.blocks.iter().skip(later) {
+            if let Some(place) = undo.nodes.place(id) {
+                return undo.digest(engine, place).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
