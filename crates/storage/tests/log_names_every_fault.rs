@@ -60,6 +60,20 @@ fn at_rest(seed: u64, dice: &mut Dice) -> (SimulatedDisk, Recovered) {
     (disk, truth)
 }
 
+/// Where the last group with records begins: the only place from which anything may be cut.
+fn last_group(truth: &Recovered) -> u64 {
+    const HEADER: u64 = 72;
+    let mut records = truth.records.iter().rev().map(|(position, _)| position);
+    let mut first = records.next().unwrap();
+    for before in records {
+        if before.segment != first.segment || before.after().offset != first.offset {
+            break;
+        }
+        first = before;
+    }
+    first.offset - HEADER
+}
+
 fn file_of(error: &LogError) -> &str {
     match error {
         LogError::Damaged { file, .. } | LogError::UnknownVersion { file, .. } | LogError::Foreign { file } => file,
@@ -101,7 +115,9 @@ fn must_be_found(disk: &SimulatedDisk, truth: &Recovered, files: &[&str], tally:
         assert!(files.contains(&file.as_str()) && found < expected, "{error}");
         assert!(error.to_string().contains("restore the folder from a backup"), "{error}");
         let log = open(disk).unwrap();
-        assert!(log.recovery().torn.as_ref().is_some_and(|torn| torn.file == *file));
+        assert!(
+            log.recovery().torn.as_ref().is_some_and(|torn| torn.file == *file && torn.offset == last_group(truth))
+        );
         match log.reader().records().collect::<Result<Vec<_>, _>>() {
             Ok(records) => assert!(truth.records.starts_with(&records), "wrong records were read"),
             // A misdirected write damages two places.
