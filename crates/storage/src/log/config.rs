@@ -15,9 +15,9 @@ pub struct LogConfig {
     /// The bytes of one chain that may wait for the disk (default 8 MiB). A chain of which nothing waits may always queue
     /// one submit, up to `queue_bytes`.
     pub chain_queue_bytes: u64,
-    /// A group is closed when the next submit would make it larger than this many bytes (default 4 MiB), which bounds
-    /// how long a sync takes that others wait for. A submit that is larger by itself has a group of its own. When more
-    /// than one group waits, chains take turns.
+    /// A group is closed when the next submit would make it larger than this many bytes (default 1 MiB), which bounds
+    /// how long the sync takes that a small submit waits for. A submit that is larger by itself has a group of its own.
+    /// When more than one group waits, chains take turns.
     pub group_bytes: u64,
     /// How many bytes of zeros to write ahead of the end, so that most syncs change no file length (default 1 MiB, 0 is
     /// none). Groups of more than half of it, and of more than 128 KiB, are followed by none.
@@ -33,7 +33,7 @@ impl Default for LogConfig {
             segment_bytes: 64 << 20,
             queue_bytes: 32 << 20,
             chain_queue_bytes: 8 << 20,
-            group_bytes: 4 << 20,
+            group_bytes: 1 << 20,
             fill_bytes: 1 << 20,
             acknowledged: 0,
         }
