@@ -274,3 +274,61 @@ fn in_order(mut taken: Vec<Submission>) -> Vec<Submission> {
     taken.sort_by_key(|submission| submission.number);
     taken
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::RecordKind;
+
+    fn record(chain: u8, length: usize) -> Record {
+        Record { chain: Digest::new([chain; 32]), kind: RecordKind::PAYLOAD, height: 0, bytes: vec![0; length] }
+    }
+
+    #[test]
+    fn chains_of_which_nothing_waits_leave_nothing_behind() {
+        let config = LogConfig { group_bytes: 500, ..LogConfig::default() };
+        let mut queue = Queue::new(&config);
+        for round in 0..3 {
+            for chain in 0..100 {
+                queue.push(vec![record(chain, 100)]).unwrap();
+                if chain % 40 == 7 {
+                    queue.push(vec![record(chain, 10), record(chain + 1, 10)]).unwrap();
+                    queue.push(vec![]).unwrap();
+                }
+            }
+            assert_eq!(queue.lanes.len(), 100);
+            let mut taken = 0;
+            while !queue.is_empty() {
+                // At the end everything is taken at once, which must leave as little behind as taking group by group.
+                taken += if round == 1 && taken > 50 { queue.take_all() } else { queue.take_group() }.len();
+            }
+            assert_eq!(taken, 100 + 2 * 3);
+            let left = (queue.lanes.len(), queue.turns.len(), queue.behind.len(), queue.bytes);
+            assert_eq!(left, (0, 0, 0, 0));
+        }
+    }
+
+    #[test]
+    fn every_chain_gets_its_share_of_a_group() {
+        let config = LogConfig { group_bytes: 1 << 20, ..LogConfig::default() };
+        let mut queue = Queue::new(&config);
+        for number in 0..50_u8 {
+            for _ in 0..100 {
+                queue.push(vec![record(number, 1_000)]).unwrap();
+            }
+        }
+        for _ in 0..2 {
+            queue.push(vec![record(200, 100)]).unwrap();
+        }
+        let group = queue.take_group();
+        let own = |chain: u8| {
+            let chain = Digest::new([chain; 32]);
+            group.iter().filter(|one| one.records.iter().all(|record| record.chain == chain)).count()
+        };
+        assert_eq!(own(200), 2, "what is asked for is less than a share");
+        let shares: Vec<usize> = (0..50).map(own).collect();
+        // What is left of the group after one turn each goes to those whose turn is next.
+        assert!(shares.iter().all(|share| (19..=38).contains(share)), "{shares:?}");
+        assert!(shares.iter().filter(|share| **share > 19).count() <= 2, "{shares:?}");
+    }
+}
