@@ -74,6 +74,12 @@ fn last_group(truth: &Recovered) -> u64 {
     first.offset - HEADER
 }
 
+/// How much of a file was written: zeros ahead are not, and damage there changes nothing. (A segment behind the one in which
+/// the records end holds the seal.)
+fn written(name: &str, length: u64, truth: &Recovered) -> u64 {
+    if name.ends_with(&format!("{:020}", truth.end.segment)) { truth.end.offset } else { length }
+}
+
 fn file_of(error: &LogError) -> &str {
     match error {
         LogError::Damaged { file, .. } | LogError::UnknownVersion { file, .. } | LogError::Foreign { file } => file,
@@ -115,9 +121,10 @@ fn must_be_found(disk: &SimulatedDisk, truth: &Recovered, files: &[&str], tally:
         assert!(files.contains(&file.as_str()) && found < expected, "{error}");
         assert!(error.to_string().contains("restore the folder from a backup"), "{error}");
         let log = open(disk).unwrap();
-        assert!(
-            log.recovery().torn.as_ref().is_some_and(|torn| torn.file == *file && torn.offset == last_group(truth))
-        );
+        let torn = log.recovery().torn.clone().unwrap();
+        // A misdirected write can hit a group and, there or elsewhere, the header behind it that would have proved it durable.
+        let wide = files.len() > 1;
+        assert!(torn.file == *file && (torn.offset == last_group(truth) || wide), "{torn:?}");
         match log.reader().records().collect::<Result<Vec<_>, _>>() {
             Ok(records) => assert!(truth.records.starts_with(&records), "wrong records were read"),
             // A misdirected write damages two places.
@@ -137,7 +144,7 @@ fn flipped_bit(seed: u64, dice: &mut Dice, tally: &mut Tally) {
     let (disk, truth) = at_rest(seed, dice);
     let names = disk.list().unwrap();
     let name = &names[dice.roll(names.len() as u64) as usize];
-    let length = if Some(name) == names.last() { truth.end.offset } else { disk.open(name).unwrap().len().unwrap() };
+    let length = written(name, disk.open(name).unwrap().len().unwrap(), &truth);
     disk.flip_bit(name, dice.roll(length * 8)).unwrap();
     tally.add("flipped bits", disk.faults().flipped_bits);
     must_be_found(&disk, &truth, &[name], tally);
@@ -150,7 +157,7 @@ fn misdirected_write(seed: u64, dice: &mut Dice, tally: &mut Tally) {
     let length = [1, 8, 16, 64, 128][dice.roll(5) as usize];
     let mut place = || {
         let name = names[dice.roll(names.len() as u64) as usize];
-        let whole = if Some(&name) == names.last() { truth.end.offset } else { before[name].len() as u64 };
+        let whole = written(name, before[name].len() as u64, &truth);
         (name, dice.roll(whole - length))
     };
     let ((from, source), (to, target)) = (place(), place());
@@ -191,8 +198,13 @@ fn short_reads(seed: u64, dice: &mut Dice, tally: &mut Tally) {
     let (disk, mut log, mut run) = begin(seed, dice);
     run.go(&mut log, dice, 60);
     disk.shorten_reads(1 + dice.roll(4) as usize);
-    run.check(&log);
     log.flush().unwrap();
+    for _ in 0..100 {
+        run.check(&log);
+        if disk.faults().short_reads > 2 {
+            break;
+        }
+    }
     drop(log);
     outlives(&disk, run, seed, dice);
     tally.add("short reads", disk.faults().short_reads);

@@ -39,7 +39,7 @@
 //! 4. What remains is the very last group: interrupted, or acknowledged and damaged since, it may look the same. A *seal*,
 //!    a group without records, turns it into a group with a successor. The log is sealed when it is closed, and by
 //!    [`LogWriter`] when it has been idle. So this case takes two faults: a crash under load, and damage to the bytes
-//!    written just before it.
+//!    written just before it. Damage wide enough to take a group together with every header behind it looks the same.
 //! 5. Even then nothing is cut silently: [`Recovery::torn`] says what was cut, and [`LogConfig::acknowledged`], which a host
 //!    takes from its vote guard and its views, makes the log refuse to open instead.
 //!
