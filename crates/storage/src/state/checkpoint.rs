@@ -26,7 +26,7 @@ use crate::engine::{Address, Batch, Direction, Engine, Snapshot, Space, after_pr
 const REGIONS: u8 = 0x15;
 const COPIES: u8 = 0x16;
 
-const LEAF_BYTES: u64 = 39;
+const LEAF_BYTES: u64 = 40;
 
 fn region_key(space: Space, height: Height) -> Vec<u8> {
     space.key(REGIONS, &[&height.0.to_be_bytes()])
@@ -50,7 +50,7 @@ pub(super) fn regions<'a>(
         let (key, value) = entry?;
         let read = || {
             let height = u64::from_be_bytes(*Space::suffix(&key).first_chunk::<8>()?);
-            let (address, rest) = value.split_first_chunk::<5>()?;
+            let (address, rest) = value.split_first_chunk::<6>()?;
             let length = u64::from_le_bytes(rest.try_into().ok()?);
             Some((Height(height), Address::from_packed(*address), length))
         };
@@ -129,7 +129,7 @@ impl Part {
 
     fn decode(value: &[u8]) -> Option<Self> {
         let (height, rest) = value.split_first_chunk::<8>()?;
-        let (address, rest) = rest.split_first_chunk::<5>()?;
+        let (address, rest) = rest.split_first_chunk::<6>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (checksum, rest) = rest.split_first_chunk::<8>()?;
         let last = match rest {
@@ -151,9 +151,10 @@ impl Part {
         let bytes = read_all(engine, self.address, self.length).ok().filter(|bytes| xxh3_64(bytes) == self.checksum)?;
         let (count, rest) = bytes.split_first_chunk::<4>()?;
         let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
-        let (addresses, rest) = rest.split_at_checked(count.checked_mul(5)?)?;
+        let (addresses, rest) = rest.split_at_checked(count.checked_mul(6)?)?;
         let (digests, crits) = rest.split_at_checked(count.checked_mul(32)?)?;
-        let (addresses, digests, crits) = (addresses.as_chunks::<5>().0, digests.as_chunks::<32>().0, crits.as_chunks::<2>().0);
+        let (addresses, digests, crits) =
+            (addresses.as_chunks::<6>().0, digests.as_chunks::<32>().0, crits.as_chunks::<2>().0);
         if crits.len() + 1 != count {
             return None;
         }
@@ -163,10 +164,12 @@ impl Part {
             index.crits.push(0);
         }
         let leaves = addresses.iter().zip(digests);
-        index.leaves.extend(leaves.map(|(address, digest)| Leaf {
-            address: Address::from_packed(*address),
-            digest: Digest::new(*digest),
-        }));
+        index.leaves.extend(
+            leaves.map(|(address, digest)| Leaf {
+                address: Address::from_packed(*address),
+                digest: Digest::new(*digest),
+            }),
+        );
         index.crits.extend(crits.iter().map(|crit| u16::from_le_bytes(*crit)));
         Some(())
     }
@@ -272,7 +275,7 @@ impl Checkpoints {
             crits.extend(tree.page(id).crits().flat_map(u16::to_le_bytes));
             page = tree.page_after(id);
         }
-        let mut bytes = Vec::with_capacity(taken.len() * 39 + 4);
+        let mut bytes = Vec::with_capacity(taken.len() * 40 + 4);
         bytes.extend_from_slice(&u32::try_from(taken.len()).unwrap_or(u32::MAX).to_le_bytes());
         for leaf in &taken {
             bytes.extend_from_slice(&leaf.address.packed());

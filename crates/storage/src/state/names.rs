@@ -58,6 +58,9 @@ impl Namespaces {
     }
 
     pub(super) fn namespace(&self, id: NamespaceId) -> Result<ContractId, StateError> {
-        self.by_id.get(id as usize).copied().ok_or_else(|| damaged("namespace", id, "a record names it, but it isn't there"))
+        self.by_id
+            .get(id as usize)
+            .copied()
+            .ok_or_else(|| damaged("namespace", id, "a record names it, but it isn't there"))
     }
 }

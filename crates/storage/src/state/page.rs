@@ -1,11 +1,11 @@
 //! Up to [`MAX_LEAVES`] neighbouring leaves of the tree, packed.
 //!
 //! ```text
-//!   n − 1 critical bits, 2 bytes each | n addresses, 5 bytes each | n leaf digests, 32 bytes each
+//!   n − 1 critical bits, 2 bytes each | n addresses, 6 bytes each | n leaf digests, 32 bytes each
 //! ```
 //! The keys themselves aren't here: between two neighbours stands only the first bit in which they differ (a *blind*
 //! trie, as in Ferragina and Grossi's string B-tree, 1999). Looking a key up therefore gives a candidate, whose record
-//! on disk says whether it is the key. A leaf costs 39 bytes.
+//! on disk says whether it is the key. A leaf costs 40 bytes.
 
 use ledger_core::state::tree;
 use ledger_crypto::Digest;
@@ -16,7 +16,7 @@ use crate::engine::Address;
 pub(super) const MAX_LEAVES: usize = 64;
 
 const CRIT: usize = 2;
-const ADDRESS: usize = 5;
+const ADDRESS: usize = 6;
 const DIGEST: usize = 32;
 /// What a leaf takes.
 pub(super) const LEAF_BYTES: usize = CRIT + ADDRESS + DIGEST;

@@ -107,7 +107,12 @@ pub(super) struct Sources<'a> {
 
 impl Sources<'_> {
     /// Finds `key`, which begins with the namespace's 32 bytes.
-    pub(super) fn find(&self, reader: &mut RecordReader<'_>, scratch: &mut Vec<u8>, key: &[u8]) -> Result<Found, StateError> {
+    pub(super) fn find(
+        &self,
+        reader: &mut RecordReader<'_>,
+        scratch: &mut Vec<u8>,
+        key: &[u8],
+    ) -> Result<Found, StateError> {
         let Some(spot) = self.tree.candidate(key) else { return Ok(Found::Nothing { near: None, right: false }) };
         let Some(leaf) = self.tree.leaf(spot) else { return Ok(Found::Nothing { near: None, right: false }) };
         let stored = reader.read(leaf.address)?;

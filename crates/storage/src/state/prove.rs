@@ -38,8 +38,7 @@ impl StateReader {
         if at < oldest || at > newest {
             return Err(StateError::Height { height: at, oldest, newest });
         }
-        let sources =
-            Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+        let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
         let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
         let mut past = Past { sources, window: &window, reader: self.records(), at };
         let shown = past.shown(&from, to.as_deref())?;
@@ -66,7 +65,11 @@ struct Past<'a> {
 /// What is left to do with a part of the tree.
 enum Task {
     /// `first` and `last`: whether the first and the last leaf to show are below.
-    Visit { id: NodeId, first: bool, last: bool },
+    Visit {
+        id: NodeId,
+        first: bool,
+        last: bool,
+    },
     Hide(NodeId),
     Join,
 }
@@ -223,7 +226,8 @@ impl<'a> Past<'a> {
                 }
                 Task::Visit { id, first: on_first, last: on_last } => match self.tree().children(id) {
                     Some((left, right)) => {
-                        let (left_first, left_last) = (on_first && on(&first_path, left), on_last && on(&last_path, left));
+                        let (left_first, left_last) =
+                            (on_first && on(&first_path, left), on_last && on(&last_path, left));
                         // Left of the first leaf's path, and right of the last's, nothing is shown.
                         let before = on_first && !left_first;
                         let after = on_last && left_last;

@@ -48,11 +48,7 @@ fn address_of(link: Option<Link>) -> Option<Address> {
 }
 
 /// The version of a key after block `at`, whose newest record is at `newest`.
-pub(super) fn version_at(
-    reader: &mut RecordReader<'_>,
-    newest: Address,
-    at: Height,
-) -> Result<AtHeight, StateError> {
+pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Height) -> Result<AtHeight, StateError> {
     let mut record = reader.read(newest)?.record;
     if record.version.height <= at {
         return Ok(AtHeight { address: Some(newest), older: None });
@@ -153,15 +149,21 @@ impl StateReader {
     pub fn scan(&self, range: &KeyRange, at: Height) -> Scan<'static> {
         let from = Key::new(range.namespace, range.from.clone()).to_bytes();
         let to = range.to.as_ref().map(|to| Key::new(range.namespace, to.clone()).to_bytes());
-        Box::new(Entries { reader: self.clone(), at, next: Some(from), to, namespace: range.namespace.0, page: VecDeque::new() })
+        Box::new(Entries {
+            reader: self.clone(),
+            at,
+            next: Some(from),
+            to,
+            namespace: range.namespace.0,
+            page: VecDeque::new(),
+        })
     }
 
     /// The gap before the first leaf that isn't before `key`, and whether that leaf is the key's own; and the addresses
     /// of the leaves from there to the end of the page.
     fn page_from(&self, key: &[u8]) -> Result<Vec<Address>, StateError> {
         let (tree, names) = (self.shared.tree(), self.shared.names());
-        let sources =
-            Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+        let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
         let Some((gap, _)) = find_gap(sources, key)? else { return Ok(Vec::new()) };
         let Some(first) = tree.leaf_at(gap) else { return Ok(Vec::new()) };
         let page = tree.page(first.page);

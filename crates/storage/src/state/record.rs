@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   length 4 | checksum 4 | flags 1 | name length 2 | namespace 4 | number 4 | height 8 | index 4
-//!   | previous 5 | near 5 | far 5 | predecessor 32 | name | value | zeros up to the next multiple of 16
+//!   | previous 6 | near 6 | far 6 | predecessor 32 | name | value | zeros up to the next multiple of 16
 //! ```
 //! Integers are little-endian; `flags` says which of the links and the predecessor are there. The versions of a key are
 //! numbered from 0. Each links to the one before it, to the latest before it whose number is a multiple of 16 (`near`)
@@ -24,7 +24,7 @@ pub(super) type NamespaceId = u32;
 
 /// Records begin where an address can point.
 const ALIGN: usize = 16;
-const LINK: usize = 5;
+const LINK: usize = 6;
 const COVERED_FROM: usize = 8;
 
 const VALUE: u8 = 1;
@@ -189,7 +189,8 @@ fn parse(space: Space, address: Address, bytes: &[u8]) -> Option<Stored<'_>> {
         };
         Some(Some(Link::At(place)))
     };
-    let links = Links { previous: link(PREVIOUS, PREVIOUS_BACK)?, near: link(NEAR, NEAR_BACK)?, far: link(FAR, FAR_BACK)? };
+    let links =
+        Links { previous: link(PREVIOUS, PREVIOUS_BACK)?, near: link(NEAR, NEAR_BACK)?, far: link(FAR, FAR_BACK)? };
     let predecessor = match flags & PREDECESSOR {
         0 => None,
         _ => Some(Digest::new(take(&mut rest)?)),

@@ -92,7 +92,12 @@ impl StateStore {
     /// # Errors
     /// [`StateError::Damaged`] when the stored state isn't what was written, [`StateError::Engine`] when it can't be
     /// read. Whether the state has the root that it should have is the caller's to check.
-    pub fn open(engine: Arc<dyn Engine>, space: Space, height: Height, config: StateConfig) -> Result<Self, StateError> {
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        space: Space,
+        height: Height,
+        config: StateConfig,
+    ) -> Result<Self, StateError> {
         let snapshot = engine.snapshot();
         let names = Namespaces::read(space, &*snapshot)?;
         let loaded = checkpoint::load(&*engine, space, &*snapshot, &names, height)?;
@@ -104,8 +109,14 @@ impl StateStore {
             engine: Arc::clone(&engine),
         });
         let checkpoints = loaded.checkpoints;
-        let mut store =
-            Self { shared, config, height: loaded.height, checkpoints, marks: Marks::default(), scratch_released: None };
+        let mut store = Self {
+            shared,
+            config,
+            height: loaded.height,
+            checkpoints,
+            marks: Marks::default(),
+            scratch_released: None,
+        };
         store.catch_up(&*snapshot, loaded.from, height)?;
         Ok(store)
     }
@@ -334,7 +345,10 @@ impl StateStore {
     fn rehash_all(&mut self, height: Height) {
         let pages: Vec<NodeId> = {
             let tree = self.shared.tree();
-            (0..tree.len()).filter_map(|id| u32::try_from(id).ok()).filter(|id| !rehash::is_branch(&tree, *id)).collect()
+            (0..tree.len())
+                .filter_map(|id| u32::try_from(id).ok())
+                .filter(|id| !rehash::is_branch(&tree, *id))
+                .collect()
         };
         self.rehash(height, &pages);
     }

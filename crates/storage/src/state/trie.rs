@@ -24,7 +24,11 @@ pub(super) const NOWHERE: NodeId = NodeId::MAX;
 #[derive(Debug)]
 pub(super) enum Kind {
     /// Keys whose bit is 0 are left.
-    Branch { bit: u16, left: NodeId, right: NodeId },
+    Branch {
+        bit: u16,
+        left: NodeId,
+        right: NodeId,
+    },
     Page(Page),
 }
 
@@ -362,8 +366,7 @@ impl Tree {
                     tree.new_page(parent, height, page)
                 }
             };
-            if let (Some(right_side), Some(Kind::Branch { left, right, .. })) = (right_side, tree.kind_mut(parent))
-            {
+            if let (Some(right_side), Some(Kind::Branch { left, right, .. })) = (right_side, tree.kind_mut(parent)) {
                 *(if right_side { right } else { left }) = id;
             }
         }

@@ -8,13 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::needs::{self, Known, Needs};
+use super::needs::{self, Class, Known, Needs};
 use super::segment::{Segment, start_of};
 use crate::engine::address::{aligned, length};
 use crate::engine::{Address, Batch, EngineError, Snapshot, Space};
-
-/// The subfolder of the engine's folder.
-const FOLDER: &str = "bulk";
 
 type Segments = BTreeMap<Address, Arc<Segment>>;
 
@@ -25,6 +22,7 @@ pub(super) trait Keys {
 }
 
 pub(super) struct Bulk {
+    class: Class,
     /// The engine's folder, which errors name.
     engine: PathBuf,
     folder: PathBuf,
@@ -62,13 +60,14 @@ fn failed(engine: &Path, path: &Path, error: &io::Error) -> EngineError {
 impl Bulk {
     /// Opens the bulk storage of the engine in `engine`, whose ordered keys are as `snapshot` shows them.
     pub(super) fn open(
+        class: Class,
         engine: &Path,
         segment_bytes: u64,
         open_files: usize,
         snapshot: &dyn Snapshot,
     ) -> Result<Self, EngineError> {
-        let folder = engine.join(FOLDER);
-        let needs = Needs::load(snapshot, engine)?;
+        let folder = engine.join(class.folder);
+        let needs = Needs::load(&class, snapshot, engine)?;
         let failed = |path: &Path| {
             let path = path.to_path_buf();
             move |error: io::Error| failed(engine, &path, &error)
@@ -97,6 +96,7 @@ impl Bulk {
         let dirty = segments.iter().filter(|(_, segment)| segment.present);
         let dirty = dirty.map(|(start, segment)| (*start, Arc::clone(segment))).collect();
         Ok(Self {
+            class,
             engine: engine.to_path_buf(),
             segment_bytes: aligned(segment_bytes),
             open_files,
@@ -218,7 +218,7 @@ impl Bulk {
         let known = writer.needs.segments.get_mut(&segment.start);
         if let Some(known) = known.filter(|known| !known.writers.contains(&space)) {
             let mut batch = Batch::new();
-            needs::put_writer(&mut batch, segment.start, space);
+            needs::put_writer(&self.class, &mut batch, segment.start, space);
             keys.apply(batch)?;
             known.writers.insert(space);
         }
@@ -247,7 +247,7 @@ impl Bulk {
     ) -> Result<Address, EngineError> {
         let no_address = || EngineError::NoAddress { bytes: length(bytes) };
         let mut batch = Batch::new();
-        let mut start = Address::ZERO;
+        let mut start = self.class.first;
         if let Some(last) = &last {
             let known = writer.needs.segments.get(&last.start);
             start = match known {
@@ -255,9 +255,9 @@ impl Bulk {
                 Some(known) if known.sealed || !last.present => known.end,
                 _ => Address::new(last.written()).ok_or_else(no_address)?,
             };
-            needs::put_segment(&mut batch, last.start, true, start);
+            needs::put_segment(&self.class, &mut batch, last.start, true, start);
         }
-        let end = start.get().saturating_add(self.segment_bytes).min(Address::MAX.get());
+        let end = start.get().saturating_add(self.segment_bytes).min(self.class.end.get());
         let end = Address::new(end).ok_or_else(no_address)?;
         let written = start.get() + aligned(length(bytes));
         if written > end.get() {
@@ -272,8 +272,8 @@ impl Bulk {
         file.write_all_at(bytes, 0).map_err(&fails)?;
         // The file may not be lost once a key says that it is there; its bytes may.
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(&fails)?;
-        needs::put_segment(&mut batch, start, false, end);
-        needs::put_writer(&mut batch, start, space);
+        needs::put_segment(&self.class, &mut batch, start, false, end);
+        needs::put_writer(&self.class, &mut batch, start, space);
         keys.apply(batch)?;
         let known = Known { sealed: false, end, writers: [space].into() };
         writer.needs.segments.insert(start, known);
@@ -288,6 +288,11 @@ impl Bulk {
         self.keep_open(&segment, &file);
         writer.dirty.insert(start, segment);
         Ok(start)
+    }
+
+    /// Whether the address is one of this class.
+    pub(super) fn has(&self, address: Address) -> bool {
+        (self.class.first..self.class.end).contains(&address)
     }
 
     /// Makes the bytes durable that were appended before the call, and then the keys.
@@ -308,7 +313,7 @@ impl Bulk {
         let mut writer = self.writer()?;
         if writer.needs.floor(space) < below {
             let mut batch = Batch::new();
-            needs::put_floor(&mut batch, space, below);
+            needs::put_floor(&self.class, &mut batch, space, below);
             keys.apply(batch)?;
             writer.needs.floors.insert(space, below);
         }
@@ -320,14 +325,16 @@ impl Bulk {
     /// Deletes segments that nobody needs. Whatever makes them unneeded has to be durable first: after a crash the
     /// views may otherwise be as they were when they needed them.
     fn delete(&self, unneeded: &[Address], keys: &dyn Keys) -> Result<u64, EngineError> {
-        self.sync(keys)?;
+        if self.class.careful {
+            self.sync(keys)?;
+        }
         let mut writer = self.writer()?;
         let mut freed = 0;
         for start in unneeded {
             // Another thread may have deleted it.
             let Some(known) = writer.needs.segments.get(start) else { continue };
             let mut batch = Batch::new();
-            needs::delete_segment(&mut batch, *start, known);
+            needs::delete_segment(&self.class, &mut batch, *start, known);
             keys.apply(batch)?;
             writer.needs.segments.remove(start);
             let Some(segment) = self.write_segments().remove(start) else { continue };

@@ -3,6 +3,7 @@
 //! ```text
 //!   folder/…                      fjall's journals and tables: the ordered keys
 //!   folder/bulk/bulk-<number>     a segment; the number is its first address, in multiples of ADDRESS_ALIGN
+//!   folder/scratch/bulk-<number>  the same, of what chains can do without after a crash
 //! ```
 
 mod bulk;
@@ -17,6 +18,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
 use super::{Address, Batch, Direction, Engine, EngineError, Entries, Snapshot, Space};
 use bulk::{Bulk, Keys};
+use needs::{KEPT, SCRATCH};
 
 /// The one keyspace: chains keep apart by the prefix of their keys, since a keyspace each would cost files each.
 const KEYSPACE: &str = "views";
@@ -86,6 +88,7 @@ impl FjallConfig {
 pub struct FjallEngine {
     keys: FjallKeys,
     bulk: Arc<Bulk>,
+    scratch: Arc<Bulk>,
 }
 
 /// The ordered keys.
@@ -124,8 +127,9 @@ impl FjallEngine {
             Err(_) => return Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
         };
         let (segment_bytes, open_files) = (config.bulk_segment_bytes, config.bulk_open_files);
-        let bulk = Bulk::open(&keys.folder, segment_bytes, open_files, &*keys.snapshot())?;
-        Ok(Self { keys, bulk: Arc::new(bulk) })
+        let open = |class| Bulk::open(class, &keys.folder, segment_bytes, open_files, &*keys.snapshot()).map(Arc::new);
+        let (bulk, scratch) = (open(KEPT)?, open(SCRATCH)?);
+        Ok(Self { keys, bulk, scratch })
     }
 }
 
@@ -186,6 +190,12 @@ impl Keys for FjallKeys {
     }
 }
 
+impl FjallEngine {
+    fn bulk_of(&self, space: Space) -> &Bulk {
+        if space.is_scratch() { &self.scratch } else { &self.bulk }
+    }
+}
+
 impl Engine for FjallEngine {
     fn snapshot(&self) -> Box<dyn Snapshot> {
         self.keys.snapshot()
@@ -196,7 +206,7 @@ impl Engine for FjallEngine {
     }
 
     fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
-        self.bulk.append(space, bytes, &self.keys)
+        self.bulk_of(space).append(space, bytes, &self.keys)
     }
 
     fn largest_blob(&self) -> u64 {
@@ -204,20 +214,24 @@ impl Engine for FjallEngine {
     }
 
     fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
-        self.bulk.read(address, buffer)
+        match self.scratch.has(address) {
+            true => self.scratch.read(address, buffer),
+            false => self.bulk.read(address, buffer),
+        }
     }
 
     fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
-        self.bulk.release(space, below, &self.keys)
+        self.bulk_of(space).release(space, below, &self.keys)
     }
 
     fn sync(&self) -> Result<(), EngineError> {
+        self.scratch.sync(&self.keys)?;
         self.bulk.sync(&self.keys)
     }
 
     fn disk_bytes(&self) -> Result<u64, EngineError> {
         let keys = self.keys.database.disk_space().map_err(|error| error_of(&self.keys.folder, &error))?;
-        Ok(keys.saturating_add(self.bulk.bytes()))
+        Ok(keys.saturating_add(self.bulk.bytes()).saturating_add(self.scratch.bytes()))
     }
 }
 

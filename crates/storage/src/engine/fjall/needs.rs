@@ -1,12 +1,12 @@
 //! Which segments of bulk storage there are, and who still needs them.
 //!
-//! Kept in ordered keys of [`Space::SHARED`], in [`BULK_TABLE`]:
+//! Kept in ordered keys of [`Space::SHARED`], in the table of the [`Class`]:
 //!
 //! | key | value |
 //! |---|---|
-//! | `S` ‖ first address (5 bytes) | 0 while it is written, 1 after ‖ where it ends, or may end at most (5 bytes) |
-//! | `W` ‖ first address (5 bytes) ‖ space (4 bytes) | empty: the space wrote into the segment |
-//! | `F` ‖ space (4 bytes) | the space needs nothing below this address (5 bytes) |
+//! | `S` ‖ first address (6 bytes) | 0 while it is written, 1 after ‖ where it ends, or may end at most (6 bytes) |
+//! | `W` ‖ first address (6 bytes) ‖ space (4 bytes) | empty: the space wrote into the segment |
+//! | `F` ‖ space (4 bytes) | the space needs nothing below this address (6 bytes) |
 //!
 //! A space's `W` is applied before it learns any address in the segment. Batches never survive a crash without all
 //! earlier ones, so a segment of which no key is left is one that nothing points to.
@@ -16,8 +16,27 @@ use std::path::Path;
 
 use crate::engine::{Address, Batch, Direction, EngineError, Snapshot, Space, after_prefix};
 
-/// The table of [`Space::SHARED`] that is the engine's own.
-pub(super) const BULK_TABLE: u8 = 0x08;
+/// Bulk bytes that stay, or bulk bytes that go soon: kept apart, so that whole segments of the latter can be deleted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Class {
+    /// Its table of [`Space::SHARED`], which is the engine's own.
+    table: u8,
+    /// The subfolder of the engine's folder.
+    pub(super) folder: &'static str,
+    /// The first address.
+    pub(super) first: Address,
+    /// The address before which it ends.
+    pub(super) end: Address,
+    /// Whether what makes a segment unneeded has to be durable before it is deleted.
+    pub(super) careful: bool,
+}
+
+/// What spaces keep.
+pub(super) const KEPT: Class =
+    Class { table: 0x08, folder: "bulk", first: Address::ZERO, end: Address::MIDDLE, careful: true };
+/// What spaces can do without after a crash.
+pub(super) const SCRATCH: Class =
+    Class { table: 0x09, folder: "scratch", first: Address::MIDDLE, end: Address::MAX, careful: false };
 
 const SEGMENT: u8 = b'S';
 const WRITER: u8 = b'W';
@@ -41,41 +60,41 @@ pub(super) struct Needs {
     pub(super) floors: BTreeMap<Space, Address>,
 }
 
-pub(super) fn put_segment(batch: &mut Batch, start: Address, sealed: bool, end: Address) {
+pub(super) fn put_segment(class: &Class, batch: &mut Batch, start: Address, sealed: bool, end: Address) {
     let mut value = vec![u8::from(sealed)];
     value.extend_from_slice(&end.packed());
-    batch.put(segment_key(start), value);
+    batch.put(segment_key(class, start), value);
 }
 
-pub(super) fn put_writer(batch: &mut Batch, start: Address, space: Space) {
-    batch.put(writer_key(start, space), Vec::new());
+pub(super) fn put_writer(class: &Class, batch: &mut Batch, start: Address, space: Space) {
+    batch.put(writer_key(class, start, space), Vec::new());
 }
 
-pub(super) fn put_floor(batch: &mut Batch, space: Space, floor: Address) {
-    let key = Space::SHARED.key(BULK_TABLE, &[&[FLOOR], &space.number().to_be_bytes()]);
+pub(super) fn put_floor(class: &Class, batch: &mut Batch, space: Space, floor: Address) {
+    let key = Space::SHARED.key(class.table, &[&[FLOOR], &space.number().to_be_bytes()]);
     batch.put(key, floor.packed().to_vec());
 }
 
-pub(super) fn delete_segment(batch: &mut Batch, start: Address, known: &Known) {
-    batch.delete(segment_key(start));
+pub(super) fn delete_segment(class: &Class, batch: &mut Batch, start: Address, known: &Known) {
+    batch.delete(segment_key(class, start));
     for space in &known.writers {
-        batch.delete(writer_key(start, *space));
+        batch.delete(writer_key(class, start, *space));
     }
 }
 
-fn segment_key(start: Address) -> Vec<u8> {
-    Space::SHARED.key(BULK_TABLE, &[&[SEGMENT], &start.packed()])
+fn segment_key(class: &Class, start: Address) -> Vec<u8> {
+    Space::SHARED.key(class.table, &[&[SEGMENT], &start.packed()])
 }
 
-fn writer_key(start: Address, space: Space) -> Vec<u8> {
-    Space::SHARED.key(BULK_TABLE, &[&[WRITER], &start.packed(), &space.number().to_be_bytes()])
+fn writer_key(class: &Class, start: Address, space: Space) -> Vec<u8> {
+    Space::SHARED.key(class.table, &[&[WRITER], &start.packed(), &space.number().to_be_bytes()])
 }
 
 impl Needs {
     /// What `snapshot` says, in the engine in `folder`.
-    pub(super) fn load(snapshot: &dyn Snapshot, folder: &Path) -> Result<Self, EngineError> {
+    pub(super) fn load(class: &Class, snapshot: &dyn Snapshot, folder: &Path) -> Result<Self, EngineError> {
         let mut needs = Self::default();
-        let prefix = Space::SHARED.key(BULK_TABLE, &[]);
+        let prefix = Space::SHARED.key(class.table, &[]);
         // Segments sort before the spaces that wrote into them.
         for entry in snapshot.range(&prefix, after_prefix(prefix.clone()).as_deref(), Direction::Forward) {
             let (key, value) = entry?;
@@ -109,7 +128,7 @@ impl Needs {
                 self.segments.insert(Address::from_packed(rest.try_into().ok()?), known);
             }
             WRITER => {
-                let (start, space) = rest.split_first_chunk::<5>()?;
+                let (start, space) = rest.split_first_chunk::<6>()?;
                 let space = Space::new(u32::from_be_bytes(space.try_into().ok()?));
                 self.segments.get_mut(&Address::from_packed(*start))?.writers.insert(space);
             }
