@@ -44,6 +44,13 @@ impl Applier {
         self
     }
 
+    /// Keeps such values in a cache that shares its memory with other chains'.
+    #[must_use]
+    pub(crate) fn value_cache(mut self, cache: Arc<ValueCache>) -> Self {
+        self.cache = cache;
+        self
+    }
+
     pub(crate) fn cache(&self) -> Arc<ValueCache> {
         Arc::clone(&self.cache)
     }
@@ -81,6 +88,7 @@ impl Applier {
         });
         let applied = stored.inspect_err(|_| self.cache.clear())?;
         self.cache.written(block.header.height, &execution.writes);
+        self.cache.used();
         Ok(Applied { outcome: applied.outcome, history: applied.history, results: Arc::new(execution.results) })
     }
 }

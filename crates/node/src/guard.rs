@@ -1,4 +1,10 @@
-//! A vote guard on the node's own disk.
+//! Vote guards on the node's own disk: [`DiskGuard`], a file for one chain, and [`SharedGuards`], one small log for the
+//! chains of a host.
+
+mod prefixed;
+mod shared;
+
+pub use shared::{SharedGuard, SharedGuards};
 
 use ledger_crypto::{Guard, GuardError, GuardRecord};
 use ledger_storage::disk::{Disk, DiskError, File};

@@ -86,7 +86,7 @@ pub use answers::{Accepted, Certified, Executed, Ordered, Pending, PendingError,
 pub use apply::{Applier, ApplyError};
 pub use chain::{BlockUpdate, Chain, ChainError, EventUpdate, Refused, Stage, Subscription, SubscriptionError};
 pub use core::{CoreConfig, Stop, SubmitError};
-pub use guard::DiskGuard;
-pub use host::{Host, HostError, Limits, NodeBuilder};
+pub use guard::{DiskGuard, SharedGuard, SharedGuards};
+pub use host::{Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded};
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;

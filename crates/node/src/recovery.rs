@@ -163,6 +163,10 @@ pub struct LoggedChain {
     records: Vec<(Height, RecordKind, LogPosition)>,
     /// Validators that were caught.
     pub evidence: Vec<Evidence>,
+    /// The bytes that its records take in the log.
+    pub bytes: u64,
+    /// What of the chain's records couldn't be understood, if [`index_each`] met any: what followed it is not noted.
+    pub damage: Option<Arc<RecoveryError>>,
 }
 
 impl LoggedChain {
@@ -224,6 +228,26 @@ pub fn index(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, Recovery
     Ok(chains)
 }
 
+/// As [`index`], but what concerns one chain alone is noted with that chain ([`LoggedChain::damage`]) and doesn't keep
+/// the others from being opened: a record whose bytes are as they were written, and make no sense.
+///
+/// # Errors
+/// [`RecoveryError::Log`] when the log itself can't be read.
+pub fn index_each(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
+    let mut chains: BTreeMap<ChainId, LoggedChain> = BTreeMap::new();
+    for item in log.records() {
+        let (position, record) = item?;
+        let chain = ChainId(record.chain);
+        if chains.get(&chain).is_some_and(|known| known.damage.is_some()) {
+            continue;
+        }
+        if let Err(error) = note(&mut chains, position, record) {
+            chains.entry(chain).or_default().damage = Some(Arc::new(error));
+        }
+    }
+    Ok(chains)
+}
+
 fn note(
     chains: &mut BTreeMap<ChainId, LoggedChain>,
     position: LogPosition,
@@ -231,6 +255,7 @@ fn note(
 ) -> Result<(), RecoveryError> {
     let chain = ChainId(record.chain);
     let entry = chains.entry(chain).or_default();
+    entry.bytes = entry.bytes.saturating_add(u64::from(position.length));
     let (found, expected) = (Height(record.height), entry.height().next());
     match record.kind {
         GENESIS_RECORD => {

@@ -3,19 +3,64 @@
 //! It holds the newest executed state and nothing else. Only the applier of a chain puts values in: what it read from
 //! the state before a block, and what the block wrote, once that is stored. Everyone else may look and must not put, since
 //! what they have read may be old by the time they would.
+//!
+//! The caches of a host's chains share one [`CacheBudget`]: when they hold more together than it allows, those that have
+//! not been used for longest are emptied. A chain that is idle holds nothing.
 
 use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Writes};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// What an entry takes besides its name and value, roughly: two allocations, the map's share, version and digest.
 const ENTRY_BYTES: usize = 200;
+
+/// What the caches of several chains may hold together.
+pub(crate) struct CacheBudget {
+    /// In bytes.
+    limit: usize,
+    used: AtomicUsize,
+    /// Counts uses, so that caches can be told apart by when they were used last.
+    uses: AtomicU64,
+    caches: Mutex<Vec<Weak<ValueCache>>>,
+}
+
+impl CacheBudget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(CacheBudget { limit, used: AtomicUsize::new(0), uses: AtomicU64::new(0), caches: Mutex::default() })
+    }
+
+    /// What all caches hold together, in bytes, by their own estimate.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Empties caches, those unused for longest first, until they hold three quarters of the limit. Those that are in use
+    /// right now are passed over; they will be asked again.
+    fn reclaim(&self) {
+        let mut caches = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        caches.retain(|cache| cache.strong_count() > 0);
+        let mut held: Vec<_> = caches.iter().filter_map(Weak::upgrade).filter(|cache| cache.held() > 0).collect();
+        drop(caches);
+        held.sort_by_key(|cache| cache.last_use.load(Ordering::Relaxed));
+        for cache in held {
+            if self.used() <= self.limit - self.limit / 4 {
+                return;
+            }
+            cache.clear();
+        }
+    }
+}
 
 /// A bounded cache of one chain's newest values. Entries that weren't asked for while half of it was filled anew go first.
 pub(crate) struct ValueCache {
     /// In bytes; 0 keeps nothing.
     capacity: usize,
     generations: Mutex<Generations>,
+    budget: Option<Arc<CacheBudget>>,
+    /// What the budget was told that this holds, in bytes.
+    told: AtomicUsize,
+    last_use: AtomicU64,
 }
 
 /// Looked up and never walked, but for clearing: the order of these maps can't leak.
@@ -24,11 +69,60 @@ struct Generations {
     young: HashMap<Key, Option<Versioned>>,
     young_bytes: usize,
     old: HashMap<Key, Option<Versioned>>,
+    old_bytes: usize,
 }
 
 impl ValueCache {
     pub(crate) fn new(capacity: usize) -> Self {
-        ValueCache { capacity, generations: Mutex::default() }
+        ValueCache {
+            capacity,
+            generations: Mutex::default(),
+            budget: None,
+            told: AtomicUsize::new(0),
+            last_use: AtomicU64::new(0),
+        }
+    }
+
+    /// A cache that shares a budget with others.
+    pub(crate) fn within(capacity: usize, budget: &Arc<CacheBudget>) -> Arc<Self> {
+        let mut cache = ValueCache::new(capacity);
+        cache.budget = Some(Arc::clone(budget));
+        let cache = Arc::new(cache);
+        let mut caches = budget.caches.lock().unwrap_or_else(PoisonError::into_inner);
+        // So that what has gone never outgrows what is there.
+        if caches.len() == caches.capacity() {
+            caches.retain(|cache| cache.strong_count() > 0);
+        }
+        caches.push(Arc::downgrade(&cache));
+        drop(caches);
+        cache
+    }
+
+    fn held(&self) -> usize {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// A block was executed: what is held now counts, and if all together hold too much, some are emptied. Not to be
+    /// called while this cache is locked.
+    pub(crate) fn used(&self) {
+        let Some(budget) = &self.budget else { return };
+        self.last_use.store(budget.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.tell(&self.generations());
+        if budget.used() > budget.limit {
+            budget.reclaim();
+        }
+    }
+
+    fn tell(&self, generations: &Generations) {
+        let Some(budget) = &self.budget else { return };
+        let held = generations.young_bytes + generations.old_bytes;
+        let before = self.told.swap(held, Ordering::Relaxed);
+        // Under this cache's lock, so that nothing is taken off twice.
+        if held > before {
+            budget.used.fetch_add(held - before, Ordering::Relaxed);
+        } else {
+            budget.used.fetch_sub(before - held, Ordering::Relaxed);
+        }
     }
 
     fn generations(&self) -> MutexGuard<'_, Generations> {
@@ -65,7 +159,7 @@ impl ValueCache {
         generations.young.insert(key, value);
         if generations.young_bytes > self.capacity / 2 {
             generations.old = std::mem::take(&mut generations.young);
-            generations.young_bytes = 0;
+            generations.old_bytes = std::mem::take(&mut generations.young_bytes);
         }
     }
 
@@ -94,9 +188,18 @@ impl ValueCache {
         })
     }
 
-    /// Forgets everything: what is stored isn't known any more.
+    /// Forgets everything: what is stored isn't known any more, or the memory is needed. It may happen at any time: what
+    /// isn't known is read from the views.
     pub(crate) fn clear(&self) {
-        *self.generations() = Generations::default();
+        let mut generations = self.generations();
+        *generations = Generations::default();
+        self.tell(&generations);
+    }
+}
+
+impl Drop for ValueCache {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -137,6 +240,25 @@ mod tests {
 
     fn key(number: u8) -> Key {
         Key::new(ContractId(Digest::ZERO), vec![number])
+    }
+
+    #[test]
+    fn caches_that_hold_too_much_together_lose_what_was_used_first() {
+        let budget = CacheBudget::new(100_000);
+        let caches: Vec<_> = (0..10).map(|_| ValueCache::within(1 << 20, &budget)).collect();
+        for (number, cache) in (1u8..).zip(&caches) {
+            let view = Cached { base: MapState::default(), cache: Arc::clone(cache), fills: true };
+            for key_number in 0..100 {
+                view.get(&key(key_number)).unwrap();
+            }
+            cache.used();
+            assert!(budget.used() <= 100_000, "{} after {number}", budget.used());
+            assert_eq!(cache.peek(&key(3)), Some(None), "the newest cache keeps what it has");
+        }
+        assert_eq!(caches[0].peek(&key(3)), None);
+        assert!(caches[9].held() > 0);
+        drop(caches);
+        assert_eq!(budget.used(), 0);
     }
 
     proptest! {

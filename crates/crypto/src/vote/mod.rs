@@ -265,21 +265,47 @@ impl VoteSigner {
     /// [`VoteError::NotSigned`] if no vote was signed there. [`VoteError::Guard`] if the guard can't be written: the
     /// vote must not leave, and the signer refuses everything from then on.
     pub fn advance(&mut self, position: VotePosition) -> Result<(), VoteError> {
+        let Some(record) = self.advancing(position)? else { return Ok(()) };
+        if let Err(error) = self.guard.store(&record) {
+            self.poison();
+            return Err(error.into());
+        }
+        self.advanced(&record);
+        Ok(())
+    }
+
+    /// The first half of [`advance`](Self::advance), for whoever writes the guards of many chains together: the record
+    /// that the guard has to hold before the vote at `position` may leave; `None` where it is as far already. Once that
+    /// record is durable the caller says so with [`advanced`](Self::advanced), before the vote leaves; if it can't be
+    /// made durable, with [`poison`](Self::poison).
+    ///
+    /// # Errors
+    /// [`VoteError::NotSigned`] if no vote was signed there; [`VoteError::Poisoned`].
+    pub fn advancing(&self, position: VotePosition) -> Result<Option<GuardRecord>, VoteError> {
         if self.poisoned {
             return Err(VoteError::Poisoned);
         }
         if self.record.last.is_some_and(|last| position <= last.position) {
-            return Ok(());
+            return Ok(None);
         }
         let vote = self.pending.iter().find(|vote| vote.position == position).copied();
-        let record = GuardRecord { last: Some(vote.ok_or(VoteError::NotSigned { position })?), ..self.record };
-        if let Err(error) = self.guard.store(&record) {
-            self.poisoned = true;
-            return Err(error.into());
+        Ok(Some(GuardRecord { last: Some(vote.ok_or(VoteError::NotSigned { position })?), ..self.record }))
+    }
+
+    /// The second half: the guard holds `record`, durably. One that [`advancing`](Self::advancing) didn't give, or that
+    /// is no further than what the guard holds, changes nothing.
+    pub fn advanced(&mut self, record: &GuardRecord) {
+        let Some(last) = record.last else { return };
+        let signed = self.pending.iter().any(|vote| *vote == last);
+        if signed && record.chain == self.record.chain && record.log == self.record.log {
+            self.record = *record;
+            self.pending.retain(|vote| vote.position > last.position);
         }
-        self.record = record;
-        self.pending.retain(|vote| vote.position > position);
-        Ok(())
+    }
+
+    /// The guard couldn't be written: what it holds is unknown, and the signer refuses everything from now on.
+    pub fn poison(&mut self) {
+        self.poisoned = true;
     }
 
     fn last_vote(&self) -> Option<LastVote> {

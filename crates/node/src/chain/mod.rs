@@ -112,7 +112,7 @@ pub struct Chain {
 
 pub(crate) struct Shared {
     pub(crate) id: ChainId,
-    pub(crate) genesis: Genesis,
+    pub(crate) genesis: Arc<Genesis>,
     pub(crate) reader: ChainReader,
     pub(crate) log: LogReader,
     pub(crate) executor: Arc<dyn Executor>,
@@ -139,7 +139,7 @@ impl Chain {
 
     /// What a client needs to verify this chain's checkpoints and proofs, if it trusts this node for the genesis.
     pub fn trust_root(&self) -> TrustRoot {
-        TrustRoot::new(self.shared.genesis.clone())
+        TrustRoot::new((*self.shared.genesis).clone())
     }
 
     /// How far the chain has come, now.

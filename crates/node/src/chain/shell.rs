@@ -1,10 +1,12 @@
 //! The thin tokio shell around a chain's core: one task that feeds events in and carries effects out.
 
-use super::durable::Logged;
+use super::durable::{Durable, Logged};
 use crate::answers::{Accepted, Pending};
 use crate::apply::Applier;
 use crate::core::{Ask, ChainCore, Effect, Event, Execute, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
+use crate::host::pool::Pool;
+use crate::host::quota::{Meter, Share};
 use crate::mempool::Refusal;
 use crate::progress::Progress;
 use crate::recovery::{EVIDENCE_RECORD, to_log};
@@ -41,7 +43,8 @@ pub(crate) struct Shell {
     pub(crate) core: ChainCore,
     pub(crate) applier: Arc<Mutex<Applier>>,
     pub(crate) reader: ChainReader,
-    pub(crate) logged: mpsc::UnboundedSender<Logged>,
+    pub(crate) logged: Durable,
+    pub(crate) pool: Pool,
     pub(crate) log: Arc<LogWriter>,
     pub(crate) checks: mpsc::UnboundedSender<CheckJob>,
     pub(crate) urgent: mpsc::UnboundedSender<UrgentJob>,
@@ -51,6 +54,10 @@ pub(crate) struct Shell {
     pub(crate) submissions: mpsc::Receiver<Submission>,
     pub(crate) signals: mpsc::UnboundedReceiver<Signal>,
     pub(crate) progress: watch::Sender<Progress>,
+    /// What the chain uses of its quota.
+    pub(crate) meter: Meter,
+    /// What it uses of the host's memory for waiting transactions.
+    pub(crate) share: Share,
 }
 
 /// A chain's part in the host's network.
@@ -65,6 +72,12 @@ const MAX_EVIDENCE: usize = 1_024;
 /// Submissions that are taken up before their effects are carried out.
 const BATCH: usize = 256;
 
+/// What a record takes in the log besides its own bytes.
+const FRAME_BYTES: u64 = 64;
+
+/// A chain to which nothing has happened for so long gives up its cached values and its buffers.
+const REST_AFTER: Duration = Duration::from_secs(10);
+
 /// What the task remembers between events.
 struct Desk {
     next_ask: u64,
@@ -72,6 +85,9 @@ struct Desk {
     asks: HashMap<Ask, oneshot::Sender<Result<Pending, SubmitError>>>,
     /// Accepted transactions that wait for *Ordered*.
     ordered: HashMap<TransactionId, oneshot::Sender<Result<Version, SubmitError>>>,
+    opened: Instant,
+    /// When the chain gives up what it holds only to be fast, if it holds anything.
+    rest: Option<Instant>,
     wake: Option<Instant>,
     timers: BTreeMap<TimerId, Instant>,
     now: Timestamp,
@@ -79,9 +95,14 @@ struct Desk {
 }
 
 impl Desk {
+    /// Whether nothing has happened for so long that nothing is held for speed.
+    fn is_resting(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// The next time that something was asked for.
     fn alarm(&self) -> Option<Instant> {
-        self.timers.values().copied().chain(self.wake).min()
+        self.timers.values().copied().chain(self.wake).chain(self.rest).min()
     }
 }
 
@@ -92,18 +113,24 @@ impl Shell {
             next_ask: 0,
             asks: HashMap::new(),
             ordered: HashMap::new(),
+            opened: Instant::now(),
+            rest: None,
             wake: None,
             timers: BTreeMap::new(),
             now: Timestamp(0),
             closing: None,
         };
         let mut effects = Vec::new();
-        let mut submissions = Vec::with_capacity(BATCH);
+        let mut submissions = Vec::new();
         self.step(&mut desk, start, &mut effects);
         loop {
             self.carry_out(&mut desk, &mut effects).await;
             if desk.closing.is_some() && self.core.is_idle() {
                 break;
+            }
+            self.share.set(self.core.mempool().len(), self.core.mempool().bytes());
+            if desk.is_resting() {
+                (effects, submissions) = (Vec::new(), Vec::new());
             }
             let alarm = desk.alarm();
             tokio::select! {
@@ -158,6 +185,11 @@ impl Shell {
     /// Whatever time was asked for has come.
     fn ring(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
         let now = Instant::now();
+        if desk.rest.take_if(|at| *at <= now).is_some() {
+            self.context.values.clear();
+            desk.asks.shrink_to_fit();
+            desk.ordered.shrink_to_fit();
+        }
         while let Some(id) = desk.timers.iter().find(|(_, at)| **at <= now).map(|(id, _)| *id) {
             desk.timers.remove(&id);
             self.step(desk, Event::Timer(id), effects);
@@ -182,6 +214,7 @@ impl Shell {
     /// One step of the core. A panic in it stops this chain only.
     fn step(&mut self, desk: &mut Desk, event: Event, effects: &mut Vec<Effect>) {
         desk.now = desk.now.max(clock());
+        desk.rest = Instant::now().checked_add(REST_AFTER);
         let now = desk.now;
         let core = &mut self.core;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step(now, event, effects))) {
@@ -191,10 +224,27 @@ impl Shell {
     }
 
     fn submit(&mut self, desk: &mut Desk, submission: Submission, effects: &mut Vec<Effect>) {
+        if let Err(refused) = self.may_take(desk, &submission.transaction) {
+            // A client that has gone needs no answer.
+            let _ = submission.reply.send(Err(refused));
+            return;
+        }
         desk.next_ask += 1;
         let ask = Ask(desk.next_ask);
         desk.asks.insert(ask, submission.reply);
         self.step(desk, Event::Submit { ask, transaction: submission.transaction }, effects);
+    }
+
+    /// Whether the chain's quota and the host's memory have room for a transaction.
+    fn may_take(&mut self, desk: &Desk, transaction: &SignedTransaction) -> Result<(), SubmitError> {
+        let waiting = self.core.mempool().bytes();
+        if self.meter.is_bound() {
+            let size = codec::encoded_length(transaction) as u64;
+            self.meter.admit(desk.opened.elapsed(), size, waiting as u64)?;
+        }
+        self.share.set(self.core.mempool().len(), waiting);
+        let busy = |limit| Refusal::Busy { what: "bytes in the mempools of all chains", limit };
+        Ok(self.share.check().map_err(busy)?)
     }
 
     fn signal(&mut self, desk: &mut Desk, signal: Signal, effects: &mut Vec<Effect>) {
@@ -224,6 +274,7 @@ impl Shell {
                 }
                 Effect::Persist { token, records, voted } => {
                     let to = (Arc::clone(&self.log), self.logged.clone());
+                    self.meter.wrote(records.iter().map(|record| FRAME_BYTES + record.bytes.len() as u64).sum());
                     if let Err(error) = persist(self.chain, to, token, &records, voted).await {
                         stopped = Some(Stop::Log(error.to_string()));
                     }
@@ -336,7 +387,7 @@ impl Shell {
 
     fn execute(&self, execute: Execute) {
         let (applier, signals) = (Arc::clone(&self.applier), self.context.signals.clone());
-        tokio::task::spawn_blocking(move || {
+        self.pool.run(move || {
             let height = execute.block.header.height;
             let work = || applier.lock().unwrap_or_else(PoisonError::into_inner).apply(&execute);
             let signal = match catch_unwind(AssertUnwindSafe(work)) {
@@ -367,7 +418,7 @@ async fn receive(peers: &mut Option<Peers>) -> Option<Delivery> {
 /// Hands records to the log. While the log's queue is full this chain waits, and with it its clients.
 async fn persist(
     chain: ChainId,
-    (log, logged): (Arc<LogWriter>, mpsc::UnboundedSender<Logged>),
+    (log, logged): (Arc<LogWriter>, Durable),
     token: Token,
     records: &[Record],
     voted: Option<VotePosition>,
@@ -380,8 +431,7 @@ async fn persist(
         }
     };
     ticket.on_done(move |outcome| {
-        // A chain that has ended needs no answer.
-        let _ = logged.send(Logged { token, voted, outcome });
+        logged.send(Logged { token, voted, outcome });
     });
     Ok(())
 }
@@ -404,7 +454,7 @@ fn clock() -> Timestamp {
     Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }

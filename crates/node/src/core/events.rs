@@ -1,5 +1,6 @@
 //! What goes into a chain's core and what comes out of it.
 
+use crate::host::QuotaExceeded;
 use crate::mempool::Refusal;
 use ledger_consensus::{Record, TimerId};
 use ledger_core::{
@@ -168,6 +169,9 @@ pub enum SubmitError {
     /// The state couldn't be read to check it.
     #[error("the transaction couldn't be checked: {0}")]
     Check(String),
+    /// The chain has used what it may of its host.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// The chain is shutting down.
     #[error("the chain takes no more transactions: it is shutting down")]
     Closed,

@@ -1,6 +1,7 @@
 //! Composing a node: disk, engine, runtimes, limits, one line each.
 
-use super::{Host, HostError};
+use super::shard::{self, MAX_SHARDS, Place};
+use super::{Host, HostError, Quota};
 use crate::apply::DEFAULT_VALUE_CACHE_BYTES;
 use crate::core::CoreConfig;
 use ledger_contracts::{LedgerExecutor, Runtime};
@@ -9,13 +10,10 @@ use ledger_crypto::Verifier;
 use ledger_network::Transport;
 use ledger_storage::chain::ChainConfig;
 use ledger_storage::disk::{Disk, RealDisk};
-use ledger_storage::engine::{Engine, EngineError, FjallConfig, FjallEngine, MemoryEngine};
+use ledger_storage::engine::{Engine, EngineError, MemoryEngine};
 use ledger_storage::log::LogConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The name of the views' folder in a data folder.
-const VIEWS: &str = "views";
 
 /// A host's bounds, each with a default that works.
 #[derive(Clone, Debug)]
@@ -29,6 +27,17 @@ pub struct Limits {
     /// Each chain's memory for values that were read or written lately, in bytes (default 64 MiB). It pays while it
     /// holds most of what is used: about 300 bytes a key and value, twice that at the most.
     pub value_cache_bytes: usize,
+    /// The memory for such values of all chains together, in bytes (default 256 MiB; never less than one chain's). The
+    /// chains that have not executed anything for longest give theirs up first.
+    pub value_caches_bytes: usize,
+    /// The memory that waiting transactions of all chains may take together, in bytes (default 1 GiB). When it is full,
+    /// chains that hold more than an equal part of it take no more; the others do.
+    pub waiting_bytes: usize,
+    /// What each chain may take (default: no bound).
+    pub quota: Quota,
+    /// Threads that execute blocks (default: as many as there are cores). Each chain has one block under execution at
+    /// the most.
+    pub execution_workers: usize,
     /// Submissions of a chain that wait to be taken up before clients wait (default 4,096).
     pub submissions: usize,
     /// Decompressed public keys that are kept (default 65,536, about 16 MiB).
@@ -44,11 +53,19 @@ impl Default for Limits {
             log: LogConfig::default(),
             views: ChainConfig::default(),
             value_cache_bytes: DEFAULT_VALUE_CACHE_BYTES,
+            value_caches_bytes: 256 << 20,
+            waiting_bytes: 1 << 30,
+            quota: Quota::default(),
+            execution_workers: cores(),
             submissions: 4_096,
             cached_keys: Verifier::DEFAULT_CAPACITY,
-            check_workers: std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get),
+            check_workers: cores(),
         }
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// Composes a [`Host`]. Without a disk and an engine it doesn't start: where records are kept is never a default.
@@ -60,6 +77,8 @@ pub struct NodeBuilder {
     executor: Option<Arc<dyn Executor>>,
     limits: Limits,
     rebuilt: Option<EngineError>,
+    folder: Option<PathBuf>,
+    shards: usize,
     transport: Option<Arc<dyn Transport>>,
 }
 
@@ -96,9 +115,10 @@ impl NodeBuilder {
     /// [`HostError`] when the folder is in use, or can't be read or written.
     pub fn folder(self, folder: impl AsRef<Path>) -> Result<Self, HostError> {
         let disk = RealDisk::open(&folder)?;
-        let (engine, rebuilt) = open_views(&folder.as_ref().join(VIEWS))?;
+        let (engine, rebuilt) = shard::open_views(folder.as_ref())?;
         let mut builder = self.disk(disk).engine(engine);
         builder.rebuilt = rebuilt;
+        builder.folder = Some(folder.as_ref().to_path_buf());
         Ok(builder)
     }
 
@@ -113,6 +133,16 @@ impl NodeBuilder {
     #[must_use]
     pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
         self.executor = Some(Arc::new(executor));
+        self
+    }
+
+    /// Keeps the chains in so many shards (default 1, at most 64), each with a log, an engine and a group commit of its
+    /// own: the first in the folder given with [`folder`](Self::folder) itself, the others in `shard-1`, `shard-2`, …
+    /// below it. A new chain goes to a shard by its id and stays there; a folder can be opened again with as many shards
+    /// or more.
+    #[must_use]
+    pub fn shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
         self
     }
 
@@ -141,19 +171,22 @@ impl NodeBuilder {
             Some(executor) => executor,
             None => Arc::new(self.contracts),
         };
-        Host::start(disk, engine, executor, self.limits, self.rebuilt, self.transport).await
+        let shards = self.shards.clamp(1, MAX_SHARDS);
+        let more = match &self.folder {
+            Some(folder) => shard::open_more(folder, &*disk, shards)?,
+            None if shards > 1 => return Err(HostError::Missing { part: "folder, which several shards need" }),
+            None => Vec::new(),
+        };
+        let grown = more.iter().any(|place| !place.exists);
+        let counted = Arc::clone(&disk);
+        let mut places = vec![Place { disk, engine, rebuilt: self.rebuilt, exists: false }];
+        places.extend(more);
+        let host = Host::start(places, executor, self.limits, self.transport).await?;
+        if grown {
+            shard::record(&*counted, shards)?;
+        }
+        Ok(host)
     }
-}
-
-/// Opens the views; what can't be opened is removed and made anew, since the log has everything.
-fn open_views(folder: &PathBuf) -> Result<(FjallEngine, Option<EngineError>), HostError> {
-    let damage = match FjallEngine::open(folder, FjallConfig::default()) {
-        Ok(engine) => return Ok((engine, None)),
-        Err(error) => error,
-    };
-    std::fs::remove_dir_all(folder)
-        .map_err(|source| HostError::Views { folder: folder.clone(), reason: source.to_string() })?;
-    Ok((FjallEngine::open(folder, FjallConfig::default())?, Some(damage)))
 }
 
 impl std::fmt::Debug for NodeBuilder {

@@ -1,20 +1,23 @@
 //! The pool in which the signatures of all chains are checked, in batches.
 
 use crate::apply::Applier;
-use crate::chain::shell::Signal;
-use crate::core::{CheckFailure, CheckId, Event};
+use crate::chain::shell::{Signal, panic_message};
+use crate::core::{CheckFailure, CheckId, Event, Stop};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
-    Block, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError, TransactionId,
+    Block, ChainId, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError, TransactionId,
 };
-use ledger_crypto::Verifier;
+use ledger_crypto::{SignatureError, Verifier};
 use ledger_storage::chain::ChainReader;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 /// What a chain's transactions are checked against.
 pub(crate) struct CheckContext {
-    pub(crate) genesis: Genesis,
+    pub(crate) chain: ChainId,
+    pub(crate) genesis: Arc<Genesis>,
     pub(crate) reader: ChainReader,
     pub(crate) values: Arc<ValueCache>,
     pub(crate) executor: Arc<dyn Executor>,
@@ -38,17 +41,62 @@ pub(crate) struct CheckJob {
 /// Signatures that are checked as one equation; more gain next to nothing.
 const BATCH: usize = 256;
 
+/// Transactions of one chain that are taken before it is the next one's turn.
+const TURN: usize = 32;
+
+/// Transactions that wait for their check. Chains take turns, so that one that is flooded doesn't keep the others waiting.
+#[derive(Default)]
+struct Waiting {
+    chains: HashMap<ChainId, VecDeque<CheckJob>>,
+    /// Chains of which something waits, each once.
+    turns: VecDeque<ChainId>,
+}
+
+impl Waiting {
+    fn push(&mut self, job: CheckJob) {
+        let chain = job.context.chain;
+        let queue = self.chains.entry(chain).or_default();
+        if queue.is_empty() {
+            self.turns.push_back(chain);
+        }
+        queue.push_back(job);
+    }
+
+    /// Up to [`BATCH`] of them.
+    fn take(&mut self) -> Vec<CheckJob> {
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH
+            && let Some(chain) = self.turns.pop_front()
+        {
+            let Some(queue) = self.chains.get_mut(&chain) else { continue };
+            let count = TURN.min(BATCH - batch.len()).min(queue.len());
+            batch.extend(queue.drain(..count));
+            match queue.is_empty() {
+                true => drop(self.chains.remove(&chain)),
+                false => self.turns.push_back(chain),
+            }
+        }
+        batch
+    }
+}
+
 /// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
 pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
     let permits = Arc::new(Semaphore::new(workers.max(1)));
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut waiting = Waiting::default();
     loop {
         // Waiting for a free worker first lets jobs gather into full batches while all are busy.
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        if jobs.recv_many(&mut batch, BATCH).await == 0 {
-            return;
+        if waiting.turns.is_empty() {
+            match jobs.recv().await {
+                Some(job) => waiting.push(job),
+                None => return,
+            }
         }
-        let work = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+        while let Ok(job) = jobs.try_recv() {
+            waiting.push(job);
+        }
+        let work = waiting.take();
         let verifier = Arc::clone(&verifier);
         tokio::task::spawn_blocking(move || {
             check(&verifier, work);
@@ -103,28 +151,42 @@ fn check(verifier: &Verifier, work: Vec<CheckJob>) {
     let mut work = work.into_iter().peekable();
     while let Some(first) = work.next() {
         let context = Arc::clone(&first.context);
-        // One view of the state serves all transactions of a chain that stand together.
-        // It may be newer than the state below: a check needs the state of any moment since the transaction arrived.
-        let cache = &context.values;
-        let state = Cached { base: context.reader.state(), cache: Arc::clone(cache), fills: false };
-        let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
-        let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
-        let mut events = Vec::new();
-        let mut next = Some(first);
-        while let Some(job) = next {
-            let verdict = match signatures.next() {
-                Some(Ok(())) => admit(&*context.executor, &job, &surroundings, &state),
-                Some(Err(reason)) => {
-                    Err(TransactionError::WrongSignature { key: *job.transaction.witness.key(), reason }.into())
-                }
-                None => Err(CheckFailure::State("the signature was not checked".to_owned())),
-            };
-            events.push(Event::Checked { id: job.id, verdict });
-            next = work.next_if(|next| Arc::ptr_eq(&next.context, &context));
+        let mut run = vec![first];
+        while let Some(next) = work.next_if(|next| Arc::ptr_eq(&next.context, &context)) {
+            run.push(next);
         }
+        let verdicts: Vec<_> = signatures.by_ref().take(run.len()).collect();
+        // What the builder's executor does here concerns this chain alone.
+        let signal = match catch_unwind(AssertUnwindSafe(|| check_run(&context, &run, verdicts))) {
+            Ok(events) => Signal::Events(events),
+            Err(panic) => Signal::Stop(Stop::Panic { place: "checking", message: panic_message(&*panic) }),
+        };
         // A chain that has ended needs no answer.
-        let _ = context.signals.send(Signal::Events(events));
+        let _ = context.signals.send(signal);
     }
+}
+
+/// Checks transactions of one chain, each against its signature's verdict and the state.
+fn check_run(context: &CheckContext, run: &[CheckJob], signatures: Vec<Result<(), SignatureError>>) -> Vec<Event> {
+    // One view of the state serves all transactions of a chain that stand together.
+    // It may be newer than the state below: a check needs the state of any moment since the transaction arrived.
+    let cache = &context.values;
+    let state = Cached { base: context.reader.state(), cache: Arc::clone(cache), fills: false };
+    let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
+    let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
+    let mut signatures = signatures.into_iter();
+    let mut events = Vec::with_capacity(run.len());
+    for job in run {
+        let verdict = match signatures.next() {
+            Some(Ok(())) => admit(&*context.executor, job, &surroundings, &state),
+            Some(Err(reason)) => {
+                Err(TransactionError::WrongSignature { key: *job.transaction.witness.key(), reason }.into())
+            }
+            None => Err(CheckFailure::State("the signature was not checked".to_owned())),
+        };
+        events.push(Event::Checked { id: job.id, verdict });
+    }
+    events
 }
 
 fn admit(

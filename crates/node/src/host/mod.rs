@@ -2,99 +2,44 @@
 
 mod builder;
 pub(crate) mod checker;
+mod error;
+pub(crate) mod pool;
+pub(crate) mod quota;
+mod shard;
 
 pub use builder::{Limits, NodeBuilder};
+pub use error::HostError;
+pub use quota::{Quota, QuotaExceeded};
 
 use crate::apply::Applier;
+use crate::chain::durable::{self, Durable, Line, Logged};
 use crate::chain::shell::{Peers, Shell, Signal};
-use crate::chain::{Chain, Shared, durable};
+use crate::chain::{Chain, Shared};
 use crate::core::{ChainCore, Event, Start};
-use crate::guard::DiskGuard;
+use crate::guard::SharedGuards;
 use crate::progress::Progress;
 use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
+use crate::value_cache::{CacheBudget, ValueCache};
 use checker::{CheckContext, CheckJob, UrgentJob};
-use ledger_consensus::{EngineFactory, Setup, StartError};
+use ledger_consensus::{EngineFactory, Setup, Started};
 use ledger_core::{ChainId, Evidence, Executor, Genesis, GenesisError, Height, ValidatorSet, codec, finality};
 use ledger_crypto::{Digest, Verifier};
-use ledger_network::{Admission, JoinError, Observers, Transport};
-use ledger_storage::chain::{ChainStore, StoreError};
-use ledger_storage::disk::{Disk, DiskError};
+use ledger_network::{Admission, Observers, Transport};
+use ledger_storage::chain::{ChainConfig, ChainStore};
 use ledger_storage::engine::{Engine, EngineError};
-use ledger_storage::log::{Log, LogCounters, LogEnd, LogError, LogId, LogReader, LogWriter, Record};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use ledger_storage::log::{LogCounters, LogEnd, LogReader, LogWriter, Record};
+use pool::Pool;
+use quota::{Meter, Share, Waiting};
+use shard::{Place, Shard};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-/// Why a host or a chain of it can't be opened, or closed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HostError {
-    /// The builder was given no such part.
-    #[error("the builder was given no {part}")]
-    Missing {
-        /// What is missing.
-        part: &'static str,
-    },
-    /// The disk failed, or is in use.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The log can't be opened, read or written.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The views' engine can't be opened.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The views can't be removed to be made anew.
-    #[error("the views in {} can't be removed: {reason}", folder.display())]
-    Views {
-        /// Where they are.
-        folder: PathBuf,
-        /// Why not.
-        reason: String,
-    },
-    /// A chain can't be recovered from the log.
-    #[error(transparent)]
-    Recovery(#[from] RecoveryError),
-    /// A chain's views can't be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The genesis makes no chain.
-    #[error(transparent)]
-    Genesis(#[from] GenesisError),
-    /// The consensus engine can't run the chain.
-    #[error(transparent)]
-    Consensus(#[from] StartError),
-    /// The transport doesn't let the node take part in the chain.
-    #[error(transparent)]
-    Join(#[from] JoinError),
-    /// The chain is open already.
-    #[error("chain {chain} is open already, or being opened")]
-    AlreadyOpen {
-        /// Which.
-        chain: ChainId,
-    },
-    /// The log has no such chain.
-    #[error("the log has no chain {chain}")]
-    UnknownChain {
-        /// Which.
-        chain: ChainId,
-    },
-    /// The operating system gives no random bytes.
-    #[error("the system gives no random bytes for the log's id: {reason}")]
-    Random {
-        /// What it said.
-        reason: String,
-    },
-    /// A task of the host's ended where it shouldn't.
-    #[error("the host's {task} ended: {reason}")]
-    Task {
-        /// Which.
-        task: &'static str,
-        /// How.
-        reason: String,
-    },
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change under these locks leaves the value whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Open {
@@ -104,12 +49,63 @@ struct Open {
     task: JoinHandle<()>,
 }
 
-/// What a chain goes on from.
+/// A chain that has been recovered and has its engine, and isn't running yet.
 struct Recovered {
+    genesis: Arc<Genesis>,
+    applier: Applier,
     start: Start,
-    records: Vec<ledger_consensus::Record>,
     evidence: Vec<Evidence>,
-    observers: Observers,
+    /// Bytes that its records take in the log.
+    bytes: u64,
+    started: Started,
+    /// Whether the host keeps the guard of its signer.
+    guarded: bool,
+}
+
+/// What recovering a chain needs, to be sent to another thread.
+struct Recovery {
+    genesis: Arc<Genesis>,
+    logged: LoggedChain,
+    engine: Arc<dyn Engine>,
+    executor: Arc<dyn Executor>,
+    reader: LogReader,
+    guards: SharedGuards,
+    views: ChainConfig,
+    cache: Arc<ValueCache>,
+    factory: Box<dyn EngineFactory>,
+}
+
+impl Recovery {
+    /// Reads the log and the views, replays what these lack, and makes the engine. Blocks. On an error it gives back what
+    /// the log said.
+    fn run(self) -> Result<Recovered, (LoggedChain, HostError)> {
+        let Recovery { genesis, logged, engine, executor, reader, guards, views, cache, factory } = self;
+        if let Some(error) = &logged.damage {
+            let error = HostError::Damaged { chain: genesis.chain(), error: Arc::clone(error) };
+            return Err((logged, error));
+        }
+        let recover = || {
+            let finality = finality::of(&genesis)?;
+            let store = ChainStore::open(engine, &genesis, views)?;
+            let mut applier = Applier::new(&genesis, executor, store).value_cache(cache);
+            let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
+            let records = logged.records(&reader)?;
+            let chain = genesis.chain();
+            let guard = guards.of(chain.0);
+            let used = guard.usage();
+            let (log, tip) = (Digest::new(*reader.id().as_bytes()), &start.checkpoint.header);
+            let setup = Setup { genesis: &genesis, chain, log, tip, records, guard: Box::new(guard) };
+            let started = factory.start(setup)?;
+            Ok((applier, start, started, used.load(Ordering::Relaxed)))
+        };
+        match recover() {
+            Ok((applier, start, started, guarded)) => {
+                let LoggedChain { evidence, bytes, .. } = logged;
+                Ok(Recovered { genesis, applier, start, evidence, bytes, started, guarded })
+            }
+            Err(error) => Err((logged, error)),
+        }
+    }
 }
 
 /// The right to open a chain, until it is dropped.
@@ -133,89 +129,113 @@ impl Drop for Opening<'_> {
     }
 }
 
-/// What many chains share: one log with one group commit, one engine, one pool for signatures. A chain of it is a value
-/// and a task: it has no thread and no file of its own but its vote guard.
+/// What many chains share: logs with one group commit each, the guards of their signers, engines, one pool for
+/// signatures, one for execution. A chain of it is a value and a task: it has no thread and no file of its own.
 pub struct Host {
-    disk: Arc<dyn Disk>,
-    engine: Arc<dyn Engine>,
+    shards: Vec<Shard>,
     executor: Arc<dyn Executor>,
     limits: Limits,
-    log: Arc<LogWriter>,
-    reader: LogReader,
     checks: mpsc::UnboundedSender<CheckJob>,
     urgent: mpsc::UnboundedSender<UrgentJob>,
+    pool: Pool,
+    caches: Arc<CacheBudget>,
+    waiting: Arc<Waiting>,
     transport: Option<Arc<dyn Transport>>,
-    /// What the log said of chains that aren't open yet.
-    logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
     open: Mutex<BTreeMap<ChainId, Open>>,
     /// Chains that are being opened right now: two at once would write one chain's views.
     opening: Mutex<BTreeSet<ChainId>>,
-    rebuilt: Option<EngineError>,
 }
 
 impl Host {
     async fn start(
-        disk: Arc<dyn Disk>,
-        engine: Arc<dyn Engine>,
+        places: Vec<Place>,
         executor: Arc<dyn Executor>,
         limits: Limits,
-        rebuilt: Option<EngineError>,
         transport: Option<Arc<dyn Transport>>,
     ) -> Result<Self, HostError> {
-        let mut id = [0; 32];
-        getrandom::fill(&mut id).map_err(|error| HostError::Random { reason: error.to_string() })?;
-        let (log_disk, config) = (Arc::clone(&disk), limits.log.clone());
-        let (log, logged) = blocking("log", move || {
-            let log = Log::open_or_create(log_disk, LogId::new(id), config)?;
-            let logged = recovery::index(&log.reader())?;
-            Ok::<_, HostError>((log, logged))
-        })
-        .await??;
-        let reader = log.reader();
-        let log = Arc::new(LogWriter::spawn(log, LogWriter::SEAL_AFTER)?);
+        let mut opening = Vec::with_capacity(places.len());
+        for place in places {
+            let config = limits.log.clone();
+            opening.push(tokio::task::spawn_blocking(move || Shard::open(place, config)));
+        }
+        let mut shards = Vec::with_capacity(opening.len());
+        for shard in opening {
+            shards.push(shard.await.map_err(|error| HostError::Task { task: "log", reason: error.to_string() })??);
+        }
         let (checks, jobs) = mpsc::unbounded_channel();
         let verifier = Arc::new(Verifier::new(limits.cached_keys));
         let (urgent, urgent_jobs) = mpsc::unbounded_channel();
         tokio::spawn(checker::run_urgent(urgent_jobs, Arc::clone(&verifier)));
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers));
-        let (logged, open, opening) = (Mutex::new(logged), Mutex::default(), Mutex::default());
-        Ok(Host {
-            disk,
-            engine,
-            executor,
-            limits,
-            log,
-            reader,
-            checks,
-            urgent,
-            transport,
-            logged,
-            open,
-            opening,
-            rebuilt,
-        })
+        let pool = Pool::spawn(limits.execution_workers)
+            .map_err(|error| HostError::Thread { task: "execution", reason: error.to_string() })?;
+        let caches = CacheBudget::new(limits.value_caches_bytes.max(limits.value_cache_bytes));
+        let waiting = Waiting::new(limits.waiting_bytes);
+        let (open, opening) = (Mutex::default(), Mutex::default());
+        Ok(Host { shards, executor, limits, checks, urgent, pool, caches, waiting, transport, open, opening })
     }
 
-    /// Why the views were thrown away and are replayed from the log, if they were.
+    /// Why views were thrown away and are replayed from the log, if any were.
     pub fn rebuilt_views(&self) -> Option<&EngineError> {
-        self.rebuilt.as_ref()
+        self.shards.iter().find_map(|shard| shard.rebuilt.as_ref())
     }
 
-    /// What the log has done since the start: records, groups, bytes, syncs.
+    /// What the logs have done since the start: records, groups, bytes, syncs.
     pub fn log_counters(&self) -> LogCounters {
-        self.reader.counters()
+        let mut sum = LogCounters::default();
+        for counters in self.shards.iter().map(|shard| shard.reader.counters()) {
+            sum.syncs += counters.syncs;
+            sum.groups += counters.groups;
+            sum.records += counters.records;
+            sum.bytes += counters.bytes;
+            sum.segments += counters.segments;
+        }
+        sum
+    }
+
+    /// Syncs of the vote guards' files since the start.
+    pub fn guard_syncs(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.guards.syncs()).sum()
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
     }
 
     /// The chains that the log holds and that aren't open yet, with their height.
     pub fn closed_chains(&self) -> Vec<(Genesis, Height)> {
-        let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        logged.values().filter_map(|chain| Some((chain.genesis.clone()?, chain.height()))).collect()
+        let mut chains = Vec::new();
+        for shard in &self.shards {
+            let logged = lock(&shard.logged);
+            chains.extend(logged.values().filter_map(|chain| Some((chain.genesis.clone()?, chain.height()))));
+        }
+        chains
+    }
+
+    /// The chains that can't be opened because the log holds something of theirs that can't be understood, and what.
+    pub fn damaged_chains(&self) -> Vec<(ChainId, Arc<RecoveryError>)> {
+        let mut chains = Vec::new();
+        for shard in &self.shards {
+            let logged = lock(&shard.logged);
+            chains.extend(logged.iter().filter_map(|(id, chain)| Some((*id, Arc::clone(chain.damage.as_ref()?)))));
+        }
+        chains
     }
 
     /// A handle on a chain that is open.
     pub fn open_chain(&self, id: &ChainId) -> Option<Chain> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(id).map(|open| open.chain.clone())
+        lock(&self.open).get(id).map(|open| open.chain.clone())
+    }
+
+    /// The shard that holds a chain, or the one that a new chain of this id goes to.
+    fn shard_of(&self, id: &ChainId) -> usize {
+        let holds = |shard: &Shard| lock(&shard.logged).contains_key(id);
+        self.shards.iter().position(holds).unwrap_or_else(|| {
+            // A chain's id is a digest: any part of it is as good as random.
+            let number = id.0.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+            usize::try_from(number % self.shards.len().max(1) as u64).unwrap_or(0)
+        })
     }
 
     /// Opens the chain of `genesis`, or creates it. Blocks that the views lack are replayed first.
@@ -238,87 +258,157 @@ impl Host {
     ) -> Result<Chain, HostError> {
         genesis.check()?;
         let id = genesis.chain();
-        let _opening = Opening::claim(&self.opening, id)?;
-        if self.open.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
-            return Err(HostError::AlreadyOpen { chain: id });
-        }
-        let known = self.logged.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let _opening = self.claim(id)?;
+        let (index, shard) = self.shard(&id)?;
+        let known = lock(&shard.logged).remove(&id);
         let logged = match known {
             Some(logged) => logged,
-            None => self.create(&genesis).await?,
+            None => create(&shard.log, &genesis).await?,
         };
-        let opened = self.recover(genesis.clone(), logged.clone()).await;
-        let (applier, start, records) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.logged.lock().unwrap_or_else(PoisonError::into_inner).insert(id, logged);
-                return Err(error);
-            }
-        };
-        let evidence = logged.evidence;
-        self.run(genesis, Box::new(engine), applier, Recovered { start, records, evidence, observers })
+        let recovery = self.recovery(shard, Arc::new(genesis), logged, Box::new(engine));
+        let recovered = blocking("recovery", move || recovery.run()).await?;
+        self.go_on(index, id, recovered, observers)
     }
 
     /// Opens a chain that the log holds.
     ///
     /// # Errors
-    /// [`HostError::UnknownChain`], or as [`Host::chain`].
+    /// [`HostError::UnknownChain`], [`HostError::Damaged`], or as [`Host::chain`].
     pub async fn reopen(&self, id: ChainId, engine: impl EngineFactory + 'static) -> Result<Chain, HostError> {
-        let genesis = {
-            let logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
-            logged.get(&id).and_then(|chain| chain.genesis.clone())
-        };
-        self.chain(genesis.ok_or(HostError::UnknownChain { chain: id })?, engine).await
+        let (_, shard) = self.shard(&id)?;
+        let known = lock(&shard.logged).get(&id).map(|chain| (chain.genesis.clone(), chain.damage.clone()));
+        match known {
+            Some((_, Some(error))) => Err(HostError::Damaged { chain: id, error }),
+            Some((Some(genesis), None)) => self.chain(genesis, engine).await,
+            _ => Err(HostError::UnknownChain { chain: id }),
+        }
     }
 
-    /// Writes the genesis to the log.
-    async fn create(&self, genesis: &Genesis) -> Result<LoggedChain, HostError> {
-        let record =
-            Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
-        let ticket = self.log.submit(vec![record])?;
-        let (sender, receiver) = oneshot::channel();
-        ticket.on_done(move |outcome| {
-            // Whoever waited may have gone.
-            let _ = sender.send(outcome);
-        });
-        let task = |error: oneshot::error::RecvError| HostError::Task { task: "log", reason: error.to_string() };
-        receiver.await.map_err(task)??;
-        Ok(LoggedChain::new(genesis.clone()))
-    }
-
-    async fn recover(
+    /// Opens all chains that the logs hold and that `engines` gives an engine for, several at once. Nobody but their
+    /// validators may follow them.
+    ///
+    /// What is returned names each chain that was tried; one that can't be opened doesn't keep the others from it.
+    pub async fn reopen_all(
         &self,
-        genesis: Genesis,
+        mut engines: impl FnMut(&Genesis) -> Option<Box<dyn EngineFactory>>,
+    ) -> Vec<(ChainId, Result<Chain, HostError>)> {
+        let mut wanted = Vec::new();
+        for (index, shard) in self.shards.iter().enumerate() {
+            for (id, chain) in lock(&shard.logged).iter() {
+                if let Some(factory) = chain.genesis.as_ref().and_then(&mut engines) {
+                    wanted.push((index, *id, factory));
+                }
+            }
+        }
+        let mut results = Vec::with_capacity(wanted.len());
+        let mut under_way: VecDeque<UnderWay<'_>> = VecDeque::new();
+        let mut wanted = wanted.into_iter();
+        loop {
+            while under_way.len() < OPENING_AT_ONCE {
+                let part: Vec<_> = wanted.by_ref().take(OPENING_TOGETHER).collect();
+                if part.is_empty() {
+                    break;
+                }
+                under_way.push_back(self.begin_opening(part, &mut results));
+            }
+            let Some(UnderWay { chains, task }) = under_way.pop_front() else { return results };
+            let recovered = task.await;
+            match recovered {
+                Ok(recovered) => {
+                    for ((index, id, _opening), recovered) in chains.into_iter().zip(recovered) {
+                        results.push((id, self.go_on(index, id, recovered, Observers::None)));
+                    }
+                }
+                Err(error) => {
+                    let failed = |id| (id, Err(HostError::Task { task: "recovery", reason: error.to_string() }));
+                    results.extend(chains.into_iter().map(|(_, id, _)| failed(id)));
+                }
+            }
+        }
+    }
+
+    /// Recovers some chains, one after another, in another thread.
+    fn begin_opening(
+        &self,
+        part: Vec<(usize, ChainId, Box<dyn EngineFactory>)>,
+        results: &mut Vec<(ChainId, Result<Chain, HostError>)>,
+    ) -> UnderWay<'_> {
+        let (mut chains, mut recoveries) = (Vec::new(), Vec::new());
+        for (index, id, factory) in part {
+            let begun = self.claim(id).and_then(|opening| {
+                let shard = self.shards.get(index).ok_or(HostError::UnknownChain { chain: id })?;
+                let logged = lock(&shard.logged).remove(&id).ok_or(HostError::UnknownChain { chain: id })?;
+                let genesis = logged.genesis.clone().ok_or(HostError::UnknownChain { chain: id })?;
+                Ok((opening, self.recovery(shard, Arc::new(genesis), logged, factory)))
+            });
+            match begun {
+                Ok((opening, recovery)) => {
+                    chains.push((index, id, opening));
+                    recoveries.push(recovery);
+                }
+                Err(error) => results.push((id, Err(error))),
+            }
+        }
+        let task = tokio::task::spawn_blocking(move || recoveries.into_iter().map(Recovery::run).collect());
+        UnderWay { chains, task }
+    }
+
+    fn claim(&self, id: ChainId) -> Result<Opening<'_>, HostError> {
+        let opening = Opening::claim(&self.opening, id)?;
+        match lock(&self.open).contains_key(&id) {
+            true => Err(HostError::AlreadyOpen { chain: id }),
+            false => Ok(opening),
+        }
+    }
+
+    fn shard(&self, id: &ChainId) -> Result<(usize, &Shard), HostError> {
+        let index = self.shard_of(id);
+        // There is always one, or the host wouldn't have started.
+        self.shards.get(index).map(|shard| (index, shard)).ok_or(HostError::Missing { part: "shard" })
+    }
+
+    fn recovery(
+        &self,
+        shard: &Shard,
+        genesis: Arc<Genesis>,
         logged: LoggedChain,
-    ) -> Result<(Applier, Start, Vec<ledger_consensus::Record>), HostError> {
-        let (engine, executor) = (Arc::clone(&self.engine), Arc::clone(&self.executor));
-        let (reader, config, cache) = (self.reader.clone(), self.limits.views, self.limits.value_cache_bytes);
-        blocking("recovery", move || {
-            let finality = finality::of(&genesis)?;
-            let store = ChainStore::open(engine, &genesis, config)?;
-            let mut applier = Applier::new(&genesis, executor, store).value_cache_bytes(cache);
-            let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
-            let records = logged.records(&reader)?;
-            Ok((applier, start, records))
-        })
-        .await?
+        factory: Box<dyn EngineFactory>,
+    ) -> Recovery {
+        Recovery {
+            genesis,
+            logged,
+            engine: Arc::clone(&shard.engine),
+            executor: Arc::clone(&self.executor),
+            reader: shard.reader.clone(),
+            guards: shard.guards.clone(),
+            views: self.limits.views,
+            cache: ValueCache::within(self.limits.value_cache_bytes, &self.caches),
+            factory,
+        }
     }
 
-    fn run(
+    /// Runs a chain that was recovered; one that wasn't is noted again, to be tried anew.
+    fn go_on(
         &self,
-        genesis: Genesis,
-        engine: Box<dyn EngineFactory>,
-        applier: Applier,
-        recovered: Recovered,
+        index: usize,
+        id: ChainId,
+        recovered: Result<Recovered, (LoggedChain, HostError)>,
+        observers: Observers,
     ) -> Result<Chain, HostError> {
-        let Recovered { start, records, evidence, observers } = recovered;
+        let shard = self.shards.get(index).ok_or(HostError::UnknownChain { chain: id })?;
+        match recovered {
+            Ok(recovered) => self.run(shard, recovered, observers),
+            Err((logged, error)) => {
+                lock(&shard.logged).insert(id, logged);
+                Err(error)
+            }
+        }
+    }
+
+    fn run(&self, shard: &Shard, recovered: Recovered, observers: Observers) -> Result<Chain, HostError> {
+        let Recovered { genesis, applier, start, evidence, bytes, started, guarded } = recovered;
         let id = genesis.chain();
         let height = start.checkpoint.header.height;
-        let log = Digest::new(*self.reader.id().as_bytes());
-        let guard = Box::new(DiskGuard::new(Arc::clone(&self.disk), format!("guard-{id}")));
-        let tip = &start.checkpoint.header;
-        let started = engine.start(Setup { genesis: &genesis, chain: id, log, tip, records, guard })?;
-
         let reader = applier.reader();
         let checkpoint = Arc::new(start.checkpoint.clone());
         let caught = evidence.len();
@@ -326,27 +416,28 @@ impl Host {
         let evidence = Arc::new(Mutex::new(evidence));
         let peers = self.join(&genesis, observers)?;
         let node = peers.as_ref().map(|peers| peers.transport.local());
+        let core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
         let (progress, watched) = watch::channel(progress);
         let (signals, received) = mpsc::unbounded_channel();
-        let (logged, groups) = mpsc::unbounded_channel();
-        tokio::spawn(durable::run(started.signer, groups, signals.clone()));
+        let logged = durable_line(shard, id, started.signer, guarded, &signals);
         let (submissions, waiting) = mpsc::channel(self.limits.submissions.max(1));
         let executor = Arc::clone(&self.executor);
         let context = CheckContext {
-            genesis: genesis.clone(),
+            chain: id,
+            genesis: Arc::clone(&genesis),
             reader: reader.clone(),
             values: applier.cache(),
             executor: Arc::clone(&executor),
             signals: signals.clone(),
         };
-        let core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
         let shell = Shell {
             chain: id,
             core,
             applier: Arc::new(Mutex::new(applier)),
             reader: reader.clone(),
             logged,
-            log: Arc::clone(&self.log),
+            pool: self.pool.clone(),
+            log: Arc::clone(&shard.log),
             checks: self.checks.clone(),
             urgent: self.urgent.clone(),
             peers,
@@ -355,12 +446,14 @@ impl Host {
             submissions: waiting,
             signals: received,
             progress,
+            meter: Meter::new(id, self.limits.quota, bytes),
+            share: Share::new(&self.waiting),
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
-        let shared = Shared { id, genesis, reader, log: self.reader.clone(), executor, progress: watched, evidence };
+        let shared = Shared { id, genesis, reader, log: shard.reader.clone(), executor, progress: watched, evidence };
         let chain = Chain { shared: Arc::new(shared), submissions };
         let open = Open { chain: chain.clone(), signals, task };
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(id, open);
+        lock(&self.open).insert(id, open);
         Ok(chain)
     }
 
@@ -378,13 +471,13 @@ impl Host {
         Ok(Some(Peers { transport: Arc::clone(transport), inbox }))
     }
 
-    /// Closes the host: chains take nothing new, what was accepted is ordered, executed and certified, the log is
-    /// closed. Handles on chains that are still held keep the folder in use.
+    /// Closes the host: chains take nothing new, what was accepted is ordered, executed and certified, the logs are
+    /// closed. Gives the end of the first shard's log. Handles on chains that are still held keep the folder in use.
     ///
     /// # Errors
     /// [`HostError`] when a task has ended badly or the log has failed; what was acknowledged is safe all the same.
     pub async fn shutdown(self) -> Result<LogEnd, HostError> {
-        let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        let open = std::mem::take(&mut *lock(&self.open));
         let mut waiting = Vec::new();
         for Open { chain, signals, task } in open.into_values() {
             let (done, closed) = oneshot::channel();
@@ -401,15 +494,67 @@ impl Host {
                 failed = Some(HostError::Task { task: "chain", reason: error.to_string() });
             }
         }
-        let end = match Arc::try_unwrap(self.log) {
-            Ok(log) => blocking("log", move || log.close()).await??,
-            Err(log) => log.reader().end(),
-        };
+        let mut end = LogEnd { records: 0, segment: 0, offset: 0 };
+        for (number, shard) in self.shards.into_iter().enumerate() {
+            match blocking("log", move || shard.close()).await? {
+                Ok(closed) if number == 0 => end = closed,
+                Ok(_) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
         match failed {
             Some(error) => Err(error),
             None => Ok(end),
         }
     }
+}
+
+/// Chains that are recovered in one go of another thread.
+const OPENING_TOGETHER: usize = 64;
+
+/// Such goes at once.
+const OPENING_AT_ONCE: usize = 4;
+
+struct UnderWay<'a> {
+    chains: Vec<(usize, ChainId, Opening<'a>)>,
+    task: JoinHandle<Vec<Result<Recovered, (LoggedChain, HostError)>>>,
+}
+
+/// Where a chain's groups go when they are durable: to the shard's keeper, unless its signer has a guard of its own.
+fn durable_line(
+    shard: &Shard,
+    chain: ChainId,
+    signer: Option<ledger_consensus::SharedSigner>,
+    guarded: bool,
+    signals: &mpsc::UnboundedSender<Signal>,
+) -> Durable {
+    match signer {
+        Some(signer) if !guarded => {
+            let (task, groups) = mpsc::unbounded_channel::<Logged>();
+            tokio::spawn(durable::run_alone(signer, groups, signals.clone()));
+            Durable::Alone(task)
+        }
+        signer => {
+            let line = Line { chain, signer, signals: signals.clone() };
+            Durable::Shared(shard.keeper.sender(), Arc::new(line))
+        }
+    }
+}
+
+/// Writes the genesis to the log.
+async fn create(log: &LogWriter, genesis: &Genesis) -> Result<LoggedChain, HostError> {
+    let record = Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
+    let ticket = log.submit(vec![record])?;
+    let (sender, receiver) = oneshot::channel();
+    ticket.on_done(move |outcome| {
+        // Whoever waited may have gone.
+        let _ = sender.send(outcome);
+    });
+    let task = |error: oneshot::error::RecvError| HostError::Task { task: "log", reason: error.to_string() };
+    let positions = receiver.await.map_err(task)??;
+    let mut logged = LoggedChain::new(genesis.clone());
+    logged.bytes = positions.iter().map(|position| u64::from(position.length)).sum();
+    Ok(logged)
 }
 
 async fn blocking<T: Send + 'static>(
@@ -422,6 +567,6 @@ async fn blocking<T: Send + 'static>(
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Host").field("log", &self.reader.id()).finish_non_exhaustive()
+        f.debug_struct("Host").field("shards", &self.shards.len()).finish_non_exhaustive()
     }
 }

@@ -176,6 +176,11 @@ impl Mempool {
         self.stages.is_empty()
     }
 
+    /// The encoded bytes of the transactions that it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many could be taken now, were no block under way.
     pub fn executable(&self) -> usize {
         self.executable

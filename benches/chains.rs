@@ -1,0 +1,140 @@
+//! Many chains of one owner each in one host, on a real folder, under the same load altogether: what an idle chain costs,
+//! how much throughput is left when the load is spread, how fast chains are created and opened, and whether a flooded
+//! chain slows down the quiet ones. `cargo bench --bench chains -- --help`
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+#[path = "chains/flood.rs"]
+mod flood;
+#[path = "chains/load.rs"]
+mod load;
+#[path = "chains/options.rs"]
+mod options;
+#[path = "chains/phases.rs"]
+mod phases;
+#[path = "chains/process.rs"]
+mod process;
+
+use ledgerkit::storage::disk::RealDisk;
+use options::{HELP, Options, Phase};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What a server would use; the libraries leave the choice to the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a phase measured.
+type Figures = BTreeMap<String, f64>;
+
+fn main() -> ExitCode {
+    let options = match Options::read() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            return ExitCode::from(2);
+        }
+    };
+    if let Some(phase) = options.phase {
+        let folder = options.data.clone().expect("a phase is given its folder");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let figures = match phase {
+            Phase::Load => runtime.block_on(phases::create_and_load(&options, &folder)),
+            Phase::Open => runtime.block_on(phases::open(&options, &folder)),
+            Phase::Flood => runtime.block_on(flood::measure(&options, &folder)),
+        };
+        figures.iter().for_each(|(name, value)| println!("{name}={value}"));
+        return ExitCode::SUCCESS;
+    }
+    let below = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let fresh = tempfile::tempdir_in(options.data.as_ref().unwrap_or(&below)).expect("a fresh folder");
+    if RealDisk::open(fresh.path()).expect("the data folder opens").is_volatile() {
+        eprintln!("{} is on tmpfs: an fsync there costs nothing", fresh.path().display());
+        return ExitCode::FAILURE;
+    }
+    measure(&options, fresh.path());
+    ExitCode::SUCCESS
+}
+
+/// Runs each phase in a process of its own, so that memory is counted from a fresh start.
+fn measure(options: &Options, folder: &Path) {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    println!(
+        "conditions: {cores} cores, one process a line, solo chains, fjall views, state root each block, signature \
+         checks and fsync on,"
+    );
+    println!(
+        "            {} transfers under way altogether, {} accounts a chain, {} shard(s), allocator: mimalloc, load before: {}",
+        options.window,
+        load::ACCOUNTS,
+        options.shards,
+        process::load_average()
+    );
+    let mut rates = BTreeMap::new();
+    let mut report = Figures::new();
+    for &chains in &options.chains {
+        let folder = folder.join(format!("chains-{chains}"));
+        let Some(loaded) = process::run(options, Phase::Load, chains, &folder) else { continue };
+        let Some(opened) = process::run(options, Phase::Open, chains, &folder) else { continue };
+        drop(std::fs::remove_dir_all(&folder));
+        print_line(chains, &loaded, &opened);
+        rates.insert(chains, loaded["transactions_per_s"]);
+        for (name, value) in loaded.iter().chain(&opened) {
+            report.insert(format!("{name}_{chains}"), *value);
+        }
+        // The plain names are those of the most chains measured.
+        report.insert("chains".to_owned(), chains as f64);
+        report.insert("bytes_per_idle_chain".to_owned(), opened["bytes_per_idle_chain"]);
+        report.insert("create_ms".to_owned(), loaded["create_ms_p50"]);
+        report.insert("open_s".to_owned(), opened["open_s"]);
+    }
+    if let (Some(one), Some((&many, &rate))) = (rates.get(&1), rates.range(..=1_000).next_back())
+        && many > 1
+    {
+        println!("throughput of {many} chains over that of one: {:.3}", rate / one);
+        report.insert("throughput_ratio".to_owned(), rate / one);
+        report.insert("throughput_ratio_of".to_owned(), many as f64);
+    }
+    if options.flood > 0
+        && let Some(figures) = process::run(options, Phase::Flood, options.flood, &folder.join("flood"))
+    {
+        println!(
+            "{} quiet chains, p99 to Certified: {:.1} ms alone, {:.1} ms beside one flooded chain ({:.0}/s): ratio {:.2}",
+            options.flood,
+            figures["quiet_p99_ms"],
+            figures["flooded_p99_ms"],
+            figures["flood_per_s"],
+            figures["flood_p99_ratio"]
+        );
+        report.extend(figures);
+    }
+    if let Some(file) = &options.report {
+        let lines: String = report.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        std::fs::write(file, lines).expect("the report is written");
+    }
+}
+
+fn print_line(chains: usize, loaded: &Figures, opened: &Figures) {
+    println!("{chains} chains");
+    println!("  create            {:>10.2} ms p50, {:.2} ms p99", loaded["create_ms_p50"], loaded["create_ms_p99"]);
+    println!(
+        "  transactions/s    {:>10.0}  certified; to Certified p50 {:.1} ms, p99 {:.1} ms; {:.1} transactions a block",
+        loaded["transactions_per_s"], loaded["final_ms_p50"], loaded["final_ms_p99"], loaded["transactions_per_block"]
+    );
+    println!(
+        "  syncs             {:>10.0}  of the log, {:.0} of the vote guards, in the measured time",
+        loaded["log_syncs"], loaded["guard_syncs"]
+    );
+    println!(
+        "  open              {:>10.3} s  host {:.3} s (reads the log), all chains {:.3} s; first query {:.2} ms",
+        opened["open_s"], opened["host_s"], opened["chains_s"], opened["first_use_ms"]
+    );
+    println!(
+        "  idle chain        {:>10.0} bytes of memory, {:.4} threads, {:.4} open files",
+        opened["bytes_per_idle_chain"], opened["threads_per_chain"], opened["files_per_chain"]
+    );
+}

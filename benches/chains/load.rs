@@ -1,0 +1,156 @@
+//! Transfers in a closed loop: so many are under way on each chain, until the time is over.
+
+use ledgerkit::contracts::token::{Grant, mint_arguments};
+use ledgerkit::contracts::NATIVE;
+use ledgerkit::core::{AccountId, ChainId, ContractId, Fuel, Genesis, SignedTransaction, Timestamp, TransactionBuilder};
+use ledgerkit::crypto::{MemorySigner, Signer};
+use ledgerkit::node::{Chain, Pending, SubmitError};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Accounts of each chain that transfers are made between.
+pub(crate) const ACCOUNTS: usize = 64;
+
+pub(crate) fn signer(index: usize) -> MemorySigner {
+    let mut seed = [0x5a; 32];
+    seed[..8].copy_from_slice(&(index as u64).to_le_bytes());
+    MemorySigner::from_seed(seed)
+}
+
+pub(crate) fn owner() -> MemorySigner {
+    signer(usize::MAX)
+}
+
+pub(crate) fn genesis(number: usize) -> Genesis {
+    let mut genesis = Genesis::solo(format!("bench {number}"), owner().public_key(), Timestamp(0));
+    genesis.rules.max_block_fuel = Fuel(10_000_000_000);
+    genesis
+}
+
+/// Deploys the token and funds the accounts.
+pub(crate) async fn set_up(chain: &Chain) -> ContractId {
+    let owner = owner();
+    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new()).sign(&owner).unwrap();
+    let contract = ContractId::deployed_by(&deploy.id());
+    let account = |index| AccountId::of_ed25519(&signer(index).public_key());
+    let grants: Vec<Grant> = (0..ACCOUNTS).map(|index| Grant { account: account(index), amount: 1_000_000 }).collect();
+    let mint = TransactionBuilder::call(chain.id(), contract, "mint", mint_arguments(&grants));
+    let mint = mint.sequence(0, 1).fuel_limit(Fuel(20_000_000)).sign(&owner).unwrap();
+    let mut deployed = chain.submit(deploy).await.unwrap();
+    let mut minted = chain.submit(mint).await.unwrap();
+    assert!(deployed.executed().await.unwrap().result.receipt.succeeded());
+    assert!(minted.certified().await.unwrap().executed.result.receipt.succeeded());
+    contract
+}
+
+/// Signs transfers for each of the chains, `count` altogether, on all cores. `first` is the number of each account's
+/// first one.
+pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<SignedTransaction>> {
+    let each = count.div_ceil(chains.len());
+    let signers: Vec<_> = (0..ACCOUNTS).map(signer).collect();
+    let accounts: Vec<_> = signers.iter().map(|signer| AccountId::of_ed25519(&signer.public_key())).collect();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let plan: Vec<(usize, usize)> = (0..chains.len()).flat_map(|chain| (0..each).map(move |index| (chain, index))).collect();
+    let mut signed: Vec<Vec<SignedTransaction>> = vec![Vec::new(); chains.len()];
+    std::thread::scope(|scope| {
+        let make = |&(chain, index): &(usize, usize)| {
+            let (id, contract) = chains[chain];
+            let grant = Grant { account: accounts[(index * 7 + 1) % ACCOUNTS], amount: 1 };
+            let call = TransactionBuilder::call(id, contract, "transfer", grant.to_bytes().to_vec());
+            let call = call.sequence(0, (index / ACCOUNTS) as u64).fuel_limit(Fuel(100_000));
+            (chain, call.sign(&signers[index % ACCOUNTS]).unwrap())
+        };
+        let parts: Vec<_> = plan
+            .chunks(plan.len().div_ceil(cores))
+            .map(|part| scope.spawn(move || part.iter().map(make).collect::<Vec<_>>()))
+            .collect();
+        for part in parts {
+            part.join().unwrap().into_iter().for_each(|(chain, transaction)| signed[chain].push(transaction));
+        }
+    });
+    signed
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Pending, SubmitError>> + Send>>;
+
+/// When each certified transaction was submitted and certified, since the start of the run.
+pub(crate) type Times = Arc<Mutex<Vec<(Duration, Duration)>>>;
+
+/// Feeds one chain, `window` transactions under way at once, until `run` after `start` or until there are none left;
+/// says whether that was so.
+pub(crate) async fn feed(
+    chain: Chain,
+    transactions: Vec<SignedTransaction>,
+    window: usize,
+    (start, run): (Instant, Duration),
+    times: Times,
+) -> bool {
+    let permits = Arc::new(Semaphore::new(window));
+    let (answers, mut waiting) = mpsc::channel::<(Instant, Answer)>(window);
+    let (ordered, mut places) = mpsc::unbounded_channel();
+    let collect = tokio::spawn(async move {
+        while let Some((at, answer)) = waiting.recv().await {
+            let place = answer.await.expect("accepted").ordered().await.expect("ordered").place;
+            if ordered.send((at, place.height)).is_err() {
+                return;
+            }
+        }
+    });
+    let certify = tokio::spawn({
+        let (permits, mut progress) = (Arc::clone(&permits), chain.watch_progress());
+        async move {
+            let mut open: BTreeMap<_, Vec<Instant>> = BTreeMap::new();
+            let mut ended = false;
+            while !(ended && open.is_empty()) {
+                tokio::select! {
+                    place = places.recv(), if !ended => match place {
+                        Some((at, height)) => open.entry(height).or_default().push(at),
+                        None => ended = true,
+                    },
+                    changed = progress.changed() => changed.expect("the chain goes on"),
+                }
+                let now = start.elapsed();
+                let certified = progress.borrow_and_update().certified();
+                while open.first_key_value().is_some_and(|(height, _)| Some(*height) <= certified) {
+                    let (_, of_block) = open.pop_first().unwrap();
+                    permits.add_permits(of_block.len());
+                    let mut times = times.lock().unwrap();
+                    times.extend(of_block.into_iter().map(|at| (at.duration_since(start), now)));
+                }
+            }
+        }
+    });
+    let mut transactions = transactions.into_iter();
+    let mut ran_dry = false;
+    while start.elapsed() < run {
+        let Some(transaction) = transactions.next() else {
+            ran_dry = true;
+            break;
+        };
+        permits.acquire().await.unwrap().forget();
+        let at = Instant::now();
+        let answer = chain.enqueue(transaction).await.expect("open");
+        answers.send((at, Box::pin(answer))).await.expect("collected");
+    }
+    drop(answers);
+    collect.await.unwrap();
+    certify.await.unwrap();
+    ran_dry
+}
+
+/// Latencies in ms, sorted, of what was submitted from `from` on.
+pub(crate) fn latencies(times: &[(Duration, Duration)], from: Duration) -> Vec<f64> {
+    let counted = times.iter().filter(|(submitted, _)| *submitted >= from);
+    let mut found: Vec<f64> = counted.map(|(from, to)| (*to - *from).as_secs_f64() * 1e3).collect();
+    found.sort_by(f64::total_cmp);
+    found
+}
+
+pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let index = ((sorted.len() as f64 * share) as usize).min(sorted.len().saturating_sub(1));
+    sorted.get(index).copied().unwrap_or(f64::NAN)
+}
