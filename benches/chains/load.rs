@@ -26,7 +26,7 @@ pub(crate) fn owner() -> MemorySigner {
 }
 
 pub(crate) fn genesis(number: usize) -> Genesis {
-    let mut genesis = Genesis::solo(format!("bench {number}"), owner().public_key(), Timestamp(0));
+    let mut genesis = Genesis::solo(&format!("bench {number}"), owner().public_key(), Timestamp(0));
     genesis.rules.max_block_fuel = Fuel(10_000_000_000);
     genesis
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// The most bytes of a chain's records in the log, transactions under way included (default: no bound). A chain that
-    /// has as much takes no new transactions; what it has is served as before.
+    /// has as much takes no new transactions; what it has is served as before. What the last blocks take besides their
+    /// transactions, about 1 KiB, may come on top.
     pub log_bytes: Option<u64>,
     /// The most bytes of transactions in a second, of which a second's worth may come at once (default: no bound).
     pub bytes_per_second: Option<u64>,

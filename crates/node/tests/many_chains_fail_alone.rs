@@ -1,0 +1,259 @@
+//! A chain that panics, uses up its quota or has a damaged record stops, or refuses, alone and says why; the others of its
+//! host go on.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use ledger_consensus::{EngineFactory, Solo};
+use ledger_contracts::token::Token;
+use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
+use ledger_core::{
+    Block, Call, ChainId, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
+    Simulation, StateView, Timestamp, TransactionBuilder,
+};
+use ledger_crypto::{MemorySigner, Signer};
+use ledger_node::core::SubmitError;
+use ledger_node::{Chain, Host, HostError, Limits, NodeBuilder, PendingError, Quota, QuotaExceeded, Refusal, Stop};
+use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::log::{Log, LogConfig, Record, RecordKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn owner() -> MemorySigner {
+    MemorySigner::from_seed([1; 32])
+}
+
+fn genesis(number: usize) -> Genesis {
+    Genesis::solo(&format!("chain {number}"), owner().public_key(), Timestamp(0))
+}
+
+fn deploy(chain: &Chain, number: u64, bytes: usize) -> SignedTransaction {
+    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), vec![0; bytes]);
+    deploy.sequence(0, number).sign(&owner()).unwrap()
+}
+
+async fn certify(chain: &Chain, number: u64) {
+    chain.submit(deploy(chain, number, 0)).await.unwrap().certified().await.unwrap();
+}
+
+async fn chains(host: &Host, count: usize) -> Vec<Chain> {
+    let mut chains = Vec::new();
+    for number in 0..count {
+        chains.push(host.chain(genesis(number), Solo::new(owner())).await.unwrap());
+    }
+    chains
+}
+
+/// Panics for one chain, where it is told to.
+struct Panicking {
+    executor: LedgerExecutor,
+    chain: ChainId,
+    executing: Arc<AtomicBool>,
+    checking: Arc<AtomicBool>,
+}
+
+impl Panicking {
+    fn touch(&self, context: &Context<'_>, armed: &AtomicBool) {
+        assert!(context.chain != self.chain || !armed.load(Ordering::SeqCst), "as it was told to");
+    }
+}
+
+impl Executor for Panicking {
+    fn execute(&self, block: &Block, context: &Context<'_>, state: &dyn StateView) -> Result<Execution, ExecutionError> {
+        self.touch(context, &self.executing);
+        self.executor.execute(block, context, state)
+    }
+
+    fn simulate(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+        self.executor.simulate(call, context, state)
+    }
+
+    fn admit(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Result<u64, Rejection>, ExecutionError> {
+        self.touch(context, &self.checking);
+        self.executor.admit(transaction, context, state)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_panics_stops_alone() {
+    for in_execution in [true, false] {
+        let (executing, checking) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let executor = Panicking {
+            executor: LedgerExecutor::default().with(NativeRuntime::new().with(Token)),
+            chain: genesis(3).chain(),
+            executing: Arc::clone(&executing),
+            checking: Arc::clone(&checking),
+        };
+        let disk = SimulatedDisk::new(1);
+        let host = NodeBuilder::new().disk(disk.clone()).memory_engine().executor(executor).start().await.unwrap();
+        let chains = chains(&host, 8).await;
+        for chain in &chains {
+            certify(chain, 0).await;
+        }
+        if in_execution { &executing } else { &checking }.store(true, Ordering::SeqCst);
+        let bad = &chains[3];
+        // The others are asked at the same time, so that their checks and blocks stand beside the bad one's.
+        let others: Vec<_> = chains
+            .iter()
+            .filter(|chain| chain.id() != bad.id())
+            .cloned()
+            .map(|chain| tokio::spawn(async move { certify(&chain, 1).await }))
+            .collect();
+        let place = if in_execution { "execution" } else { "checking" };
+        let stopped = match bad.submit(deploy(bad, 1, 0)).await {
+            Ok(mut pending) => match pending.certified().await {
+                Err(PendingError::Stopped(stop)) => stop,
+                other => panic!("{other:?}"),
+            },
+            Err(SubmitError::Stopped(stop)) => stop,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert!(
+            matches!(&stopped, Stop::Panic { place: found, message } if *found == place && message == "as it was told to"),
+            "{stopped}"
+        );
+        for other in others {
+            other.await.unwrap();
+        }
+        assert_eq!(bad.progress().stopped, Some(stopped));
+        let refused = bad.submit(deploy(bad, 2, 0)).await.map(|_| ());
+        assert!(matches!(refused, Err(SubmitError::Stopped(_))), "{refused:?}");
+        // What was ordered on it isn't lost: a program without the fault goes on with it.
+        drop(chains);
+        host.shutdown().await.unwrap();
+        executing.store(false, Ordering::SeqCst);
+        let runtime = NativeRuntime::new().with(Token);
+        let host = NodeBuilder::new().disk(disk.survivor(1)).memory_engine().runtime(runtime).start().await.unwrap();
+        let chain = host.chain(genesis(3), Solo::new(owner())).await.unwrap();
+        assert_eq!(chain.next_number_of(&owner()).unwrap(), if in_execution { 2 } else { 1 });
+    }
+}
+
+async fn start(disk: &SimulatedDisk, limits: Limits) -> Host {
+    let builder = NodeBuilder::new().disk(disk.clone()).memory_engine().limits(limits);
+    builder.runtime(NativeRuntime::new().with(Token)).start().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_has_used_its_quota_says_so_and_serves_what_it_has() {
+    let disk = SimulatedDisk::new(2);
+    let quota = Quota { log_bytes: Some(100_000), ..Quota::default() };
+    let limits = Limits { quota, ..Limits::default() };
+    let host = start(&disk, limits.clone()).await;
+    let both = chains(&host, 2).await;
+    let (mut taken, mut refused) = (0, None);
+    for number in 0..100 {
+        match both[0].submit(deploy(&both[0], number, 5_000)).await {
+            Ok(mut pending) => {
+                pending.certified().await.unwrap();
+                taken = number + 1;
+            }
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        }
+    }
+    let Some(SubmitError::Quota(QuotaExceeded::Log { chain, used, limit: 100_000 })) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(chain, both[0].id());
+    // Headers and certificates of the last blocks may stand on top.
+    assert!((10..20).contains(&taken) && (90_000..=102_000).contains(&used), "{taken} taken, {used} bytes used");
+    // What it has is there, the others aren't concerned, and none of it is forgotten by opening the host again.
+    assert_eq!(both[0].next_number_of(&owner()).unwrap(), taken);
+    assert_eq!(both[0].progress().stopped, None);
+    certify(&both[1], 0).await;
+    drop(both);
+    host.shutdown().await.unwrap();
+    let host = start(&disk.survivor(1), limits).await;
+    let both = chains(&host, 2).await;
+    let again = both[0].submit(deploy(&both[0], taken, 5_000)).await.map(|_| ());
+    assert!(matches!(again, Err(SubmitError::Quota(QuotaExceeded::Log { .. }))), "{again:?}");
+    certify(&both[1], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_takes_no_more_in_a_second_than_it_may() {
+    let quota = Quota { bytes_per_second: Some(20_000), ..Quota::default() };
+    let host = start(&SimulatedDisk::new(3), Limits { quota, ..Limits::default() }).await;
+    let both = chains(&host, 2).await;
+    let clock = Instant::now();
+    let (mut number, mut refusals) = (0, 0);
+    while clock.elapsed() < Duration::from_secs(2) {
+        match both[0].submit(deploy(&both[0], number, 1_000)).await {
+            Ok(_) => number += 1,
+            Err(SubmitError::Quota(QuotaExceeded::Rate { limit: 20_000, retry_ms, .. })) => {
+                refusals += 1;
+                assert!((1..=100).contains(&retry_ms), "{retry_ms}");
+                tokio::time::sleep(Duration::from_millis(retry_ms)).await;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let most = 20_000.0 * (1.0 + clock.elapsed().as_secs_f64()) / 1_000.0;
+    assert!(refusals > 0 && number as f64 <= most, "{number} transactions of more than 1,000 bytes, {refusals} refusals");
+    certify(&both[1], 0).await;
+    let large = both[1].submit(deploy(&both[1], 1, 20_000)).await.map(|_| ());
+    assert!(matches!(large, Err(SubmitError::Quota(QuotaExceeded::TooLarge { .. }))), "{large:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_host_says_so_to_those_who_filled_it() {
+    let limits = Limits { waiting_bytes: 20_000, ..Limits::default() };
+    let host = start(&SimulatedDisk::new(4), limits).await;
+    let both = chains(&host, 2).await;
+    // Numbers from 1 on wait for number 0.
+    let mut refused = None;
+    for number in 1..100 {
+        if let Err(error) = both[0].submit(deploy(&both[0], number, 500)).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(&refused, Some(SubmitError::Mempool(Refusal::Busy { limit: 20_000, .. }))), "{refused:?}");
+    certify(&both[1], 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_makes_no_sense_keeps_its_chain_closed_alone() {
+    for (kind, height) in [(RecordKind::PAYLOAD, 9), (RecordKind::CERTIFICATE, 4), (RecordKind::new(99), 1)] {
+        let disk = SimulatedDisk::new(5);
+        let host = start(&disk, Limits::default()).await;
+        let open = chains(&host, 5).await;
+        for chain in &open {
+            certify(chain, 0).await;
+        }
+        let bad = open[2].id();
+        drop(open);
+        host.shutdown().await.unwrap();
+        // Bytes that are as they were written, by a program that had a fault.
+        let mut log = Log::open(Arc::new(disk.clone()), LogConfig::default()).unwrap();
+        log.submit(vec![Record { chain: bad.0, kind, height, bytes: b"what is this".to_vec() }]).unwrap();
+        log.close().unwrap();
+
+        let host = start(&disk, Limits::default()).await;
+        let damaged = host.damaged_chains();
+        assert_eq!(damaged.iter().map(|(chain, _)| *chain).collect::<Vec<_>>(), [bad]);
+        let engines = |_: &Genesis| Some(Box::new(Solo::new(owner())) as Box<dyn EngineFactory>);
+        for (id, opened) in host.reopen_all(engines).await {
+            match opened {
+                Ok(chain) => certify(&chain, 1).await,
+                Err(HostError::Damaged { chain, error }) => {
+                    assert_eq!((id, chain), (bad, bad));
+                    let text = error.to_string();
+                    assert!(text.contains("segment 1 offset") || text.contains("block"), "{text}");
+                }
+                Err(other) => panic!("{id}: {other}"),
+            }
+        }
+        let again = host.chain(genesis(2), Solo::new(owner())).await.map(|_| ());
+        assert!(matches!(again, Err(HostError::Damaged { chain, .. }) if chain == bad), "{again:?}");
+        assert!(host.open_chain(&bad).is_none());
+        host.shutdown().await.unwrap();
+    }
+}
