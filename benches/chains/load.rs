@@ -1,8 +1,10 @@
 //! Transfers in a closed loop: so many are under way on each chain, until the time is over.
 
-use ledgerkit::contracts::token::{Grant, mint_arguments};
 use ledgerkit::contracts::NATIVE;
-use ledgerkit::core::{AccountId, ChainId, ContractId, Fuel, Genesis, SignedTransaction, Timestamp, TransactionBuilder};
+use ledgerkit::contracts::token::{Grant, mint_arguments};
+use ledgerkit::core::{
+    AccountId, ChainId, ContractId, Fuel, Genesis, SignedTransaction, Timestamp, TransactionBuilder,
+};
 use ledgerkit::crypto::{MemorySigner, Signer};
 use ledgerkit::node::{Chain, Pending, SubmitError};
 use std::collections::BTreeMap;
@@ -54,7 +56,8 @@ pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<Si
     let signers: Vec<_> = (0..ACCOUNTS).map(signer).collect();
     let accounts: Vec<_> = signers.iter().map(|signer| AccountId::of_ed25519(&signer.public_key())).collect();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let plan: Vec<(usize, usize)> = (0..chains.len()).flat_map(|chain| (0..each).map(move |index| (chain, index))).collect();
+    let plan: Vec<(usize, usize)> =
+        (0..chains.len()).flat_map(|chain| (0..each).map(move |index| (chain, index))).collect();
     let mut signed: Vec<Vec<SignedTransaction>> = vec![Vec::new(); chains.len()];
     std::thread::scope(|scope| {
         let make = |&(chain, index): &(usize, usize)| {

@@ -26,7 +26,8 @@ pub(crate) fn run(options: &Options, phase: Phase, chains: usize, folder: &Path)
         return None;
     }
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let figure = |line: &str| line.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+    let figure =
+        |line: &str| line.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
     Some(text.lines().filter_map(figure).collect())
 }
 

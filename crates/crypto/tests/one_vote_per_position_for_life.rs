@@ -165,6 +165,33 @@ fn votes_that_wait_for_the_log_are_bounded() {
     signer.sign_vote(VOTE, at(0, limit, 0), b"m").unwrap();
 }
 
+#[test]
+fn a_guard_written_elsewhere_counts_once_it_is_said_to_be() {
+    let mut signer = open(&MemoryGuard::new(), None).unwrap();
+    assert!(matches!(signer.advancing(at(0, 1, 0)), Err(VoteError::NotSigned { .. })));
+    for view in 1..=3 {
+        signer.sign_vote(VOTE, at(0, view, 0), b"m").unwrap();
+    }
+    let record = signer.advancing(at(0, 2, 0)).unwrap().unwrap();
+    assert_eq!(record.last.map(|last| last.position), Some(at(0, 2, 0)));
+    // Nothing counts before it is durable.
+    assert_eq!(signer.advancing(at(0, 2, 0)).unwrap(), Some(record));
+    // Records that the signer didn't ask for change nothing.
+    signer.advanced(&GuardRecord { chain: id("other"), ..record });
+    signer.advanced(&GuardRecord { last: None, ..record });
+    let unsigned = LastVote { position: at(0, 9, 0), message: None };
+    signer.advanced(&GuardRecord { last: Some(unsigned), ..record });
+    assert_eq!(signer.advancing(at(0, 2, 0)).unwrap(), Some(record));
+
+    signer.advanced(&record);
+    assert_eq!(signer.advancing(at(0, 2, 0)).unwrap(), None);
+    assert_eq!(signer.advancing(at(0, 1, 0)).unwrap(), None);
+    assert!(signer.advancing(at(0, 3, 0)).unwrap().is_some());
+    signer.poison();
+    assert!(matches!(signer.advancing(at(0, 3, 0)), Err(VoteError::Poisoned)));
+    assert!(matches!(signer.sign_vote(VOTE, at(0, 4, 0), b"m"), Err(VoteError::Poisoned)));
+}
+
 /// A guard whose writes fail from a moment on.
 struct FailingGuard {
     inner: MemoryGuard,

@@ -61,7 +61,10 @@
 //! | peers are unreachable, slow or lie | the chain goes on while validators of a quorum's weight are left; answers wait, none is guessed |
 //! | this node falls behind, or was away | it takes final blocks from its peers and votes again |
 //! | a validator signs two votes in one slot | its signatures are kept: [`Chain::evidence`] |
-//! | a panic in a chain's core or in execution | that chain stops ([`Stop::Panic`]) |
+//! | a panic in a chain's core, in execution or in a check | that chain stops ([`Stop::Panic`]) |
+//! | a chain is handed more than its quota | its clients are refused ([`SubmitError::Quota`]); others go on |
+//! | a record of one chain makes no sense | that chain stays closed ([`HostError::Damaged`], [`Host::damaged_chains`]) |
+//! | the vote guards that the host keeps are damaged | the host doesn't start; the error names the file |
 //! | the folder is in use, of another version, or the log is damaged | the host doesn't start; the error names file and place |
 //! | the views can't be opened | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
 //! | the views stand where the log never was | the chain isn't opened ([`recovery::RecoveryError::ViewsAhead`]) |

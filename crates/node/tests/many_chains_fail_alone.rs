@@ -58,12 +58,22 @@ impl Panicking {
 }
 
 impl Executor for Panicking {
-    fn execute(&self, block: &Block, context: &Context<'_>, state: &dyn StateView) -> Result<Execution, ExecutionError> {
+    fn execute(
+        &self,
+        block: &Block,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Execution, ExecutionError> {
         self.touch(context, &self.executing);
         self.executor.execute(block, context, state)
     }
 
-    fn simulate(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+    fn simulate(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
         self.executor.simulate(call, context, state)
     }
 
@@ -196,7 +206,10 @@ async fn a_chain_takes_no_more_in_a_second_than_it_may() {
         }
     }
     let most = 20_000.0 * (1.0 + clock.elapsed().as_secs_f64()) / 1_000.0;
-    assert!(refusals > 0 && number as f64 <= most, "{number} transactions of more than 1,000 bytes, {refusals} refusals");
+    assert!(
+        refusals > 0 && number as f64 <= most,
+        "{number} transactions of more than 1,000 bytes, {refusals} refusals"
+    );
     certify(&both[1], 0).await;
     let large = both[1].submit(deploy(&both[1], 1, 20_000)).await.map(|_| ());
     assert!(matches!(large, Err(SubmitError::Quota(QuotaExceeded::TooLarge { .. }))), "{large:?}");

@@ -101,8 +101,7 @@ pub(crate) struct Keeper {
 impl Keeper {
     pub(crate) fn spawn(guards: SharedGuards) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
-        let thread =
-            std::thread::Builder::new().name("guards".to_owned()).spawn(move || keep(&guards, &receiver))?;
+        let thread = std::thread::Builder::new().name("guards".to_owned()).spawn(move || keep(&guards, &receiver))?;
         Ok(Keeper { sender, thread })
     }
 

@@ -5,7 +5,8 @@ use crate::chain::shell::{Signal, panic_message};
 use crate::core::{CheckFailure, CheckId, Event, Stop};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
-    Block, ChainId, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError, TransactionId,
+    Block, ChainId, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError,
+    TransactionId,
 };
 use ledger_crypto::{SignatureError, Verifier};
 use ledger_storage::chain::ChainReader;

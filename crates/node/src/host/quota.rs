@@ -191,7 +191,10 @@ mod tests {
     fn a_second_holds_what_the_quota_says() {
         let quota = Quota { bytes_per_second: Some(1_000), ..Quota::default() };
         let mut meter = Meter::new(CHAIN, quota, 0);
-        assert_eq!(meter.admit(ms(0), 1_001, 0), Err(QuotaExceeded::TooLarge { chain: CHAIN, size: 1_001, limit: 1_000 }));
+        assert_eq!(
+            meter.admit(ms(0), 1_001, 0),
+            Err(QuotaExceeded::TooLarge { chain: CHAIN, size: 1_001, limit: 1_000 })
+        );
         assert_eq!(meter.admit(ms(0), 700, 0), Ok(()));
         assert_eq!(meter.admit(ms(0), 400, 0), Err(QuotaExceeded::Rate { chain: CHAIN, limit: 1_000, retry_ms: 100 }));
         assert_eq!(meter.admit(ms(99), 400, 0), Err(QuotaExceeded::Rate { chain: CHAIN, limit: 1_000, retry_ms: 1 }));
