@@ -22,7 +22,8 @@ pub(crate) async fn measure(options: &Options, folder: &Path) -> Figures {
     let mut quiet = Vec::with_capacity(count);
     for number in 0..=count {
         let chain = host.chain(load::genesis(number), Solo::new(load::owner())).await.expect("the chain is made");
-        let contract = load::set_up(&chain).await;
+        load::set_up(&chain).await;
+        let contract = load::contract(chain.id());
         quiet.push((chain, contract));
     }
     let (flooded, contract) = quiet.pop().expect("there is one more");

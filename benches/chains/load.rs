@@ -7,7 +7,6 @@ use ledgerkit::core::{
 };
 use ledgerkit::crypto::{MemorySigner, Signer};
 use ledgerkit::node::{Chain, Pending, SubmitError};
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -33,24 +32,28 @@ pub(crate) fn genesis(number: usize) -> Genesis {
     genesis
 }
 
+fn deployment(chain: ChainId) -> SignedTransaction {
+    TransactionBuilder::deploy(chain, NATIVE, b"token".to_vec(), Vec::new()).sign(&owner()).unwrap()
+}
+
+/// The contract that [`set_up`] deploys.
+pub(crate) fn contract(chain: ChainId) -> ContractId {
+    ContractId::deployed_by(&deployment(chain).id())
+}
+
 /// Deploys the token and funds the accounts.
-pub(crate) async fn set_up(chain: &Chain) -> ContractId {
-    let owner = owner();
-    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new()).sign(&owner).unwrap();
-    let contract = ContractId::deployed_by(&deploy.id());
+pub(crate) async fn set_up(chain: &Chain) {
     let account = |index| AccountId::of_ed25519(&signer(index).public_key());
     let grants: Vec<Grant> = (0..ACCOUNTS).map(|index| Grant { account: account(index), amount: 1_000_000 }).collect();
-    let mint = TransactionBuilder::call(chain.id(), contract, "mint", mint_arguments(&grants));
-    let mint = mint.sequence(0, 1).fuel_limit(Fuel(20_000_000)).sign(&owner).unwrap();
-    let mut deployed = chain.submit(deploy).await.unwrap();
+    let mint = TransactionBuilder::call(chain.id(), contract(chain.id()), "mint", mint_arguments(&grants));
+    let mint = mint.sequence(0, 1).fuel_limit(Fuel(20_000_000)).sign(&owner()).unwrap();
+    let mut deployed = chain.submit(deployment(chain.id())).await.unwrap();
     let mut minted = chain.submit(mint).await.unwrap();
     assert!(deployed.executed().await.unwrap().result.receipt.succeeded());
     assert!(minted.certified().await.unwrap().executed.result.receipt.succeeded());
-    contract
 }
 
-/// Signs transfers for each of the chains, `count` altogether, on all cores. `first` is the number of each account's
-/// first one.
+/// Signs transfers for each of the chains, `count` altogether, on all cores.
 pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<SignedTransaction>> {
     let each = count.div_ceil(chains.len());
     let signers: Vec<_> = (0..ACCOUNTS).map(signer).collect();
@@ -80,7 +83,7 @@ pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<Si
 
 type Answer = Pin<Box<dyn Future<Output = Result<Pending, SubmitError>> + Send>>;
 
-/// When each certified transaction was submitted and certified, since the start of the run.
+/// When each transaction was submitted and durably ordered, since the start of the run.
 pub(crate) type Times = Arc<Mutex<Vec<(Duration, Duration)>>>;
 
 /// Feeds one chain, `window` transactions under way at once, until `run` after `start` or until there are none left;
@@ -94,36 +97,13 @@ pub(crate) async fn feed(
 ) -> bool {
     let permits = Arc::new(Semaphore::new(window));
     let (answers, mut waiting) = mpsc::channel::<(Instant, Answer)>(window);
-    let (ordered, mut places) = mpsc::unbounded_channel();
-    let collect = tokio::spawn(async move {
-        while let Some((at, answer)) = waiting.recv().await {
-            let place = answer.await.expect("accepted").ordered().await.expect("ordered").place;
-            if ordered.send((at, place.height)).is_err() {
-                return;
-            }
-        }
-    });
-    let certify = tokio::spawn({
-        let (permits, mut progress) = (Arc::clone(&permits), chain.watch_progress());
+    let collect = tokio::spawn({
+        let permits = Arc::clone(&permits);
         async move {
-            let mut open: BTreeMap<_, Vec<Instant>> = BTreeMap::new();
-            let mut ended = false;
-            while !(ended && open.is_empty()) {
-                tokio::select! {
-                    place = places.recv(), if !ended => match place {
-                        Some((at, height)) => open.entry(height).or_default().push(at),
-                        None => ended = true,
-                    },
-                    changed = progress.changed() => changed.expect("the chain goes on"),
-                }
-                let now = start.elapsed();
-                let certified = progress.borrow_and_update().certified();
-                while open.first_key_value().is_some_and(|(height, _)| Some(*height) <= certified) {
-                    let (_, of_block) = open.pop_first().unwrap();
-                    permits.add_permits(of_block.len());
-                    let mut times = times.lock().unwrap();
-                    times.extend(of_block.into_iter().map(|at| (at.duration_since(start), now)));
-                }
+            while let Some((at, answer)) = waiting.recv().await {
+                answer.await.expect("accepted").ordered().await.expect("ordered");
+                permits.add_permits(1);
+                times.lock().unwrap().push((at.duration_since(start), start.elapsed()));
             }
         }
     });
@@ -141,7 +121,6 @@ pub(crate) async fn feed(
     }
     drop(answers);
     collect.await.unwrap();
-    certify.await.unwrap();
     ran_dry
 }
 

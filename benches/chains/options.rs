@@ -8,7 +8,7 @@ cargo bench --bench chains -- [options]
   --seconds N      measured time of each after the warm-up (default 20)
   --warm-up N      seconds before it (default 3)
   --window N       transactions under way at once, over all chains (default 16384)
-  --rate N         transactions signed for each second, the most that can be measured (default 25000)
+  --rate N         transactions signed for each second, the most that can be measured (default 40000)
   --shards N       the host's shards (default 1)
   --flood N        quiet chains beside a flooded one (default 100; 0 leaves it out)
   --data DIR       where fresh folders are made; not on tmpfs (default: below target/)
@@ -17,7 +17,7 @@ cargo bench --bench chains -- [options]
 /// What a child process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    Load,
+    Create,
     Open,
     Flood,
 }
@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 impl Phase {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Phase::Load => "load",
+            Phase::Create => "create",
             Phase::Open => "open",
             Phase::Flood => "flood",
         }
@@ -53,7 +53,7 @@ impl Options {
             seconds: 20,
             warm_up: 3,
             window: 16_384,
-            rate: 25_000,
+            rate: 40_000,
             shards: 1,
             flood: 100,
             data: None,
@@ -88,7 +88,7 @@ impl Options {
                 "--report" => options.report = Some(value()?.into()),
                 "--phase" => {
                     let name = value()?;
-                    let phases = [Phase::Load, Phase::Open, Phase::Flood];
+                    let phases = [Phase::Create, Phase::Open, Phase::Flood];
                     options.phase = phases.into_iter().find(|phase| phase.name() == name);
                 }
                 // What cargo adds.

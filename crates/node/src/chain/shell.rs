@@ -217,6 +217,7 @@ impl Shell {
         desk.rest = Instant::now().checked_add(REST_AFTER);
         let now = desk.now;
         let core = &mut self.core;
+        core.limit_pipeline(if self.pool.is_busy() { 1 } else { u64::MAX });
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step(now, event, effects))) {
             let stop = Stop::Panic { place: "the chain's core", message: panic_message(&*panic) };
             self.core.stop(stop, effects);

@@ -200,6 +200,13 @@ impl ChainCore {
             || (self.driver.is_settled() && (!alone || (self.mempool.executable() == 0 && self.driver.is_idle())))
     }
 
+    /// Lets at most `limit` blocks be ordered or proposed and not yet executed, if that is less than what is configured,
+    /// until it is called again. While a host's other chains keep its processors busy, fewer and larger blocks cost all of
+    /// them less.
+    pub fn limit_pipeline(&mut self, limit: u64) {
+        self.proposals.limit_pipeline(limit);
+    }
+
     /// The mempool, for metrics.
     pub fn mempool(&self) -> &Mempool {
         &self.mempool

@@ -27,6 +27,8 @@ pub(super) struct Proposal {
 
 /// See the [module](self).
 pub(super) struct Proposals {
+    /// As configured.
+    most: u64,
     pipeline: u64,
     block_interval_ms: u64,
     heartbeat_ms: Option<u64>,
@@ -42,14 +44,21 @@ const GRACE_MS: u64 = 50;
 
 impl Proposals {
     pub(super) fn new(config: &CoreConfig, lag: u64) -> Self {
+        let most = config.pipeline.clamp(1, lag.max(1));
         Proposals {
-            pipeline: config.pipeline.clamp(1, lag.max(1)),
+            most,
+            pipeline: most,
             block_interval_ms: config.block_interval_ms,
             heartbeat_ms: config.heartbeat_ms,
             block_transactions: config.block_transactions.max(1),
             open: None,
             last_block: Timestamp(0),
         }
+    }
+
+    /// Bounds the pipeline below what is configured.
+    pub(super) fn limit_pipeline(&mut self, limit: u64) {
+        self.pipeline = limit.clamp(1, self.most);
     }
 
     pub(super) fn start(&mut self, tip: &Header) {

@@ -261,12 +261,21 @@ impl Host {
         let _opening = self.claim(id)?;
         let (index, shard) = self.shard(&id)?;
         let known = lock(&shard.logged).remove(&id);
-        let logged = match known {
-            Some(logged) => logged,
-            None => create(&shard.log, &genesis).await?,
+        let (logged, created) = match known {
+            Some(logged) => (logged, None),
+            None => (LoggedChain::new(genesis.clone()), Some(create(&shard.log, &genesis)?)),
         };
         let recovery = self.recovery(shard, Arc::new(genesis), logged, Box::new(engine));
-        let recovered = blocking("recovery", move || recovery.run()).await?;
+        // A new chain's guard and views are made while its genesis becomes durable: without it they stand for nothing.
+        let recovered = blocking("recovery", move || recovery.run()).await;
+        let bytes = match created {
+            Some(created) => created.await?,
+            None => 0,
+        };
+        let mut recovered = recovered?;
+        if let Ok(recovered) = &mut recovered {
+            recovered.bytes += bytes;
+        }
         self.go_on(index, id, recovered, observers)
     }
 
@@ -541,8 +550,11 @@ fn durable_line(
     }
 }
 
-/// Writes the genesis to the log.
-async fn create(log: &LogWriter, genesis: &Genesis) -> Result<LoggedChain, HostError> {
+/// Writes the genesis to the log. What is returned ends when it is durable, with the bytes that it takes there.
+fn create(
+    log: &LogWriter,
+    genesis: &Genesis,
+) -> Result<impl Future<Output = Result<u64, HostError>> + Send + use<>, HostError> {
     let record = Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
     let ticket = log.submit(vec![record])?;
     let (sender, receiver) = oneshot::channel();
@@ -551,10 +563,10 @@ async fn create(log: &LogWriter, genesis: &Genesis) -> Result<LoggedChain, HostE
         let _ = sender.send(outcome);
     });
     let task = |error: oneshot::error::RecvError| HostError::Task { task: "log", reason: error.to_string() };
-    let positions = receiver.await.map_err(task)??;
-    let mut logged = LoggedChain::new(genesis.clone());
-    logged.bytes = positions.iter().map(|position| u64::from(position.length)).sum();
-    Ok(logged)
+    Ok(async move {
+        let positions = receiver.await.map_err(task)??;
+        Ok(positions.iter().map(|position| u64::from(position.length)).sum())
+    })
 }
 
 async fn blocking<T: Send + 'static>(

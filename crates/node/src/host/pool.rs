@@ -1,6 +1,7 @@
 //! The threads that execute the blocks of all chains.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,29 +12,44 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Clone)]
 pub(crate) struct Pool {
     jobs: Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+    threads: usize,
 }
+
+/// Jobs that wait for each thread when it counts as busy.
+const BUSY: usize = 4;
 
 impl Pool {
     pub(crate) fn spawn(threads: usize) -> std::io::Result<Self> {
-        let (jobs, waiting) = channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        for number in 0..threads.max(1) {
-            let waiting = Arc::clone(&waiting);
-            std::thread::Builder::new().name(format!("execute-{number}")).spawn(move || work(&waiting))?;
+        let (jobs, queue) = channel();
+        let (queue, threads) = (Arc::new(Mutex::new(queue)), threads.max(1));
+        for number in 0..threads {
+            let queue = Arc::clone(&queue);
+            std::thread::Builder::new().name(format!("execute-{number}")).spawn(move || work(&queue))?;
         }
-        Ok(Pool { jobs })
+        Ok(Pool { jobs, waiting: Arc::default(), threads })
     }
 
     /// Runs `job` once, after those that came before. A job tells its chain how it ended, panics included.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Arc::clone(&self.waiting);
         // The threads live as long as this handle does.
-        drop(self.jobs.send(Box::new(job)));
+        drop(self.jobs.send(Box::new(move || {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            job();
+        })));
+    }
+
+    /// Whether more waits than the threads take up soon: then a chain gains nothing by small blocks.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > BUSY * self.threads
     }
 }
 
-fn work(waiting: &Mutex<Receiver<Job>>) {
+fn work(queue: &Mutex<Receiver<Job>>) {
     loop {
-        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
         // One that panics all the same must not take the thread from the other chains.
         drop(catch_unwind(AssertUnwindSafe(job)));
