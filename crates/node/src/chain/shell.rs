@@ -56,6 +56,8 @@ pub(crate) struct Shell {
     pub(crate) progress: watch::Sender<Progress>,
     /// What the chain uses of its quota.
     pub(crate) meter: Meter,
+    /// The most transactions of a block while the host has other chains.
+    pub(crate) shared_block: usize,
     /// What it uses of the host's memory for waiting transactions.
     pub(crate) share: Share,
 }
@@ -217,7 +219,8 @@ impl Shell {
         desk.rest = Instant::now().checked_add(REST_AFTER);
         let now = desk.now;
         let core = &mut self.core;
-        core.limit_pipeline(if self.pool.is_busy() { 1 } else { u64::MAX });
+        let pipeline = if self.pool.is_busy() { 1 } else { u64::MAX };
+        core.limit(pipeline, if self.share.is_alone() { usize::MAX } else { self.shared_block });
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step(now, event, effects))) {
             let stop = Stop::Panic { place: "the chain's core", message: panic_message(&*panic) };
             self.core.stop(stop, effects);

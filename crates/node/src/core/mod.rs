@@ -200,11 +200,11 @@ impl ChainCore {
             || (self.driver.is_settled() && (!alone || (self.mempool.executable() == 0 && self.driver.is_idle())))
     }
 
-    /// Lets at most `limit` blocks be ordered or proposed and not yet executed, if that is less than what is configured,
-    /// until it is called again. While a host's other chains keep its processors busy, fewer and larger blocks cost all of
-    /// them less.
-    pub fn limit_pipeline(&mut self, limit: u64) {
-        self.proposals.limit_pipeline(limit);
+    /// Bounds how many blocks may be ordered or proposed and not yet executed, and how many transactions this node puts
+    /// into one, where that is less than what is configured, until it is called again. While a host's other chains keep
+    /// its processors busy, fewer blocks cost all of them less; and small ones keep none of them waiting for long.
+    pub fn limit(&mut self, pipeline: u64, transactions: usize) {
+        self.proposals.limit(pipeline, transactions);
     }
 
     /// The mempool, for metrics.

@@ -32,6 +32,8 @@ pub(super) struct Proposals {
     pipeline: u64,
     block_interval_ms: u64,
     heartbeat_ms: Option<u64>,
+    /// As configured.
+    most_transactions: usize,
     block_transactions: usize,
     open: Option<Open>,
     /// When this node last proposed transactions.
@@ -50,15 +52,17 @@ impl Proposals {
             pipeline: most,
             block_interval_ms: config.block_interval_ms,
             heartbeat_ms: config.heartbeat_ms,
+            most_transactions: config.block_transactions.max(1),
             block_transactions: config.block_transactions.max(1),
             open: None,
             last_block: Timestamp(0),
         }
     }
 
-    /// Bounds the pipeline below what is configured.
-    pub(super) fn limit_pipeline(&mut self, limit: u64) {
-        self.pipeline = limit.clamp(1, self.most);
+    /// Bounds the pipeline and a block's transactions below what is configured.
+    pub(super) fn limit(&mut self, pipeline: u64, transactions: usize) {
+        self.pipeline = pipeline.clamp(1, self.most);
+        self.block_transactions = transactions.clamp(1, self.most_transactions);
     }
 
     pub(super) fn start(&mut self, tip: &Header) {

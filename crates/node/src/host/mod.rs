@@ -456,6 +456,7 @@ impl Host {
             signals: received,
             progress,
             meter: Meter::new(id, self.limits.quota, bytes),
+            shared_block: self.limits.shared_block_transactions,
             share: Share::new(&self.waiting),
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));

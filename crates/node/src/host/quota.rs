@@ -143,6 +143,11 @@ impl Share {
         Share { waiting: Arc::clone(waiting), used: 0 }
     }
 
+    /// Whether no other chain is open.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.waiting.chains.load(Ordering::Relaxed) <= 1
+    }
+
     /// The chain's mempool holds `count` transactions of `bytes` bytes now.
     pub(crate) fn set(&mut self, count: usize, bytes: usize) {
         let now = bytes.saturating_add(count.saturating_mul(ENTRY_BYTES));
