@@ -76,7 +76,7 @@ fn what_was_promised_survives_a_crash_at_every_io_point() {
         let disk = SimulatedDisk::new(2);
         disk.crash_at(point);
         let (promised, tried) = work(&disk);
-        cut += u64::from(disk.faults().crashes);
+        cut += disk.faults().crashes;
         for seed in 0..4 {
             let left = disk.survivor(seed);
             let guards = open(&left).unwrap_or_else(|error| panic!("crash at {point}, survivor {seed}: {error}"));

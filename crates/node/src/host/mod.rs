@@ -62,6 +62,9 @@ struct Recovered {
     guarded: bool,
 }
 
+/// What the log said of a chain that can't be recovered, and why it can't.
+type NotRecovered = Box<(LoggedChain, HostError)>;
+
 /// What recovering a chain needs, to be sent to another thread.
 struct Recovery {
     genesis: Arc<Genesis>,
@@ -78,11 +81,11 @@ struct Recovery {
 impl Recovery {
     /// Reads the log and the views, replays what these lack, and makes the engine. Blocks. On an error it gives back what
     /// the log said.
-    fn run(self) -> Result<Recovered, (LoggedChain, HostError)> {
+    fn run(self) -> Result<Recovered, NotRecovered> {
         let Recovery { genesis, logged, engine, executor, reader, guards, views, cache, factory } = self;
         if let Some(error) = &logged.damage {
             let error = HostError::Damaged { chain: genesis.chain(), error: Arc::clone(error) };
-            return Err((logged, error));
+            return Err(Box::new((logged, error)));
         }
         let recover = || {
             let finality = finality::of(&genesis)?;
@@ -103,7 +106,7 @@ impl Recovery {
                 let LoggedChain { evidence, bytes, .. } = logged;
                 Ok(Recovered { genesis, applier, start, evidence, bytes, started, guarded })
             }
-            Err(error) => Err((logged, error)),
+            Err(error) => Err(Box::new((logged, error))),
         }
     }
 }
@@ -401,13 +404,14 @@ impl Host {
         &self,
         index: usize,
         id: ChainId,
-        recovered: Result<Recovered, (LoggedChain, HostError)>,
+        recovered: Result<Recovered, NotRecovered>,
         observers: Observers,
     ) -> Result<Chain, HostError> {
         let shard = self.shards.get(index).ok_or(HostError::UnknownChain { chain: id })?;
         match recovered {
             Ok(recovered) => self.run(shard, recovered, observers),
-            Err((logged, error)) => {
+            Err(failed) => {
+                let (logged, error) = *failed;
                 lock(&shard.logged).insert(id, logged);
                 Err(error)
             }
@@ -527,7 +531,7 @@ const OPENING_AT_ONCE: usize = 4;
 
 struct UnderWay<'a> {
     chains: Vec<(usize, ChainId, Opening<'a>)>,
-    task: JoinHandle<Vec<Result<Recovered, (LoggedChain, HostError)>>>,
+    task: JoinHandle<Vec<Result<Recovered, NotRecovered>>>,
 }
 
 /// Where a chain's groups go when they are durable: to the shard's keeper, unless its signer has a guard of its own.
