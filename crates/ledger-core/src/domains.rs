@@ -29,6 +29,10 @@ pub const STATE_VALUE: Domain = Domain::new("ledgerkit.1.state-value");
 pub const STATE_LEAF: Domain = Domain::new("ledgerkit.1.state-leaf");
 /// Digest of an inner [node](crate::state::tree::node) of the state tree.
 pub const STATE_NODE: Domain = Domain::new("ledgerkit.1.state-node");
+/// Digest of a [snapshot manifest](crate::SnapshotManifest)'s encoding, which names it.
+pub const SNAPSHOT_MANIFEST: Domain = Domain::new("ledgerkit.1.snapshot-manifest");
+/// Digest of a [snapshot](crate::snapshot)'s chunk, which names it.
+pub const SNAPSHOT_CHUNK: Domain = Domain::new("ledgerkit.1.snapshot-chunk");
 
 /// Signature of a transaction's account over the transaction's id.
 pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.1.sign.transaction");

@@ -64,6 +64,7 @@ pub mod list_root;
 pub mod outcome;
 pub mod peers;
 pub mod proof;
+pub mod snapshot;
 pub mod state;
 pub mod transaction;
 pub mod units;
@@ -88,6 +89,7 @@ pub use proof::{
     BlockProof, EventProof, PastProof, Place, Proof, ProofError, Proven, RangeProof, ReceiptProof, StateProof,
     TransactionProof, ValueHistoryProof, verify,
 };
+pub use snapshot::{SnapshotChunk, SnapshotError, SnapshotManifest, VerifiedSnapshot};
 pub use state::tree::{KeyLengthError, MAX_KEY_NAME_BYTES};
 pub use state::{Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};
 pub use transaction::{

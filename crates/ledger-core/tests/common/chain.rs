@@ -274,6 +274,34 @@ impl Chain {
         tree::prove_range(&leaves(&self.states[height as usize]), from, to)
     }
 
+    /// The snapshot that the checkpoint at height `at` proves, in chunks that begin at the least key and at `cuts`.
+    pub fn snapshot(&self, at: u64, cuts: &[Key]) -> (SnapshotManifest, Vec<Vec<u8>>) {
+        let height = self.head(at).size - 1;
+        let starts: Vec<Key> = std::iter::once(snapshot::least_key()).chain(cuts.iter().cloned()).collect();
+        let chunks: Vec<Vec<u8>> = (0..starts.len())
+            .map(|index| codec::encode(&self.tree(&starts[index], starts.get(index + 1), height)))
+            .collect();
+        let named = starts.iter().zip(&chunks).map(|(from, bytes)| SnapshotChunk {
+            from: from.clone(),
+            digest: snapshot::chunk_digest(bytes),
+            length: bytes.len() as u32,
+        });
+        let mut frontier = Frontier::<HistoryHasher>::new();
+        for (block, outcome) in self.blocks.iter().zip(&self.outcomes).take(height as usize) {
+            frontier.append(history::leaf(&block.digest(), &outcome.digest()), &mut |_, _| {});
+        }
+        let manifest = SnapshotManifest {
+            version: snapshot::SNAPSHOT_VERSION,
+            chain: self.id(),
+            checkpoint: self.bundle(at),
+            block: self.checkpoint(height),
+            outcome: self.outcomes[height as usize].clone(),
+            peaks: frontier.peaks().to_vec().into(),
+            chunks: named.collect(),
+        };
+        (manifest, chunks)
+    }
+
     /// The value of `key` after block `size - 1`, and up to `older` of those before.
     pub fn value_history(&self, key: &Key, older: usize, size: u64) -> ValueHistoryProof {
         let states = self.states[..size as usize].iter().rev();

@@ -41,6 +41,7 @@ macro_rules! for_every_format {
         $check!(ledger_core::Evidence);
         $check!(ledger_core::EpochChange);
         $check!(ledger_core::CheckpointBundle);
+        $check!(ledger_core::SnapshotManifest);
         $check!(ledger_core::Key);
         $check!(ledger_core::Versioned);
     };

@@ -196,6 +196,8 @@ fields! {
     KeyRange { namespace, from, to }
     Version { height, index }
     Versioned { value, version, predecessor }
+    SnapshotChunk { from, digest, length }
+    SnapshotManifest { version, chain, checkpoint, block, outcome, peaks, chunks }
 }
 
 /// One of the variants, each given as an expression.

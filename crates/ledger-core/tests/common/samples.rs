@@ -44,6 +44,7 @@ pub fn files() -> Vec<File> {
         proofs(&chain),
         finality(),
         epochs(),
+        snapshots(&chain),
     ]
 }
 
@@ -275,6 +276,17 @@ fn checkpoints(chain: &Chain) -> File {
         .bytes("checkpoint at 4: signature", &checkpoint.certificate)
         .value("trust root", &chain.trust())
         .value("trust root with pinned head", &pinned);
+    file
+}
+
+fn snapshots(chain: &Chain) -> File {
+    let mut file = File::new("snapshot");
+    let (manifest, chunks) = chain.snapshot(4, &[note("rye")]);
+    file.value("manifest at 3, in two chunks", &manifest).bytes("manifest at 3: digest", manifest.digest());
+    for (index, chunk) in chunks.iter().enumerate() {
+        file.bytes(&format!("chunk {index}"), chunk)
+            .bytes(&format!("chunk {index}: digest"), snapshot::chunk_digest(chunk));
+    }
     file
 }
 
