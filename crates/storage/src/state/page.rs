@@ -13,7 +13,7 @@ use ledger_crypto::Digest;
 use crate::engine::Address;
 
 /// A page with more leaves is split.
-pub(super) const MAX_LEAVES: usize = 64;
+pub(super) const MAX_LEAVES: usize = 40;
 
 const CRIT: usize = 2;
 const ADDRESS: usize = 6;

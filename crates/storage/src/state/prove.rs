@@ -88,7 +88,7 @@ impl<'a> Past<'a> {
     /// The digests of a page's leaves then.
     fn leaves(&mut self, id: NodeId) -> Result<Vec<[u8; 32]>, StateError> {
         let page = self.tree().page(id);
-        if self.tree().node(id).is_some_and(|node| node.changed <= self.at.0) {
+        if self.tree().changed(id) <= self.at.0 {
             return Ok(page.digest_bytes().to_vec());
         }
         (0..page.len()).map(|index| self.leaf(page, index).map(|leaf| *leaf.as_bytes())).collect()
@@ -105,11 +105,11 @@ impl<'a> Past<'a> {
                 continue;
             }
             let Some(node) = self.tree().node(id) else { continue };
-            if node.changed <= self.at.0 {
+            if self.tree().changed(id) <= self.at.0 {
                 found.push(node.digest);
                 continue;
             }
-            if node.created <= self.at.0
+            if self.tree().created(id) <= self.at.0
                 && let Some(digest) = self.window.digest(self.sources.engine, id, self.at.0)?
             {
                 found.push(digest);
@@ -128,7 +128,7 @@ impl<'a> Past<'a> {
 
     fn is_live(&mut self, spot: Spot) -> Result<bool, StateError> {
         let page = self.tree().page(spot.page);
-        if self.tree().node(spot.page).is_some_and(|node| node.changed <= self.at.0) {
+        if self.tree().changed(spot.page) <= self.at.0 {
             return Ok(page.digest(spot.index) != Digest::ZERO);
         }
         Ok(self.leaf(page, spot.index)? != Digest::ZERO)

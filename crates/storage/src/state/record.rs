@@ -213,7 +213,7 @@ pub(super) fn decode(space: Space, address: Address, bytes: &[u8]) -> Result<Sto
 }
 
 /// Most records are read with one call.
-const FIRST_READ: usize = 512;
+const FIRST_READ: usize = 256;
 
 /// Records as they are read one after another, in a buffer that is used again.
 #[derive(Debug)]

@@ -118,7 +118,7 @@ pub(super) fn of_leaves(leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -
 }
 
 /// Pages that are planned together: their digests stay in the processor's caches.
-const PAGES_AT_ONCE: usize = 512;
+const PAGES_AT_ONCE: usize = 64;
 
 /// The digests of `pages`, in their order.
 pub(super) fn of_pages(tree: &Tree, pages: &[NodeId], out: &mut Vec<Digest>) {
@@ -174,7 +174,7 @@ pub(super) fn set_branches(tree: &mut Tree, levels: &[Vec<NodeId>], height: u64)
             let (left, right) = (digest(left), digest(right));
             if left == Digest::ZERO || right == Digest::ZERO {
                 let only = if left == Digest::ZERO { right } else { left };
-                set(tree, *id, only, height);
+                tree.set_digest(*id, only, height);
             } else {
                 messages.push(pair(&left, &right));
                 places.push(*id);
@@ -184,16 +184,8 @@ pub(super) fn set_branches(tree: &mut Tree, levels: &[Vec<NodeId>], height: u64)
         found.resize(messages.len(), Digest::ZERO);
         hash_many(domains::STATE_NODE, &messages, &mut found);
         for (id, digest) in places.iter().zip(&found) {
-            set(tree, *id, *digest, height);
+            tree.set_digest(*id, *digest, height);
         }
-    }
-}
-
-/// Gives a node its digest after block `height`.
-pub(super) fn set(tree: &mut Tree, id: NodeId, digest: Digest, height: u64) {
-    if let Some(node) = tree.node_mut(id) {
-        node.digest = digest;
-        node.changed = height;
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger_core::{Height, StateError, Write, Writes};
 use ledger_crypto::Digest;
+use rayon::iter::ParallelIterator;
+use rayon::slice::ParallelSlice;
 
 use super::checkpoint::{self, Checkpoints};
 use super::names::Namespaces;
@@ -19,7 +21,8 @@ use crate::engine::{Address, Batch, Engine, Snapshot, Space};
 pub struct StateConfig {
     /// How many of the latest states can be proven, beside the newest. Default 256.
     pub window_blocks: u64,
-    /// Threads that work on one large block, 1 to 64. Default: as many as the machine has, at most 4.
+    /// Parts in which a large block is worked on at the same time, on the process's [pool of threads](rayon), 1 to 64.
+    /// Default: as many as the machine has processors, at most 4.
     pub threads: usize,
     /// After how many bytes of records the index is written out anew, so that opening needn't read them again; at least
     /// eight times the index. Default 64 MiB.
@@ -201,11 +204,10 @@ impl StateStore {
     pub fn update(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Digest, StateError> {
         let changes = self.prepare(height, writes, batch)?;
         if !changes.changes.is_empty() {
-            let base = self.shared.engine.append(self.shared.space, &changes.region)?;
+            let base = self.write(height, &changes)?;
             let length = changes.region.len() as u64;
             checkpoint::put_region(self.shared.space, height, base, length, batch);
             self.checkpoints.grown(length);
-            self.put_aside(height, &changes)?;
             let pages = self.change(height, base, &changes);
             self.rehash(height, &pages);
         }
@@ -269,21 +271,22 @@ impl StateStore {
 
     /// Keeps the digests of all nodes that are about to change.
     fn put_aside(&mut self, height: Height, changes: &Changes) -> Result<(), StateError> {
-        let undo = {
-            let tree = self.shared.tree();
-            self.marks.clear(tree.len());
-            for change in &changes.changes {
-                let (Target::Known(spot) | Target::New { near: Some((spot, _)), .. }) = change.target else { continue };
-                let mut id = spot.page;
-                while tree.node(id).is_some() && self.marks.insert(id) {
-                    id = tree.parent(id);
-                }
-            }
-            let digests = self.marks.iter().filter_map(|id| tree.node(id)).map(|node| node.digest).collect();
-            Undo::new(&*self.shared.engine, self.shared.space.scratch(), height.0, &self.marks, digests)?
-        };
+        let undo = digests_before(&self.shared, &mut self.marks, height, changes)?;
         self.shared.window_mut().push(undo);
         Ok(())
+    }
+
+    /// Appends the records, and keeps the digests of all nodes that are about to change. The address of the records.
+    fn write(&mut self, height: Height, changes: &Changes) -> Result<Address, StateError> {
+        let (shared, marks) = (&self.shared, &mut self.marks);
+        let append = || shared.engine.append(shared.space, &changes.region);
+        let (base, undo) = if self.config.threads > 1 && changes.changes.len() >= GROUPS_A_THREAD {
+            rayon::join(append, || digests_before(shared, marks, height, changes))
+        } else {
+            (append(), digests_before(shared, marks, height, changes))
+        };
+        self.shared.window_mut().push(undo?);
+        Ok(base?)
     }
 
     /// Puts the changed leaves into the tree, whose records begin at `base`, and gives the pages that have changed.
@@ -337,7 +340,7 @@ impl StateStore {
         };
         let mut tree = self.shared.tree_mut();
         for (id, digest) in pages.iter().zip(digests.into_iter().flatten()) {
-            rehash::set(&mut tree, *id, digest, height.0);
+            tree.set_digest(*id, digest, height.0);
         }
         rehash::set_branches(&mut tree, &levels, height.0);
     }
@@ -362,6 +365,21 @@ impl StateStore {
         }
         Ok(())
     }
+}
+
+/// The digests, in block `height` and before it, of the nodes that `changes` are about to change.
+fn digests_before(shared: &Shared, marks: &mut Marks, height: Height, changes: &Changes) -> Result<Undo, StateError> {
+    let tree = shared.tree();
+    marks.clear(tree.len());
+    for change in &changes.changes {
+        let (Target::Known(spot) | Target::New { near: Some((spot, _)), .. }) = change.target else { continue };
+        let mut id = spot.page;
+        while tree.node(id).is_some() && marks.insert(id) {
+            id = tree.parent(id);
+        }
+    }
+    let digests = marks.iter().filter_map(|id| tree.node(id)).map(|node| node.digest).collect();
+    Undo::new(&*shared.engine, shared.space.scratch(), height.0, marks, digests)
 }
 
 /// Where a new key belongs now that the tree may have other new ones.
@@ -399,26 +417,13 @@ fn check(group: &[Write]) -> Result<(), StateError> {
     Ok(())
 }
 
-/// Works on `items` in parts, each on a thread of its own if there are enough of them; the results are in order.
-fn in_parts<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+/// Works on `items` in parts, on the process's pool of threads if there are enough of them; the results are in order.
+fn in_parts<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&[T]) -> R + Send + Sync) -> Vec<R> {
     let parts = threads.clamp(1, 64).min(items.len().div_ceil(GROUPS_A_THREAD)).max(1);
     if parts == 1 {
         return vec![work(items)];
     }
-    let mut chunks = items.chunks(items.len().div_ceil(parts));
-    let first = chunks.next().unwrap_or_default();
-    let work = &work;
-    std::thread::scope(|scope| {
-        let others: Vec<_> = chunks.map(|chunk| scope.spawn(move || work(chunk))).collect();
-        let mut results = vec![work(first)];
-        for other in others {
-            match other.join() {
-                Ok(result) => results.push(result),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        results
-    })
+    items.par_chunks(items.len().div_ceil(parts)).map(work).collect()
 }
 
 impl std::fmt::Debug for StateStore {

@@ -37,11 +37,11 @@ pub(super) enum Kind {
 pub(super) struct Node {
     /// Zero when no key below has a value.
     pub(super) digest: Digest,
-    /// The height that changed it last.
-    pub(super) changed: u64,
-    /// The height that made it.
-    pub(super) created: u64,
     pub(super) parent: NodeId,
+    /// The height that changed it last, less the tree's first.
+    changed: u32,
+    /// The height that made it, less the tree's first.
+    created: u32,
 }
 
 /// All nodes of a chain's tree.
@@ -52,6 +52,8 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     root: NodeId,
     leaves: u64,
+    /// Heights of nodes are counted from here.
+    first: u64,
 }
 
 /// A leaf: its page, and its place there.
@@ -66,7 +68,7 @@ static NO_PAGE: std::sync::LazyLock<Page> = std::sync::LazyLock::new(Page::defau
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { kinds: Vec::new(), nodes: Vec::new(), root: NOWHERE, leaves: 0 }
+        Self { kinds: Vec::new(), nodes: Vec::new(), root: NOWHERE, leaves: 0, first: 0 }
     }
 }
 
@@ -93,7 +95,7 @@ impl Tree {
         self.nodes.get(id as usize)
     }
 
-    pub(super) fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
         self.nodes.get_mut(id as usize)
     }
 
@@ -153,14 +155,55 @@ impl Tree {
     }
 
     fn touch(&mut self, id: NodeId, height: u64) {
+        let count = self.count(height);
         if let Some(node) = self.node_mut(id) {
-            node.changed = height;
+            node.changed = count;
+        }
+    }
+
+    /// A height as nodes keep it. After 2³² blocks all older ones move up to where nobody asks for them any more.
+    fn count(&mut self, height: u64) -> u32 {
+        if let Ok(count) = u32::try_from(height.saturating_sub(self.first)) {
+            return count;
+        }
+        let first = height - u64::from(u32::MAX / 2);
+        let shift = u32::try_from(first - self.first).unwrap_or(u32::MAX);
+        for node in &mut self.nodes {
+            node.changed = node.changed.saturating_sub(shift);
+            node.created = node.created.saturating_sub(shift);
+        }
+        self.first = first;
+        u32::MAX / 2
+    }
+
+    /// The height that changed a node last.
+    pub(super) fn changed(&self, id: NodeId) -> u64 {
+        self.node(id).map_or(0, |node| self.first + u64::from(node.changed))
+    }
+
+    /// The height that made a node.
+    pub(super) fn created(&self, id: NodeId) -> u64 {
+        self.node(id).map_or(0, |node| self.first + u64::from(node.created))
+    }
+
+    /// Gives a node its digest after block `height`.
+    pub(super) fn set_digest(&mut self, id: NodeId, digest: Digest, height: u64) {
+        self.touch(id, height);
+        if let Some(node) = self.node_mut(id) {
+            node.digest = digest;
         }
     }
 
     fn push(&mut self, parent: NodeId, height: u64, kind: Kind) -> NodeId {
         let id = u32::try_from(self.nodes.len()).unwrap_or(NOWHERE);
-        self.nodes.push(Node { digest: Digest::ZERO, changed: height, created: height, parent });
+        let count = self.count(height);
+        if self.nodes.len() == self.nodes.capacity() {
+            // Growing by half or more, as vectors do, would be most of what the tree takes beside its leaves.
+            let more = self.nodes.len() / 8 + 16;
+            self.nodes.reserve_exact(more);
+            self.kinds.reserve_exact(more);
+        }
+        self.nodes.push(Node { digest: Digest::ZERO, parent, changed: count, created: count });
         self.kinds.push(kind);
         id
     }
@@ -341,7 +384,7 @@ impl Tree {
 
     /// Makes the tree of `leaves`, whose neighbours differ first in `crits`: pages as full as a split leaves them.
     pub(super) fn build(leaves: &[Leaf], crits: &[u16], height: u64) -> Self {
-        let mut tree = Self { leaves: leaves.len() as u64, ..Self::default() };
+        let mut tree = Self { leaves: leaves.len() as u64, first: height, ..Self::default() };
         if leaves.is_empty() {
             return tree;
         }
