@@ -88,7 +88,10 @@ impl ChainReader {
         from: Option<Version>,
         limit: usize,
     ) -> Result<Vec<VersionEntry>, StoreError> {
-        Ok(self.shared.state.history(key, from, limit)?)
+        // A block that is being applied has its records in place before it counts.
+        let newest = Version { height: self.newest(), index: u32::MAX };
+        let from = from.map_or(newest, |from| from.min(newest));
+        Ok(self.shared.state.history(key, Some(from), limit)?)
     }
 
     /// What is stored of block `height`, apart from transactions and results.
@@ -142,7 +145,13 @@ impl ChainReader {
     /// # Errors
     /// [`StoreError`] when the views can't be read; an unknown transaction is `Ok(None)`.
     pub fn place(&self, transaction: &TransactionId) -> Result<Option<Version>, StoreError> {
-        records::read_place(self.shared.space, &*self.shared.engine.snapshot(), transaction)
+        self.find_place(&self.moment()?, transaction)
+    }
+
+    fn find_place(&self, moment: &Moment, transaction: &TransactionId) -> Result<Option<Version>, StoreError> {
+        let place = records::read_place(self.shared.space, &*moment.snapshot, transaction)?;
+        // After a crash places of blocks may be there that are still to be applied again.
+        Ok(place.filter(|place| place.height <= moment.newest))
     }
 
     /// What became of the transaction, at its [place](ChainReader::place).
@@ -150,9 +159,9 @@ impl ChainReader {
     /// # Errors
     /// [`StoreError`] when the views can't be read; an unknown transaction is `Ok(None)`.
     pub fn result(&self, transaction: &TransactionId) -> Result<Option<TransactionResult>, StoreError> {
-        let snapshot = self.shared.engine.snapshot();
-        let place = records::read_place(self.shared.space, &*snapshot, transaction)?;
-        place.map(|place| results::read(self.shared.space, &*snapshot, place)).transpose()
+        let moment = self.moment()?;
+        let place = self.find_place(&moment, transaction)?;
+        place.map(|place| results::read(self.shared.space, &*moment.snapshot, place)).transpose()
     }
 
     /// What became of the transaction at `place`, also of one that was rejected there.

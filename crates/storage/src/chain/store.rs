@@ -245,7 +245,12 @@ fn stage_places(
         }
     }
     for (id, index) in rejected {
-        if executed.insert(id) && records::read_place(space, snapshot, id)?.is_none() {
+        if !executed.insert(id) {
+            continue;
+        }
+        // A place from this block on is left from before a crash: those blocks are being applied again.
+        let before = records::read_place(space, snapshot, id)?.filter(|place| place.height < height);
+        if before.is_none() {
             records::put_place(space, batch, id, Version { height, index });
         }
     }

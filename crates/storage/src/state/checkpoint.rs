@@ -3,13 +3,20 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | regions | height | address and length of the block's records |
-//! | copies | copy, part | the height that wrote it, address, length, checksum (XXH3), whether it is the last |
+//! | copies | copy, part | the height that wrote it, address, length, checksum (XXH3), what follows |
 //!
 //! A copy is written beside the chain's blocks, a part with each, in the order of keys. Its parts are of different
 //! heights: whoever reads it applies the blocks from the first part's height on once more, and passes over what a part
 //! knows already. So neither commits nor memory pay for a copy at once (a *fuzzy* checkpoint, as in ARIES, 1992).
 //!
+//! A copy counts once the engine was synced after its last part: then every record that it names is durable too. A crash
+//! may otherwise take records and leave the copy that names them. The sync runs on a thread of its own, and a later
+//! block notes that it is done.
+//!
 //! A part is `leaves 4 | n addresses | n digests | n − 1 critical bits`, and lies among the chain's scratch bytes.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use ledger_core::state::tree;
 use ledger_core::{Height, StateError};
@@ -21,7 +28,7 @@ use super::names::Namespaces;
 use super::page::Leaf;
 use super::record::RecordReader;
 use super::trie::{NodeId, Tree};
-use crate::engine::{Address, Batch, Direction, Engine, Snapshot, Space, after_prefix};
+use crate::engine::{Address, Batch, Direction, Engine, EngineError, Snapshot, Space, after_prefix};
 
 const REGIONS: u8 = 0x15;
 const COPIES: u8 = 0x16;
@@ -91,7 +98,9 @@ pub(super) struct Checkpoints {
     copy: u64,
     /// What the copy that is being written has so far.
     open: Option<Open>,
-    /// Copies that aren't needed once another is complete, with their parts.
+    /// The copy that has all parts, which aren't known to be durable.
+    unsure: Option<Unsure>,
+    /// Copies that aren't needed once another counts, with their parts.
     old: Vec<(u64, u32)>,
     /// Where the oldest part that is still needed lies.
     needed: Option<Address>,
@@ -108,13 +117,34 @@ struct Open {
     first: Option<Address>,
 }
 
+/// A copy that has all parts, and whoever makes them durable.
+#[derive(Debug)]
+struct Unsure {
+    copy: u64,
+    parts: u32,
+    first: Address,
+    last: Part,
+    syncing: Option<JoinHandle<Result<(), EngineError>>>,
+}
+
+/// What comes after a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Another = 0,
+    /// Nothing: the copy has all its parts.
+    End = 1,
+    /// Nothing, and all of the copy and of the records that it names is durable.
+    Durable = 2,
+}
+
 /// What a part's record says.
+#[derive(Debug)]
 struct Part {
     height: Height,
     address: Address,
     length: u64,
     checksum: u64,
-    last: bool,
+    after: After,
 }
 
 impl Part {
@@ -123,7 +153,7 @@ impl Part {
         value.extend_from_slice(&self.address.packed());
         value.extend_from_slice(&self.length.to_le_bytes());
         value.extend_from_slice(&self.checksum.to_le_bytes());
-        value.push(u8::from(self.last));
+        value.push(self.after as u8);
         value
     }
 
@@ -132,9 +162,10 @@ impl Part {
         let (address, rest) = rest.split_first_chunk::<6>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (checksum, rest) = rest.split_first_chunk::<8>()?;
-        let last = match rest {
-            [0] => false,
-            [1] => true,
+        let after = match rest {
+            [0] => After::Another,
+            [1] => After::End,
+            [2] => After::Durable,
             _ => return None,
         };
         Some(Self {
@@ -142,7 +173,7 @@ impl Part {
             address: Address::from_packed(*address),
             length: u64::from_le_bytes(*length),
             checksum: u64::from_le_bytes(*checksum),
-            last,
+            after,
         })
     }
 
@@ -205,19 +236,24 @@ impl Checkpoints {
 
     /// The first address of scratch space that a copy still needs.
     pub(super) fn needed(&self) -> Option<Address> {
-        self.needed.or(self.open.as_ref().and_then(|open| open.first))
+        let unsure = self.unsure.as_ref().map(|unsure| unsure.first);
+        self.needed.or(unsure).or(self.open.as_ref().and_then(|open| open.first))
     }
 
-    /// Writes the next part, if there is enough to write it for.
+    /// Writes the next part, if there is enough to write it for. What earlier calls wrote must have been applied.
     pub(super) fn write(
         &mut self,
-        engine: &dyn Engine,
+        engine: &Arc<dyn Engine>,
         space: Space,
         tree: &Tree,
         height: Height,
         least: u64,
         batch: &mut Batch,
     ) -> Result<(), StateError> {
+        self.settle(engine, space, batch)?;
+        if self.unsure.is_some() {
+            return Ok(());
+        }
         let whole = (tree.leaves() * LEAF_BYTES * RECORDS_A_COPY).max(least);
         if self.open.is_none() {
             if self.bytes < whole || tree.leaves() == 0 {
@@ -227,10 +263,48 @@ impl Checkpoints {
             self.open = Some(Open::default());
         }
         let leaves = (tree.leaves() / BLOCKS_A_COPY).max(LEAST_LEAVES);
-        self.write_part(engine, space, tree, height, leaves, batch)
+        self.write_part(&**engine, space, tree, height, leaves, batch)
     }
 
-    /// Writes a copy at once.
+    /// Has the copy that has all parts made durable, and says that it counts when it is.
+    fn settle(&mut self, engine: &Arc<dyn Engine>, space: Space, batch: &mut Batch) -> Result<(), StateError> {
+        let Some(unsure) = &mut self.unsure else { return Ok(()) };
+        let syncing = match unsure.syncing.take() {
+            Some(syncing) => syncing,
+            None => {
+                let engine = Arc::clone(engine);
+                let name = "index copy".to_owned();
+                match std::thread::Builder::new().name(name).spawn(move || engine.sync()) {
+                    Ok(syncing) => syncing,
+                    // The next block tries again.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        if !syncing.is_finished() {
+            unsure.syncing = Some(syncing);
+            return Ok(());
+        }
+        joined(syncing)?;
+        self.count(space, batch);
+        Ok(())
+    }
+
+    /// Says that the copy that has all parts counts.
+    fn count(&mut self, space: Space, batch: &mut Batch) {
+        let Some(Unsure { copy, parts, first, last, .. }) = self.unsure.take() else { return };
+        let last = Part { after: After::Durable, ..last };
+        batch.put(part_key(space, copy, parts.saturating_sub(1)), last.encode());
+        for (copy, parts) in self.old.drain(..) {
+            for part in 0..parts {
+                batch.delete(part_key(space, copy, part));
+            }
+        }
+        self.old.push((copy, parts));
+        self.needed = Some(first);
+    }
+
+    /// Writes a copy at once, and waits until it is durable.
     pub(super) fn write_whole(
         &mut self,
         engine: &dyn Engine,
@@ -242,6 +316,10 @@ impl Checkpoints {
         if tree.leaves() == 0 {
             return Ok(());
         }
+        if let Some(Unsure { copy, parts, syncing, .. }) = self.unsure.take() {
+            syncing.map_or(Ok(()), joined)?;
+            self.old.push((copy, parts));
+        }
         if let Some(open) = self.open.replace(Open::default()) {
             self.old.push((self.copy, open.parts));
             self.copy += 1;
@@ -250,6 +328,8 @@ impl Checkpoints {
         while self.open.is_some() {
             self.write_part(engine, space, tree, height, MOST_LEAVES, batch)?;
         }
+        engine.sync()?;
+        self.count(space, batch);
         Ok(())
     }
 
@@ -287,18 +367,14 @@ impl Checkpoints {
         let address = engine.append(space.scratch(), &bytes)?;
         open.first.get_or_insert(address);
         let (length, checksum) = (bytes.len() as u64, xxh3_64(&bytes));
-        let part = Part { height, address, length, checksum, last: page.is_none() };
+        let after = if page.is_none() { After::End } else { After::Another };
+        let part = Part { height, address, length, checksum, after };
         batch.put(part_key(space, self.copy, open.parts), part.encode());
         open.parts += 1;
         open.at = page;
         if page.is_none() {
-            for (copy, parts) in self.old.drain(..) {
-                for part in 0..parts {
-                    batch.delete(part_key(space, copy, part));
-                }
-            }
-            self.old.push((self.copy, open.parts));
-            self.needed = open.first;
+            let (copy, parts, first) = (self.copy, open.parts, open.first.unwrap_or(address));
+            self.unsure = Some(Unsure { copy, parts, first, last: part, syncing: None });
             self.copy += 1;
             self.open = None;
         }
@@ -306,7 +382,23 @@ impl Checkpoints {
     }
 }
 
-/// Reads the newest copy that is of block `height` at the latest.
+fn joined(syncing: JoinHandle<Result<(), EngineError>>) -> Result<(), StateError> {
+    match syncing.join() {
+        Ok(synced) => Ok(synced?),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        // Whoever opens the engine next must not find it in use.
+        if let Some(syncing) = self.unsure.take().and_then(|unsure| unsure.syncing) {
+            let _ = syncing.join();
+        }
+    }
+}
+
+/// Reads the newest copy that counts and is of block `height` at the latest.
 pub(super) fn load(
     engine: &dyn Engine,
     space: Space,
@@ -328,15 +420,17 @@ pub(super) fn load(
         }
     }
     let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let checkpoints = Checkpoints {
-        copy: copies.last().map_or(0, |(copy, _)| copy + 1),
-        old: copies.iter().map(|(copy, parts)| (*copy, count(parts))).collect(),
-        needed: copies.iter().flat_map(|(_, parts)| parts).map(|part| part.address).min(),
-        ..Checkpoints::default()
-    };
+    let needed = |parts: &[Part]| parts.last().is_some_and(|part| part.after == After::Durable);
+    let needed = copies.iter().filter(|(_, parts)| needed(parts)).flat_map(|(_, parts)| parts);
+    let mut checkpoints = Checkpoints::default();
+    (checkpoints.copy, checkpoints.old, checkpoints.needed) = (
+        copies.last().map_or(0, |(copy, _)| copy + 1),
+        copies.iter().map(|(copy, parts)| (*copy, count(parts))).collect(),
+        needed.map(|part| part.address).min(),
+    );
     for (_, parts) in copies.iter().rev() {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { continue };
-        if !last.last || last.height > height {
+        if last.after != After::Durable || last.height > height {
             continue;
         }
         // A copy that lost bytes is passed over: the blocks have all of it.

@@ -217,7 +217,7 @@ impl StateStore {
         self.height = height;
         let tree = self.shared.tree();
         let (shared, config) = (&self.shared, &self.config);
-        self.checkpoints.write(&*shared.engine, shared.space, &tree, height, config.checkpoint_bytes, batch)?;
+        self.checkpoints.write(&shared.engine, shared.space, &tree, height, config.checkpoint_bytes, batch)?;
         Ok(tree.digest())
     }
 
