@@ -104,6 +104,22 @@ pub enum StoreError {
         /// What was asked for: a leaf's index, or an older size.
         wanted: u64,
     },
+    /// The results of the block were given up, or left the views for an archive that doesn't have them.
+    #[error("the results of block {height} aren't kept here: {reason}")]
+    Pruned {
+        /// The block's height.
+        height: Height,
+        /// What the archive says.
+        reason: String,
+    },
+    /// The archive has the results, but they can't be read.
+    #[error("the results of block {height} can't be read from the archive: {reason}")]
+    Archive {
+        /// The block's height.
+        height: Height,
+        /// What the archive says.
+        reason: String,
+    },
     /// There are as many chains in the engine as it can number.
     #[error("the engine holds {limit} chains, which is the limit")]
     TooManyChains {

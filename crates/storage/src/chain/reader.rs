@@ -1,15 +1,17 @@
 //! Those who read.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use ledger_core::codec::Bytes;
 use ledger_core::history::{HistoryHasher, Path};
+use ledger_core::outcome::receipts_root;
 use ledger_core::state::tree::PrunedTree;
 use ledger_core::{Header, Height, HistoryHead, Key, Outcome, StateError, TransactionId, TransactionResult, Version};
 use ledger_crypto::merkle::{self, NodePosition};
 
 use super::records::{self, Block, HeadRecord, damaged};
 use super::{Head, StoreError, results};
+use crate::archive::{ArchiveError, ArchiveReader};
 use crate::engine::{Engine, Snapshot, Space};
 use crate::log::LogPosition;
 use crate::state::{StateAt, StateReader, VersionEntry};
@@ -25,6 +27,7 @@ struct Shared {
     space: Space,
     state: StateReader,
     head: RwLock<Arc<Head>>,
+    archive: OnceLock<ArchiveReader>,
 }
 
 /// A snapshot and the last block that it has.
@@ -35,7 +38,7 @@ struct Moment {
 
 impl ChainReader {
     pub(super) fn new(engine: Arc<dyn Engine>, space: Space, head: Arc<Head>, state: StateReader) -> Self {
-        Self { shared: Arc::new(Shared { engine, space, state, head: RwLock::new(head) }) }
+        Self { shared: Arc::new(Shared { engine, space, state, head: RwLock::new(head), archive: OnceLock::new() }) }
     }
 
     pub(super) fn publish(&self, head: Arc<Head>) {
@@ -154,14 +157,59 @@ impl ChainReader {
         Ok(place.filter(|place| place.height <= moment.newest))
     }
 
+    /// Looks for results that aren't in the views any more in an archive, from now on; all clones do. Of several archives
+    /// the first one counts.
+    pub fn attach(&self, archive: ArchiveReader) {
+        // A second one is the same one.
+        let _ = self.shared.archive.set(archive);
+    }
+
+    /// The results of block `height` as an archive keeps them.
+    ///
+    /// # Errors
+    /// As [`ChainReader::results`].
+    pub fn packed_results(&self, height: Height) -> Result<Vec<u8>, StoreError> {
+        results::pack(self.shared.space, &*self.moment_with(height)?.snapshot, height)
+    }
+
+    /// Removes from the views the results of all blocks up to `height`, which an archive has or nobody needs; returns how
+    /// many records that were. What is lost in a crash is removed the next time.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the engine fails; the rest is there, then.
+    pub fn drop_results_through(&self, height: Height) -> Result<u64, StoreError> {
+        results::drop_through(self.shared.space, &*self.shared.engine, height)
+    }
+
+    fn moment_with(&self, height: Height) -> Result<Moment, StoreError> {
+        let moment = self.moment()?;
+        match moment.newest {
+            newest if height > newest => Err(StoreError::NotReached { height, newest }),
+            _ => Ok(moment),
+        }
+    }
+
+    fn archived(&self, height: Height) -> Result<Vec<TransactionResult>, StoreError> {
+        let Some(archive) = self.shared.archive.get() else {
+            return Err(damaged(format!("results of block {height}"), "they are missing"));
+        };
+        let packed = archive.results(self.header(height)?.chain, height).map_err(|error| {
+            let reason = error.to_string();
+            match error {
+                ArchiveError::Absent { .. } | ArchiveError::Released { .. } => StoreError::Pruned { height, reason },
+                _ => StoreError::Archive { height, reason },
+            }
+        })?;
+        results::unpack(height, &packed)
+    }
+
     /// What became of the transaction, at its [place](ChainReader::place).
     ///
     /// # Errors
     /// [`StoreError`] when the views can't be read; an unknown transaction is `Ok(None)`.
     pub fn result(&self, transaction: &TransactionId) -> Result<Option<TransactionResult>, StoreError> {
-        let moment = self.moment()?;
-        let place = self.find_place(&moment, transaction)?;
-        place.map(|place| results::read(self.shared.space, &*moment.snapshot, place)).transpose()
+        let place = self.place(transaction)?;
+        place.map(|place| self.result_at(place)).transpose()
     }
 
     /// What became of the transaction at `place`, also of one that was rejected there.
@@ -169,19 +217,32 @@ impl ChainReader {
     /// # Errors
     /// [`StoreError`] when there is no such place, or it can't be read.
     pub fn result_at(&self, place: Version) -> Result<TransactionResult, StoreError> {
-        results::read(self.shared.space, &*self.shared.engine.snapshot(), place)
+        let (space, snapshot) = (self.shared.space, self.shared.engine.snapshot());
+        let gone = || self.shared.archive.get().is_some() && results::is_empty(space, &*snapshot, place.height);
+        let missing = match results::read(space, &*snapshot, place) {
+            Err(error) if gone() => error,
+            done => return done,
+        };
+        let results = self.archived(place.height)?;
+        results.into_iter().find(|result| result.receipt.index == place.index).ok_or(missing)
     }
 
     /// What became of the transactions of block `height`, in order.
     ///
     /// # Errors
-    /// [`StoreError::NotReached`] when it isn't applied yet; others when the views can't be read.
+    /// [`StoreError::NotReached`] when it isn't applied yet; [`StoreError::Pruned`] when they were given up; others when the
+    /// views can't be read.
     pub fn results(&self, height: Height) -> Result<Vec<TransactionResult>, StoreError> {
-        let Moment { snapshot, newest } = self.moment()?;
-        if height > newest {
-            return Err(StoreError::NotReached { height, newest });
+        let Moment { snapshot, .. } = self.moment_with(height)?;
+        let found = results::read_all(self.shared.space, &*snapshot, height)?;
+        if self.shared.archive.get().is_none() || !found.is_empty() {
+            return Ok(found);
         }
-        results::read_all(self.shared.space, &*snapshot, height)
+        let block = Block::read(self.shared.space, &*snapshot, height)?;
+        match block.is_some_and(|block| block.outcome.receipts_root != receipts_root(&[])) {
+            true => self.archived(height),
+            false => Ok(found),
+        }
     }
 
     /// The history's head when it had `size` leaves.

@@ -5,7 +5,7 @@ use ledger_core::{Height, TransactionResult, Version};
 
 use super::StoreError;
 use super::records::{RESULTS, damaged};
-use crate::engine::{Batch, Direction, Snapshot, Space};
+use crate::engine::{Batch, Direction, Engine, Snapshot, Space};
 
 /// A record takes no more results once it has so many.
 const MOST_RESULTS: usize = 32;
@@ -75,4 +75,68 @@ pub(super) fn read_all(
         results.extend(decode(height, &entry?.1)?);
     }
     Ok(results)
+}
+
+/// Whether there is nothing of block `height`.
+pub(super) fn is_empty(space: Space, reader: &dyn Snapshot, height: Height) -> bool {
+    let (from, to) = (key(space, height, 0), key(space, height.next(), 0));
+    reader.range(&from, Some(&to), Direction::Forward).next().is_none()
+}
+
+/// The records of block `height` as they are stored, each after its length in four bytes, little-endian: what an archive
+/// keeps of them.
+pub(super) fn pack(space: Space, reader: &dyn Snapshot, height: Height) -> Result<Vec<u8>, StoreError> {
+    let (from, to) = (key(space, height, 0), key(space, height.next(), 0));
+    let mut packed = Vec::new();
+    for entry in reader.range(&from, Some(&to), Direction::Forward) {
+        let record = entry?.1;
+        let length =
+            u32::try_from(record.len()).map_err(|_| damaged(format!("results of block {height}"), "too long"))?;
+        packed.extend_from_slice(&length.to_le_bytes());
+        packed.extend_from_slice(&record);
+    }
+    Ok(packed)
+}
+
+/// The results that [`pack`] packed.
+pub(super) fn unpack(height: Height, mut packed: &[u8]) -> Result<Vec<TransactionResult>, StoreError> {
+    let mut results = Vec::new();
+    while !packed.is_empty() {
+        let split = || {
+            let (length, rest) = packed.split_first_chunk::<4>()?;
+            rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+        };
+        let cut = || damaged(format!("archived results of block {height}"), "they end within a record");
+        let (record, rest) = split().ok_or_else(cut)?;
+        results.extend(decode(height, record)?);
+        packed = rest;
+    }
+    Ok(results)
+}
+
+/// Removes the results of all blocks up to `height`, whole blocks in each batch of about `KEYS` records; returns how
+/// many records there were.
+pub(super) fn drop_through(space: Space, engine: &dyn Engine, height: Height) -> Result<u64, StoreError> {
+    const KEYS: usize = 4_096;
+    let (mut from, to) = (key(space, Height::GENESIS, 0), key(space, height.next(), 0));
+    let mut dropped = 0;
+    loop {
+        let snapshot = engine.snapshot();
+        let mut batch = Batch::new();
+        let mut last = None;
+        for entry in snapshot.range(&from, Some(&to), Direction::Forward) {
+            let (key, _) = entry?;
+            let block = Space::suffix(&key).first_chunk::<8>().copied();
+            if batch.len() >= KEYS && last != block {
+                break;
+            }
+            last = block;
+            batch.delete(key);
+        }
+        drop(snapshot);
+        let Some(block) = last else { return Ok(dropped) };
+        dropped += batch.len() as u64;
+        engine.apply(batch)?;
+        from = key(space, Height(u64::from_be_bytes(block)).next(), 0);
+    }
 }
