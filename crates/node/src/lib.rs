@@ -67,6 +67,8 @@
 //! | the vote guards that the host keeps are damaged | the host doesn't start; the error names the file |
 //! | the folder is in use, of another version, or the log is damaged | the host doesn't start; the error names file and place |
 //! | the views can't be opened | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
+//! | the views can't be opened and the log was cut | they are set aside and replayed from the archive and the log, or the error says what to restore ([`recovery::RecoveryError::Cut`]) |
+//! | a block was given up | the error says which are here and who keeps the archive ([`ChainError::Pruned`]) |
 //! | the views stand where the log never was | the chain isn't opened ([`recovery::RecoveryError::ViewsAhead`]) |
 //! | the log was lost or rolled back while the guard stayed | the signer refuses ([`ledger_crypto::VoteError`]) |
 //!
@@ -80,9 +82,11 @@ pub mod chain;
 pub mod core;
 pub mod guard;
 pub mod host;
+pub mod log_start;
 pub mod mempool;
 pub mod progress;
 pub mod recovery;
+pub mod retention;
 mod value_cache;
 
 pub use answers::{Accepted, Certified, Executed, Ordered, Pending, PendingError, TransactionStatus};
@@ -90,6 +94,7 @@ pub use apply::{Applier, ApplyError};
 pub use chain::{BlockUpdate, Chain, ChainError, EventUpdate, Refused, Stage, Subscription, SubscriptionError};
 pub use core::{CoreConfig, Stop, SubmitError};
 pub use guard::{DiskGuard, SharedGuard, SharedGuards};
-pub use host::{Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded};
+pub use host::{GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded};
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;
+pub use retention::{ChainPolicy, Keepers, Kept, PolicyError, Retention};

@@ -2,11 +2,13 @@
 
 use crate::apply::{Applier, ApplyError};
 use crate::core::{Execute, LoggedPayload, Start};
+use crate::log_start::{LogStart, LogStartError};
 use ledger_core::codec::{self, Bytes, CodecError, Format};
 use ledger_core::{
     Block, BlockError, CertificateError, ChainId, Checkpoint, Evidence, Finality, Genesis, Header, Height,
 };
 use ledger_crypto::Digest;
+use ledger_storage::archive::ArchiveReader;
 use ledger_storage::chain::StoreError;
 use ledger_storage::log::{LogError, LogPosition, LogReader, Record, RecordKind};
 use std::collections::BTreeMap;
@@ -36,7 +38,7 @@ pub fn to_log(chain: ChainId, record: &ledger_consensus::Record) -> Record {
 }
 
 /// The digest of the header that a logged certificate is of, and the certificate.
-fn split_certificate(position: LogPosition, bytes: &[u8]) -> Result<(Digest, &[u8]), RecoveryError> {
+pub(crate) fn split_certificate(position: LogPosition, bytes: &[u8]) -> Result<(Digest, &[u8]), RecoveryError> {
     match bytes.split_first_chunk::<32>() {
         Some((block, certificate)) => Ok((Digest::new(*block), certificate)),
         None => Err(RecoveryError::ShortCertificate { position, found: bytes.len() }),
@@ -119,6 +121,31 @@ pub enum RecoveryError {
     /// The views can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The views lack blocks that were cut off the log, and no archive here has them.
+    #[error(
+        "the views of chain {chain} stand at block {views}, but the log was cut behind block {cut} and no archive here has \
+         the blocks between: restore the folders `views` and `log` of one backup together, or start with an empty folder \
+         and fetch the chain from its peers or from a snapshot"
+    )]
+    Cut {
+        /// The chain.
+        chain: ChainId,
+        /// The views' height.
+        views: Height,
+        /// The last block that was cut off.
+        cut: Height,
+    },
+    /// A block of the archive can't be read, or isn't one.
+    #[error("block {height} can't be replayed from the archive: {reason}")]
+    Archive {
+        /// The block.
+        height: Height,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The log was cut, and what says from where on is missing or damaged.
+    #[error(transparent)]
+    Start(#[from] LogStartError),
     /// The views have blocks that the log hasn't.
     #[error(
         "the views stand at block {views}, but the log ends at block {log}: if the log is the right one, remove the \
@@ -150,17 +177,56 @@ pub struct LoggedBlock {
     pub certificate: LogPosition,
 }
 
+/// A block by its height and digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockId {
+    /// Its height.
+    pub height: Height,
+    /// The digest of its header.
+    pub digest: Digest,
+}
+
+/// Where the bytes of a record of an engine's are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In the log.
+    Log(LogPosition),
+    /// Kept when the log was cut behind it.
+    Kept(Arc<[u8]>),
+}
+
+/// A record of an engine's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) height: Height,
+    pub(crate) kind: RecordKind,
+    pub(crate) source: Source,
+}
+
+impl Noted {
+    pub(crate) fn bytes(&self, log: &LogReader) -> Result<Arc<[u8]>, RecoveryError> {
+        match &self.source {
+            Source::Log(position) => Ok(log.read(*position)?.bytes.into()),
+            Source::Kept(bytes) => Ok(Arc::clone(bytes)),
+        }
+    }
+}
+
 /// What the log knows of one chain.
 #[derive(Clone, Debug, Default)]
 pub struct LoggedChain {
     /// The chain's genesis.
     pub genesis: Option<Genesis>,
-    /// Its finalized blocks from height 1 on, without gaps.
+    /// The last finalized block of those that were cut off the log, if any were.
+    pub cut: Option<BlockId>,
+    /// Its finalized blocks without gaps: from height 1 on, or from the one behind `cut`.
     pub blocks: Vec<LoggedBlock>,
     /// Payloads above the last finalized block, with their headers' digests.
-    pending: Vec<(Height, Digest, LogPosition)>,
+    pub(crate) pending: Vec<(Height, Digest, LogPosition)>,
     /// What the engine has recorded above the last finalized block, in its order, and its last vote.
-    records: Vec<(Height, RecordKind, LogPosition)>,
+    pub(crate) records: Vec<Noted>,
+    /// The last finalized block, if one is known.
+    pub(crate) tip: Option<BlockId>,
     /// Validators that were caught.
     pub evidence: Vec<Evidence>,
     /// The bytes that its records take in the log.
@@ -177,7 +243,18 @@ impl LoggedChain {
 
     /// The height of the last finalized block.
     pub fn height(&self) -> Height {
-        Height(self.blocks.len() as u64)
+        Height(self.base().0.saturating_add(self.blocks.len() as u64))
+    }
+
+    /// The height of the last block that was cut off the log; 0 when none was.
+    pub fn base(&self) -> Height {
+        self.cut.map_or(Height::GENESIS, |cut| cut.height)
+    }
+
+    /// Where the log holds block `height`.
+    pub fn block(&self, height: Height) -> Option<&LoggedBlock> {
+        let behind = height.0.checked_sub(self.base().0)?.checked_sub(1)?;
+        self.blocks.get(usize::try_from(behind).ok()?)
     }
 
     /// What the engine gets back: its records above the last finalized block, and its last vote.
@@ -185,14 +262,16 @@ impl LoggedChain {
     /// # Errors
     /// [`RecoveryError`] when they can't be read.
     pub fn records(&self, log: &LogReader) -> Result<Vec<ledger_consensus::Record>, RecoveryError> {
-        let read = |(height, kind, position): &(Height, RecordKind, LogPosition)| {
-            let bytes = log.read(*position)?.bytes;
-            let (kind, block) = match *kind {
-                RecordKind::PAYLOAD => (ledger_consensus::RecordKind::Payload, header_of(*position, &bytes)?.digest()),
-                RecordKind::VOTE => (ledger_consensus::RecordKind::Vote, Digest::ZERO),
+        let read = |noted: &Noted| {
+            let bytes = noted.bytes(log)?;
+            let (kind, block) = match (noted.kind, &noted.source) {
+                (RecordKind::PAYLOAD, Source::Log(position)) => {
+                    (ledger_consensus::RecordKind::Payload, header_of(*position, &bytes)?.digest())
+                }
+                (RecordKind::VOTE, _) => (ledger_consensus::RecordKind::Vote, Digest::ZERO),
                 _ => (ledger_consensus::RecordKind::Note, Digest::ZERO),
             };
-            Ok(ledger_consensus::Record { kind, height: *height, block, bytes: bytes.into() })
+            Ok(ledger_consensus::Record { kind, height: noted.height, block, bytes })
         };
         self.records.iter().map(read).collect()
     }
@@ -202,11 +281,12 @@ impl LoggedChain {
         let found = self.pending.iter().find(|(at, digest, _)| *at == height && *digest == block);
         let payload = found.ok_or(RecoveryError::NoPayload { position, block, height })?.2;
         self.blocks.push(LoggedBlock { payload, certificate: position });
+        self.tip = Some(BlockId { height, digest: block });
         self.pending.retain(|(at, ..)| *at > height);
-        let last = self.records.iter().rposition(|(_, kind, _)| *kind == RecordKind::VOTE);
+        let last = self.records.iter().rposition(|noted| noted.kind == RecordKind::VOTE);
         let mut index = 0;
-        self.records.retain(|(at, ..)| {
-            let kept = *at > height || Some(index) == last;
+        self.records.retain(|noted| {
+            let kept = noted.height > height || Some(index) == last;
             index += 1;
             kept
         });
@@ -228,14 +308,27 @@ pub fn index(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, Recovery
     Ok(chains)
 }
 
-/// As [`index`], but what concerns one chain alone is noted with that chain ([`LoggedChain::damage`]) and doesn't keep
+/// As [`index`], of a log that may have been cut: begins with what was kept of its front.
+///
+/// # Errors
+/// [`RecoveryError`] names the first damage.
+pub fn index_from(log: &LogReader, start: &LogStart) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
+    let mut chains = start.chains.clone();
+    for item in log.records_from(start.position())? {
+        let (position, record) = item?;
+        note(&mut chains, position, record)?;
+    }
+    Ok(chains)
+}
+
+/// As [`index_from`], but what concerns one chain alone is noted with that chain ([`LoggedChain::damage`]) and doesn't keep
 /// the others from being opened: a record whose bytes are as they were written, and make no sense.
 ///
 /// # Errors
 /// [`RecoveryError::Log`] when the log itself can't be read.
-pub fn index_each(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
-    let mut chains: BTreeMap<ChainId, LoggedChain> = BTreeMap::new();
-    for item in log.records() {
+pub fn index_each(log: &LogReader, start: &LogStart) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
+    let mut chains = start.chains.clone();
+    for item in log.records_from(start.position())? {
         let (position, record) = item?;
         let chain = ChainId(record.chain);
         if chains.get(&chain).is_some_and(|known| known.damage.is_some()) {
@@ -248,7 +341,7 @@ pub fn index_each(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, Rec
     Ok(chains)
 }
 
-fn note(
+pub(crate) fn note(
     chains: &mut BTreeMap<ChainId, LoggedChain>,
     position: LogPosition,
     record: Record,
@@ -266,7 +359,7 @@ fn note(
         RecordKind::PAYLOAD if found < expected => {}
         RecordKind::PAYLOAD => {
             entry.pending.push((found, header_of(position, &record.bytes)?.digest(), position));
-            entry.records.push((found, record.kind, position));
+            entry.records.push(Noted { height: found, kind: record.kind, source: Source::Log(position) });
         }
         RecordKind::CERTIFICATE if found == expected => {
             let (block, _) = split_certificate(position, &record.bytes)?;
@@ -275,18 +368,20 @@ fn note(
         RecordKind::CERTIFICATE => return Err(RecoveryError::Gap { chain, found, expected }),
         RecordKind::VOTE => {
             // Of those at or below the last finalized height only the last one counts.
-            let old = entry.records.iter().position(|(at, kind, _)| *kind == RecordKind::VOTE && *at < expected);
+            let old = entry.records.iter().position(|noted| noted.kind == RecordKind::VOTE && noted.height < expected);
             if let Some(old) = old {
                 entry.records.remove(old);
             }
-            entry.records.push((found, record.kind, position));
+            entry.records.push(Noted { height: found, kind: record.kind, source: Source::Log(position) });
         }
         EVIDENCE_RECORD => {
             let evidence = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
             entry.evidence.push(evidence);
         }
         NOTE_RECORD if found < expected => {}
-        NOTE_RECORD => entry.records.push((found, record.kind, position)),
+        NOTE_RECORD => {
+            entry.records.push(Noted { height: found, kind: record.kind, source: Source::Log(position) });
+        }
         other => return Err(RecoveryError::UnknownKind { position, kind: other.get() }),
     }
     Ok(())
@@ -332,14 +427,23 @@ pub fn replay(
         return Err(RecoveryError::ViewsAhead { views, log: end });
     }
     let mut checkpoint = Checkpoint { header: head.header.clone(), certificate: Bytes::default() };
-    if let Some(place) = views.previous().and_then(|index| logged.blocks.get(usize::try_from(index.0).ok()?)) {
+    if let Some(cut) = logged.cut.filter(|cut| views <= cut.height) {
+        if views < cut.height {
+            return Err(RecoveryError::Cut { chain: genesis.chain(), views, cut: cut.height });
+        }
+        if head.header.digest() != cut.digest {
+            return Err(RecoveryError::ViewsDiffer { height: views });
+        }
+        checkpoint.certificate = applier.reader().certificate(views)?;
+    }
+    if let Some(place) = logged.block(views) {
         let (block, certificate) = read_block(log, place)?;
         if block.header != head.header {
             return Err(RecoveryError::ViewsDiffer { height: views });
         }
         checkpoint.certificate = Bytes::from(certificate);
     }
-    let done = usize::try_from(views.0).unwrap_or(usize::MAX);
+    let done = usize::try_from(views.0.saturating_sub(logged.base().0)).unwrap_or(usize::MAX);
     for place in logged.blocks.iter().skip(done) {
         let (block, certificate) = read_block(log, place)?;
         let height = block.header.height;
@@ -364,6 +468,46 @@ pub fn replay(
     };
     let payloads = logged.pending.iter().map(read).collect::<Result<_, RecoveryError>>()?;
     Ok(Start { checkpoint, history, owed, heads, payloads })
+}
+
+/// Brings views that lack blocks which were cut off the log as far as the cut, from an archive that has them. Does nothing
+/// where nothing is lacking. Everything is checked as in [`replay`], which goes on from there.
+///
+/// # Errors
+/// [`RecoveryError::Cut`] when the archive doesn't have them all; [`RecoveryError`] when one of them isn't right.
+pub fn replay_archived(
+    applier: &mut Applier,
+    finality: &dyn Finality,
+    genesis: &Genesis,
+    archive: &ArchiveReader,
+    logged: &LoggedChain,
+    progress: &mut dyn FnMut(Height),
+) -> Result<(), RecoveryError> {
+    let (chain, head) = (genesis.chain(), applier.store().head().header.clone());
+    let (views, Some(cut)) = (head.height, logged.cut) else { return Ok(()) };
+    if views >= cut.height {
+        return Ok(());
+    }
+    if archive.held(&chain).is_none_or(|held| held.first > views.next() || held.last < cut.height) {
+        return Err(RecoveryError::Cut { chain, views, cut: cut.height });
+    }
+    let mut parent = head;
+    while parent.height < cut.height {
+        let height = parent.height.next();
+        let failed = |reason: String| RecoveryError::Archive { height, reason };
+        let archived = archive.block(chain, height).map_err(|error| failed(error.to_string()))?;
+        let block: Block = codec::decode(&archived.block).map_err(|error| failed(error.to_string()))?;
+        block.check_against(&parent, &genesis.rules)?;
+        finality.verify(&block.header, &archived.certificate)?;
+        check_history(applier, &block.header)?;
+        parent = block.header.clone();
+        // It is in no log any more.
+        let (certificate, position) = (archived.certificate.into(), LogPosition::START);
+        let execute = Execute { block: Arc::new(block), certificate, position };
+        applier.apply(&execute).map_err(|error| RecoveryError::Apply { height, error })?;
+        progress(height);
+    }
+    Ok(())
 }
 
 fn check_history(applier: &Applier, header: &Header) -> Result<(), RecoveryError> {

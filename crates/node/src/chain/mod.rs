@@ -9,15 +9,18 @@ pub use subscription::{BlockUpdate, EventUpdate, Stage, Subscription, Subscripti
 
 use crate::answers::{Pending, TransactionStatus};
 use crate::core::{Stop, SubmitError};
+use crate::host::growth::Growth;
 use crate::progress::Progress;
 use crate::recovery::RecoveryError;
+use crate::retention::{Keepers, Kept};
 use ledger_core::codec::{self, CodecError};
 use ledger_core::{
     AccountId, Block, Call, ChainId, Checkpoint, Context, ContractId, Evidence, ExecutionError, Executor, Fuel,
     Genesis, Header, Height, Key, ProofError, SignedTransaction, Simulation, StateView, Status, TransactionId,
-    TrustRoot, Versioned,
+    TransactionResult, TrustRoot, Versioned,
 };
 use ledger_crypto::Signer;
+use ledger_storage::archive::ArchiveError;
 use ledger_storage::chain::{ChainReader, StoreError};
 use ledger_storage::log::{LogError, LogReader};
 use shell::Submission;
@@ -54,6 +57,24 @@ pub enum ChainError {
         /// The last block executed.
         newest: Height,
     },
+    /// The block's body and receipts were given up here.
+    #[error(
+        "block {height} was given up by this node, which keeps blocks {first} to {newest}; the archive of the chain is kept \
+         by {keepers}"
+    )]
+    Pruned {
+        /// The height asked for.
+        height: Height,
+        /// The lowest height that is here.
+        first: Height,
+        /// The newest block.
+        newest: Height,
+        /// Who keeps everything.
+        keepers: Keepers,
+    },
+    /// The archive can't be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// There is no such transaction here.
     #[error("transaction {id} isn't in the chain")]
     NoTransaction {
@@ -115,6 +136,7 @@ pub(crate) struct Shared {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) reader: ChainReader,
     pub(crate) log: LogReader,
+    pub(crate) growth: Arc<Growth>,
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) evidence: Arc<Mutex<Vec<Evidence>>>,
@@ -285,17 +307,45 @@ impl Chain {
         Ok(self.shared.reader.header(height)?)
     }
 
-    /// Block `height`, whole, from the log.
+    /// Which blocks' bodies and receipts are here, and who keeps all of them.
+    pub fn kept(&self) -> Kept {
+        self.shared.growth.kept(&self.shared.id, self.shared.reader.head().header.height)
+    }
+
+    pub(crate) fn pruned(&self, height: Height) -> ChainError {
+        let Kept { first, newest, keepers } = self.kept();
+        ChainError::Pruned { height, first, newest, keepers }
+    }
+
+    /// What became of the transactions of block `height`, in order.
     ///
     /// # Errors
-    /// [`ChainError::NoBlock`] when the chain isn't there yet; [`ChainError`] when it can't be read.
+    /// [`ChainError::Pruned`] when they were given up; [`ChainError`] when they can't be read.
+    pub fn results(&self, height: Height) -> Result<Vec<TransactionResult>, ChainError> {
+        self.shared.reader.results(height).map_err(|error| match error {
+            StoreError::Pruned { .. } => self.pruned(height),
+            error => error.into(),
+        })
+    }
+
+    /// Block `height`, whole, from the log or the archive.
+    ///
+    /// # Errors
+    /// [`ChainError::NoBlock`] when the chain isn't there yet; [`ChainError::Pruned`] when it was given up; [`ChainError`] when it can't be read.
     pub fn block(&self, height: Height) -> Result<Block, ChainError> {
         if height == Height::GENESIS {
             return Ok(Block { header: self.shared.genesis.header(), transactions: Vec::new().into() });
         }
         let newest = self.shared.reader.head().header.height;
         let position = self.shared.reader.position(height)?.ok_or(ChainError::NoBlock { height, newest })?;
-        Ok(codec::decode(&self.shared.log.read(position)?.bytes)?)
+        let bytes = match self.shared.log.read(position) {
+            Ok(record) => record.bytes,
+            Err(LogError::Removed { .. }) => {
+                self.shared.growth.block(self.shared.id, height)?.ok_or_else(|| self.pruned(height))?.block
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(codec::decode(&bytes)?)
     }
 }
 

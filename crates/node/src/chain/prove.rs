@@ -80,7 +80,8 @@ impl Chain {
     pub fn prove_event(&self, id: &TransactionId, index: u32) -> Result<Proved, ChainError> {
         let (place, checkpoint) = self.certified_place(id)?;
         let receipt = self.receipt_proof(id, place, &checkpoint)?;
-        let result = self.shared.reader.result(id)?.ok_or(ChainError::NoTransaction { id: *id })?;
+        let found = self.results(place.height)?.into_iter().find(|result| result.receipt.index == place.index);
+        let result = found.ok_or(ChainError::NoTransaction { id: *id })?;
         let leaves: Vec<Digest> = result.events.iter().map(ledger_core::Event::leaf).collect();
         let missing = || ChainError::NoEvent { id: *id, index, count: leaves.len() };
         let path = path(&leaves, index).ok_or_else(missing)?;
@@ -133,7 +134,7 @@ impl Chain {
         place: Version,
         checkpoint: &Checkpoint,
     ) -> Result<ReceiptProof, ChainError> {
-        let results = self.shared.reader.results(place.height)?;
+        let results = self.results(place.height)?;
         let leaves: Vec<Digest> = results.iter().map(|result| result.receipt.leaf()).collect();
         let index = usize::try_from(place.index).unwrap_or(usize::MAX);
         let receipt = results.get(index).map(|result| result.receipt.clone());

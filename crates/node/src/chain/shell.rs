@@ -5,6 +5,7 @@ use crate::answers::{Accepted, Pending};
 use crate::apply::Applier;
 use crate::core::{Ask, ChainCore, Effect, Event, Execute, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
+use crate::host::growth::Growth;
 use crate::host::pool::Pool;
 use crate::host::quota::{Meter, Share};
 use crate::mempool::Refusal;
@@ -46,6 +47,7 @@ pub(crate) struct Shell {
     pub(crate) logged: Durable,
     pub(crate) pool: Pool,
     pub(crate) log: Arc<LogWriter>,
+    pub(crate) growth: Arc<Growth>,
     pub(crate) checks: mpsc::UnboundedSender<CheckJob>,
     pub(crate) urgent: mpsc::UnboundedSender<UrgentJob>,
     pub(crate) peers: Option<Peers>,
@@ -375,10 +377,11 @@ impl Shell {
 
     fn read_blocks(&self, read: ReadId, from: Height, count: u64, max_bytes: usize) {
         let (reader, log, signals) = (self.reader.clone(), self.log.reader(), self.context.signals.clone());
+        let (chain, growth) = (self.chain, Arc::clone(&self.growth));
         tokio::task::spawn_blocking(move || {
             let (mut blocks, mut bytes) = (Vec::new(), 0);
             for height in (from.0.max(1)..).take(usize::try_from(count).unwrap_or(usize::MAX)).map(Height) {
-                let Some(found) = read_block(&reader, &log, height) else { break };
+                let Some(found) = read_block(&reader, &log, (&growth, chain), height) else { break };
                 bytes += found.payload.len() + found.certificate.len();
                 if bytes > max_bytes && !blocks.is_empty() {
                     break;
@@ -405,10 +408,20 @@ impl Shell {
 }
 
 /// A finalized block and its certificate, if this node has executed as far.
-fn read_block(reader: &ChainReader, log: &LogReader, height: Height) -> Option<FinalBlock> {
+fn read_block(
+    reader: &ChainReader,
+    log: &LogReader,
+    (growth, chain): (&Growth, ChainId),
+    height: Height,
+) -> Option<FinalBlock> {
     let position = reader.position(height).ok()??;
     let certificate = reader.certificate(height).ok()?.into_vec().into();
-    Some(FinalBlock { payload: log.read(position).ok()?.bytes.into(), certificate })
+    let payload = match log.read(position) {
+        Ok(record) => record.bytes,
+        Err(LogError::Removed { .. }) => growth.block(chain, height).ok()??.block,
+        Err(_) => return None,
+    };
+    Some(FinalBlock { payload: payload.into(), certificate })
 }
 
 /// What a peer, or the transport, has to say; waits for ever where there is none.

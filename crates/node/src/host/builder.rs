@@ -1,9 +1,11 @@
 //! Composing a node: disk, engine, runtimes, limits, one line each.
 
+use super::growth::GrowthConfig;
 use super::shard::{self, MAX_SHARDS, Place};
 use super::{Host, HostError, Quota};
 use crate::apply::DEFAULT_VALUE_CACHE_BYTES;
 use crate::core::CoreConfig;
+use crate::retention::ChainPolicy;
 use ledger_contracts::{LedgerExecutor, Runtime};
 use ledger_core::Executor;
 use ledger_crypto::Verifier;
@@ -45,6 +47,10 @@ pub struct Limits {
     pub submissions: usize,
     /// Decompressed public keys that are kept (default 65,536, about 16 MiB).
     pub cached_keys: usize,
+    /// How the host is kept small; none (the default) keeps every log whole.
+    pub growth: Option<GrowthConfig>,
+    /// What is kept of a chain for which nothing else is said with [`Host::set_policy`] (default: everything).
+    pub policy: ChainPolicy,
     /// Threads that check signatures at once (default: as many as there are cores).
     pub check_workers: usize,
 }
@@ -63,6 +69,8 @@ impl Default for Limits {
             execution_workers: cores(),
             submissions: 4_096,
             cached_keys: Verifier::DEFAULT_CAPACITY,
+            growth: None,
+            policy: ChainPolicy::default(),
             check_workers: cores(),
         }
     }

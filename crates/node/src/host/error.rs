@@ -1,6 +1,8 @@
 //! Why a host, or a chain of it, can't be opened or closed.
 
+use super::growth::GrowthError;
 use crate::recovery::RecoveryError;
+use crate::retention::PolicyError;
 use ledger_consensus::StartError;
 use ledger_core::{ChainId, GenesisError};
 use ledger_crypto::GuardError;
@@ -25,6 +27,12 @@ pub enum HostError {
     /// The disk failed, or is in use.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The archive can't be opened.
+    #[error(transparent)]
+    Growth(#[from] GrowthError),
+    /// A chain's policy can't be kept.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The log can't be opened, read or written.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -3,12 +3,14 @@
 mod builder;
 pub(crate) mod checker;
 mod error;
+pub(crate) mod growth;
 pub(crate) mod pool;
 pub(crate) mod quota;
 mod shard;
 
 pub use builder::{Limits, NodeBuilder};
 pub use error::HostError;
+pub use growth::{GrowthConfig, GrowthError, GrowthReport};
 pub use quota::{Quota, QuotaExceeded};
 
 use crate::apply::Applier;
@@ -19,12 +21,15 @@ use crate::core::{ChainCore, Event, Start};
 use crate::guard::SharedGuards;
 use crate::progress::Progress;
 use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
+use crate::retention::ChainPolicy;
 use crate::value_cache::{CacheBudget, ValueCache};
 use checker::{CheckContext, CheckJob, UrgentJob};
+use growth::Grower;
 use ledger_consensus::{EngineFactory, Setup, Started};
 use ledger_core::{ChainId, Evidence, Executor, Genesis, GenesisError, Height, ValidatorSet, codec, finality};
 use ledger_crypto::{Digest, Verifier};
 use ledger_network::{Admission, Observers, Transport};
+use ledger_storage::archive::ArchiveReader;
 use ledger_storage::chain::{ChainConfig, ChainStore};
 use ledger_storage::engine::{Engine, EngineError};
 use ledger_storage::log::{LogCounters, LogEnd, LogReader, LogWriter, Record};
@@ -72,6 +77,7 @@ struct Recovery {
     engine: Arc<dyn Engine>,
     executor: Arc<dyn Executor>,
     reader: LogReader,
+    archive: ArchiveReader,
     guards: SharedGuards,
     views: ChainConfig,
     cache: Arc<ValueCache>,
@@ -82,7 +88,7 @@ impl Recovery {
     /// Reads the log and the views, replays what these lack, and makes the engine. Blocks. On an error it gives back what
     /// the log said.
     fn run(self) -> Result<Recovered, NotRecovered> {
-        let Recovery { genesis, logged, engine, executor, reader, guards, views, cache, factory } = self;
+        let Recovery { genesis, logged, engine, executor, reader, archive, guards, views, cache, factory } = self;
         if let Some(error) = &logged.damage {
             let error = HostError::Damaged { chain: genesis.chain(), error: Arc::clone(error) };
             return Err(Box::new((logged, error)));
@@ -91,6 +97,8 @@ impl Recovery {
             let finality = finality::of(&genesis)?;
             let store = ChainStore::open(engine, &genesis, views)?;
             let mut applier = Applier::new(&genesis, executor, store).value_cache(cache);
+            applier.reader().attach(archive.clone());
+            recovery::replay_archived(&mut applier, &*finality, &genesis, &archive, &logged, &mut |_| ())?;
             let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
             let records = logged.records(&reader)?;
             let chain = genesis.chain();
@@ -147,6 +155,8 @@ pub struct Host {
     open: Mutex<BTreeMap<ChainId, Open>>,
     /// Chains that are being opened right now: two at once would write one chain's views.
     opening: Mutex<BTreeSet<ChainId>>,
+    /// Keeps the logs small, if they are to be.
+    grower: Option<Grower>,
 }
 
 impl Host {
@@ -156,10 +166,12 @@ impl Host {
         limits: Limits,
         transport: Option<Arc<dyn Transport>>,
     ) -> Result<Self, HostError> {
+        limits.policy.check()?;
         let mut opening = Vec::with_capacity(places.len());
         for place in places {
             let config = limits.log.clone();
-            opening.push(tokio::task::spawn_blocking(move || Shard::open(place, config)));
+            let archive = limits.growth.as_ref().map(|growth| growth.archive.clone()).unwrap_or_default();
+            opening.push(tokio::task::spawn_blocking(move || Shard::open(place, config, archive)));
         }
         let mut shards = Vec::with_capacity(opening.len());
         for shard in opening {
@@ -175,7 +187,9 @@ impl Host {
         let caches = CacheBudget::new(limits.value_caches_bytes.max(limits.value_cache_bytes));
         let waiting = Waiting::new(limits.waiting_bytes);
         let (open, opening) = (Mutex::default(), Mutex::default());
-        Ok(Host { shards, executor, limits, checks, urgent, pool, caches, waiting, transport, open, opening })
+        let growths = || shards.iter().map(|shard: &Shard| Arc::clone(&shard.growth)).collect();
+        let grower = limits.growth.clone().map(|config| Grower::spawn(growths(), config));
+        Ok(Host { shards, executor, limits, checks, urgent, pool, caches, waiting, transport, open, opening, grower })
     }
 
     /// Why views were thrown away and are replayed from the log, if any were.
@@ -199,6 +213,23 @@ impl Host {
     /// Syncs of the vote guards' files since the start.
     pub fn guard_syncs(&self) -> u64 {
         self.shards.iter().map(|shard| shard.guards.syncs()).sum()
+    }
+
+    /// Says what is kept of an open chain from now on, and who keeps its archive. What was given up doesn't come back.
+    ///
+    /// # Errors
+    /// [`HostError::Policy`] when it can't be kept; [`HostError::UnknownChain`] when the chain isn't open.
+    pub fn set_policy(&self, chain: &ChainId, policy: &ChainPolicy) -> Result<(), HostError> {
+        policy.check()?;
+        match self.shards.iter().any(|shard| shard.growth.set_policy(chain, policy)) {
+            true => Ok(()),
+            false => Err(HostError::UnknownChain { chain: *chain }),
+        }
+    }
+
+    /// What was done to keep the logs small, shard by shard.
+    pub fn growth(&self) -> Vec<GrowthReport> {
+        self.shards.iter().map(|shard| shard.growth.report()).collect()
     }
 
     /// How many shards there are.
@@ -392,6 +423,7 @@ impl Host {
             engine: Arc::clone(&shard.engine),
             executor: Arc::clone(&self.executor),
             reader: shard.reader.clone(),
+            archive: shard.growth.archived().clone(),
             guards: shard.guards.clone(),
             views: self.limits.views,
             cache: ValueCache::within(self.limits.value_cache_bytes, &self.caches),
@@ -451,6 +483,7 @@ impl Host {
             logged,
             pool: self.pool.clone(),
             log: Arc::clone(&shard.log),
+            growth: Arc::clone(&shard.growth),
             checks: self.checks.clone(),
             urgent: self.urgent.clone(),
             peers,
@@ -464,7 +497,10 @@ impl Host {
             share: Share::new(&self.waiting),
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
-        let shared = Shared { id, genesis, reader, log: shard.reader.clone(), executor, progress: watched, evidence };
+        let growth = Arc::clone(&shard.growth);
+        growth.add(id, reader.clone(), self.limits.policy.clone());
+        let log = shard.reader.clone();
+        let shared = Shared { id, genesis, reader, log, growth, executor, progress: watched, evidence };
         let chain = Chain { shared: Arc::new(shared), submissions };
         let open = Open { chain: chain.clone(), signals, task };
         lock(&self.open).insert(id, open);
@@ -507,6 +543,9 @@ impl Host {
             if let Err(error) = task.await {
                 failed = Some(HostError::Task { task: "chain", reason: error.to_string() });
             }
+        }
+        if let Some(grower) = self.grower {
+            grower.end().await;
         }
         let mut end = LogEnd { records: 0, segment: 0, offset: 0 };
         for (number, shard) in self.shards.into_iter().enumerate() {

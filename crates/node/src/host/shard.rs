@@ -12,10 +12,13 @@
 //! id. So a folder can be opened with more shards than before (chains stay where they are), but not with fewer.
 
 use super::HostError;
+use super::growth::Growth;
 use crate::chain::durable::Keeper;
 use crate::guard::SharedGuards;
-use crate::recovery::{self, LoggedChain};
+use crate::log_start::LogStart;
+use crate::recovery::{self, LoggedChain, RecoveryError};
 use ledger_core::ChainId;
+use ledger_storage::archive::ArchiveConfig;
 use ledger_storage::disk::{Disk, DiskError, RealDisk};
 use ledger_storage::engine::{Engine, EngineError, FjallConfig, FjallEngine};
 use ledger_storage::log::{Log, LogConfig, LogEnd, LogId, LogReader, LogWriter};
@@ -55,6 +58,7 @@ pub(super) struct Shard {
     /// What the log said of chains that aren't open yet.
     pub(super) logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
     pub(super) rebuilt: Option<EngineError>,
+    pub(super) growth: Arc<Growth>,
 }
 
 fn random_id() -> Result<LogId, HostError> {
@@ -65,16 +69,18 @@ fn random_id() -> Result<LogId, HostError> {
 
 impl Shard {
     /// Opens log and guards, and reads the log through, once for all chains.
-    pub(super) fn open(place: Place, config: LogConfig) -> Result<Self, HostError> {
+    pub(super) fn open(place: Place, config: LogConfig, archive: ArchiveConfig) -> Result<Self, HostError> {
         let Place { disk, engine, rebuilt, .. } = place;
         let log = Log::open_or_create(Arc::clone(&disk), random_id()?, config)?;
-        let logged = recovery::index_each(&log.reader())?;
-        let guards = SharedGuards::open(disk, random_id()?)?;
+        let start = LogStart::open(&*disk, &log.reader()).map_err(RecoveryError::from)?;
+        let logged = recovery::index_each(&log.reader(), &start)?;
+        let guards = SharedGuards::open(Arc::clone(&disk), random_id()?)?;
         let reader = log.reader();
         let log = Arc::new(LogWriter::spawn(log, LogWriter::SEAL_AFTER)?);
+        let growth = Arc::new(Growth::open((disk, Arc::clone(&engine)), &log, start, archive)?);
         let keeper = Keeper::spawn(guards.clone())
             .map_err(|error| HostError::Thread { task: "the vote guards", reason: error.to_string() })?;
-        Ok(Shard { engine, log, reader, guards, keeper, logged: Mutex::new(logged), rebuilt })
+        Ok(Shard { engine, log, reader, guards, keeper, logged: Mutex::new(logged), rebuilt, growth })
     }
 
     /// Closes the shard once its chains have ended; blocks until then.
@@ -87,16 +93,28 @@ impl Shard {
     }
 }
 
-/// Opens the views; what can't be opened is removed and made anew, since the log has everything.
+/// Opens the views; what can't be opened is removed and made anew, since the log has everything. If the log was cut it
+/// hasn't, and what can't be opened is set aside.
 pub(super) fn open_views(shard: &Path) -> Result<(FjallEngine, Option<EngineError>), HostError> {
     let folder = shard.join(VIEWS);
     let damage = match FjallEngine::open(&folder, FjallConfig::default()) {
         Ok(engine) => return Ok((engine, None)),
         Err(error) => error,
     };
-    std::fs::remove_dir_all(&folder)
-        .map_err(|source| HostError::Views { folder: folder.clone(), reason: source.to_string() })?;
+    let away = match LogStart::file_in(shard) {
+        Ok(false) => std::fs::remove_dir_all(&folder),
+        Ok(true) => set_aside(shard, &folder),
+        Err(error) => Err(error),
+    };
+    away.map_err(|source| HostError::Views { folder: folder.clone(), reason: source.to_string() })?;
     Ok((FjallEngine::open(folder, FjallConfig::default())?, Some(damage)))
+}
+
+/// Gives the views' folder a name that no other has.
+fn set_aside(shard: &Path, folder: &Path) -> std::io::Result<()> {
+    let mut names = (1..u32::MAX).map(|number| shard.join(format!("{VIEWS}-damaged-{number}")));
+    let name = names.find(|name| !name.exists()).unwrap_or_else(|| shard.join("views-damaged"));
+    std::fs::rename(folder, name)
 }
 
 /// Opens the shards after the first, which is `root`'s own, and checks that those that were there before are there.

@@ -1,0 +1,335 @@
+//! A host that cuts its logs: what a chain's policy keeps is read and proven as before, also after restarts and from views
+//! that were lost; what it gives up is refused by name; and power cut while it cuts costs nothing.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use ledger_consensus::Solo;
+use ledger_contracts::token::Token;
+use ledger_contracts::{NATIVE, NativeRuntime};
+use ledger_core::{AccountId, Genesis, Height, Key, Proven, Timestamp, TransactionBuilder, TransactionId, codec};
+use ledger_crypto::{MemorySigner, Signer};
+use ledger_node::recovery::RecoveryError;
+use ledger_node::{
+    Chain, ChainError, ChainPolicy, GrowthConfig, Host, HostError, Keepers, Limits, NodeBuilder, PolicyError, Retention,
+};
+use ledger_storage::disk::{Disk, SimulatedDisk};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+fn owner() -> MemorySigner {
+    MemorySigner::from_seed([1; 32])
+}
+
+fn account() -> AccountId {
+    AccountId::of_ed25519(&owner().public_key())
+}
+
+fn keeper() -> Keepers {
+    Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()])
+}
+
+fn genesis(name: &str) -> Genesis {
+    Genesis::solo(name, owner().public_key(), Timestamp(1_000))
+}
+
+/// Logs of a few dozen blocks.
+fn limits(policy: ChainPolicy) -> Limits {
+    let mut growth = GrowthConfig { log_bytes: 40_000, step_bytes: 30_000, ..GrowthConfig::default() };
+    growth.interval = Duration::from_millis(3);
+    growth.archive.chunk_bytes = 4_096;
+    growth.archive.segment_bytes = 100_000;
+    let mut limits = Limits { growth: Some(growth), policy, ..Limits::default() };
+    limits.log.segment_bytes = 8_192;
+    limits.log.fill_bytes = 1_024;
+    limits
+}
+
+fn builder(policy: ChainPolicy) -> NodeBuilder {
+    NodeBuilder::new().runtime(NativeRuntime::new().with(Token)).limits(limits(policy))
+}
+
+async fn host(folder: &Path, policy: ChainPolicy) -> Host {
+    builder(policy).folder(folder).unwrap().start().await.unwrap()
+}
+
+async fn open(host: &Host, name: &str) -> Result<Chain, HostError> {
+    host.chain(genesis(name), Solo::new(owner())).await
+}
+
+fn state_only() -> ChainPolicy {
+    ChainPolicy::new(Retention::StateOnly, keeper()).unwrap()
+}
+
+/// Orders transactions until the chain has `blocks` more blocks; returns the transactions' ids.
+async fn grow(chain: &Chain, blocks: u64) -> Vec<TransactionId> {
+    let until = chain.progress().executed.0 + blocks;
+    let mut ids = Vec::new();
+    while chain.progress().executed.0 < until {
+        let next = chain.next_number(&account(), 0).unwrap();
+        let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+        let mut pending = chain.submit(deploy.sequence(0, next).sign(&owner()).unwrap()).await.unwrap();
+        ids.push(pending.accepted().id);
+        pending.executed().await.unwrap();
+        if ids.len() % 8 == 0 {
+            pending.certified().await.unwrap();
+        }
+    }
+    ids
+}
+
+/// Orders transactions until the log was cut so many times more; returns their ids.
+async fn cut(host: &Host, chain: &Chain, more: u64) -> Vec<TransactionId> {
+    let wanted = host.growth()[0].cuts + more;
+    let mut ids = Vec::new();
+    while host.growth()[0].cuts < wanted {
+        assert!(ids.len() < 3_000, "the log isn't cut: {:?}", host.growth());
+        ids.extend(grow(chain, 10).await);
+        assert_eq!(host.growth()[0].error, None);
+    }
+    ids
+}
+
+fn files(folder: &Path, prefix: &str) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    names
+}
+
+/// Every block and every result is there, and proofs of the oldest transactions hold.
+fn check_all(chain: &Chain, ids: &[TransactionId]) {
+    let newest = chain.progress().executed;
+    let mut parent = chain.block(Height::GENESIS).unwrap().header;
+    let mut results = 0;
+    for height in (1..=newest.0).map(Height) {
+        let block = chain.block(height).unwrap();
+        assert_eq!(block.header.parent, parent.digest());
+        assert_eq!(chain.results(height).unwrap().len(), block.transactions.len());
+        results += block.transactions.len();
+        parent = block.header;
+    }
+    assert!(results >= ids.len());
+    let root = codec::encode(&chain.trust_root());
+    for id in ids.iter().take(3) {
+        for (proof, checkpoint) in [chain.prove_transaction(id).unwrap(), chain.prove_receipt(id).unwrap()] {
+            let proven = ledger_core::verify(&codec::encode(&proof), &codec::encode(&*checkpoint), &root).unwrap();
+            assert!(matches!(proven, Proven::Transaction { .. } | Proven::Receipt { .. }));
+        }
+        assert_eq!(chain.status(id).unwrap(), chain.status(id).unwrap());
+    }
+    assert_eq!(chain.kept().first, Height::GENESIS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_keeps_everything_through_cuts_restarts_and_lost_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), ChainPolicy::archive()).await;
+    // A chain that rests, with all it has in the segments that go.
+    let resting = open(&host, "resting").await.unwrap();
+    let rested = grow(&resting, 3).await;
+    let chain = open(&host, "busy").await.unwrap();
+    let ids = cut(&host, &chain, 3).await;
+    check_all(&chain, &ids);
+    check_all(&resting, &rested);
+    let (mut state, tip) = (chain.next_number(&account(), 0).unwrap(), chain.progress().executed);
+    drop((chain, resting));
+    host.shutdown().await.unwrap();
+    assert!(files(folder.path(), "log-")[0].as_str() > "log-00000000000000000003");
+    assert_eq!(files(folder.path(), "start-").len(), 1);
+    assert!(!files(folder.path(), "arc-").is_empty());
+
+    for lost in [false, true] {
+        if lost {
+            fs::remove_dir_all(folder.path().join("views")).unwrap();
+        }
+        let host = self::host(folder.path(), ChainPolicy::archive()).await;
+        assert_eq!(host.closed_chains().len(), 2);
+        let chain = open(&host, "busy").await.unwrap();
+        let resting = open(&host, "resting").await.unwrap();
+        assert!(chain.progress().executed >= tip);
+        assert_eq!(chain.next_number(&account(), 0).unwrap(), state);
+        check_all(&chain, &ids);
+        check_all(&resting, &rested);
+        // Both go on.
+        grow(&resting, 2).await;
+        state += grow(&chain, 2).await.len() as u64;
+        drop((chain, resting));
+        host.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_is_refused_by_name_and_the_state_is_proven() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), state_only()).await;
+    let chain = open(&host, "busy").await.unwrap();
+    let ids = cut(&host, &chain, 1).await;
+    grow(&chain, 5).await;
+    for attempt in 0..2 {
+        let kept = chain.kept();
+        assert!(kept.first > Height(1) && kept.newest >= kept.first && kept.keepers == keeper(), "{kept:?}");
+        let refused = chain.block(Height(1)).unwrap_err();
+        assert!(matches!(&refused, ChainError::Pruned { height: Height(1), first, .. } if *first == kept.first));
+        let keeper = MemorySigner::from_seed([9; 32]).public_key();
+        assert_eq!(
+            refused.to_string(),
+            format!(
+                "block 1 was given up by this node, which keeps blocks {} to {}; the archive of the chain is kept by \
+                 the member {keeper}",
+                kept.first, kept.newest
+            ),
+            "attempt {attempt}"
+        );
+        let refused = chain.prove_receipt(&ids[0]).unwrap_err();
+        assert!(matches!(refused, ChainError::Pruned { .. }), "{refused}");
+        chain.block(kept.first).unwrap();
+        chain.results(kept.first).unwrap();
+        // Headers and the state are kept.
+        assert_eq!(chain.header(Height(1)).unwrap().height, Height(1));
+        let root = codec::encode(&chain.trust_root());
+        let lane = Key::sequence(&account(), 0);
+        let (proof, checkpoint) = chain.prove_state(&lane).unwrap();
+        ledger_core::verify(&codec::encode(&proof), &codec::encode(&*checkpoint), &root).unwrap();
+    }
+    assert!(files(folder.path(), "arc-").is_empty());
+    drop(chain);
+    host.shutdown().await.unwrap();
+
+    // The views alone are enough to go on.
+    let host = self::host(folder.path(), state_only()).await;
+    let chain = open(&host, "busy").await.unwrap();
+    assert!(matches!(chain.block(Height(1)), Err(ChainError::Pruned { .. })));
+    grow(&chain, 3).await;
+    drop(chain);
+    host.shutdown().await.unwrap();
+
+    // Without them there is nothing to go on from, and nothing is changed.
+    fs::rename(folder.path().join("views"), folder.path().join("away")).unwrap();
+    let host = self::host(folder.path(), state_only()).await;
+    let error = open(&host, "busy").await.unwrap_err();
+    assert!(matches!(&error, HostError::Recovery(RecoveryError::Cut { views: Height(0), .. })), "{error}");
+    assert!(error.to_string().contains("restore the folders `views` and `log` of one backup together"), "{error}");
+    host.shutdown().await.unwrap();
+    fs::remove_dir_all(folder.path().join("views")).unwrap();
+    fs::rename(folder.path().join("away"), folder.path().join("views")).unwrap();
+    let host = self::host(folder.path(), state_only()).await;
+    grow(&open(&host, "busy").await.unwrap(), 1).await;
+    host.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_heights_are_kept_and_segments_before_them_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = ChainPolicy::new(Retention::Last(Retention::LEAST), keeper()).unwrap();
+    let host = host(folder.path(), policy.clone()).await;
+    let chain = open(&host, "busy").await.unwrap();
+    while host.growth()[0].archive.deleted == 0 {
+        grow(&chain, 40).await;
+        assert_eq!(host.growth()[0].error, None);
+        assert!(chain.progress().executed.0 < 3_000, "no segment is ever deleted: {:?}", host.growth());
+    }
+    let kept = chain.kept();
+    assert!(kept.first > Height(1) && kept.newest.0 - kept.first.0 + 1 >= Retention::LEAST, "{kept:?}");
+    for height in (kept.first.0..=kept.newest.0).map(Height) {
+        assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
+    }
+    assert!(matches!(chain.block(Height(1)), Err(ChainError::Pruned { .. })));
+    drop(chain);
+    host.shutdown().await.unwrap();
+    let host = self::host(folder.path(), policy).await;
+    let chain = open(&host, "busy").await.unwrap();
+    for height in (kept.first.0.max(chain.kept().first.0)..=kept.newest.0).map(Height) {
+        chain.block(height).unwrap();
+    }
+    drop(chain);
+    host.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_breaks_a_promise_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = ChainPolicy { retention: Retention::Last(10), keepers: keeper() };
+    let started = builder(refused.clone()).folder(folder.path()).unwrap().start().await;
+    assert!(matches!(started, Err(HostError::Policy(PolicyError::TooFew { heights: 10, least: 256 }))));
+    let host = host(folder.path(), ChainPolicy::archive()).await;
+    let chain = open(&host, "busy").await.unwrap();
+    assert!(matches!(host.set_policy(&chain.id(), &refused), Err(HostError::Policy(_))));
+    let unknown = host.set_policy(&genesis("none").chain(), &ChainPolicy::archive());
+    assert!(matches!(unknown, Err(HostError::UnknownChain { .. })));
+    assert_eq!(chain.kept().keepers, Keepers::Everyone);
+    host.set_policy(&chain.id(), &state_only()).unwrap();
+    assert_eq!(chain.kept().keepers, keeper());
+    drop(chain);
+    host.shutdown().await.unwrap();
+}
+
+/// A start file that isn't what was written, or that is missing, keeps the host from starting; a bit of it is named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_or_missing_start_of_the_log_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), state_only()).await;
+    let chain = open(&host, "busy").await.unwrap();
+    cut(&host, &chain, 1).await;
+    drop(chain);
+    host.shutdown().await.unwrap();
+    let name = files(folder.path(), "start-").pop().unwrap();
+    let path = folder.path().join(&name);
+    let whole = fs::read(&path).unwrap();
+    for offset in [0, 9, 30, whole.len() / 2, whole.len() - 1] {
+        let mut bytes = whole.clone();
+        bytes[offset] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let error = builder(state_only()).folder(folder.path()).unwrap().start().await.unwrap_err();
+        assert!(error.to_string().starts_with(&format!("{name} is damaged: ")), "{error}");
+    }
+    fs::remove_file(&path).unwrap();
+    let error = builder(state_only()).folder(folder.path()).unwrap().start().await.unwrap_err();
+    assert!(error.to_string().contains("no start file says what came before"), "{error}");
+    fs::write(&path, whole).unwrap();
+    let host = self::host(folder.path(), state_only()).await;
+    open(&host, "busy").await.unwrap();
+    host.shutdown().await.unwrap();
+}
+
+/// Power is cut at many I/O points of a host that grows and cuts; whatever survives opens again, and all that was
+/// acknowledged is there. The views are in memory, so that they are made anew from archive and log each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cut_while_the_log_is_cut_costs_nothing_acknowledged() {
+    let (mut crashed, mut after_a_cut) = (0, 0);
+    for round in 0..24_u64 {
+        let disk = SimulatedDisk::new(round);
+        let build = |disk: &SimulatedDisk| builder(ChainPolicy::archive()).disk(disk.clone()).memory_engine();
+        let host = build(&disk).start().await.unwrap();
+        let chain = open(&host, "busy").await.unwrap();
+        disk.crash_at(disk.operations() + 40 + round * 37);
+        let mut acknowledged = (Height(0), 0);
+        loop {
+            let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+            let number = acknowledged.1;
+            let submitted = chain.submit(deploy.sequence(0, number).sign(&owner()).unwrap()).await;
+            let Ok(mut pending) = submitted else { break };
+            let Ok(executed) = pending.executed().await else { break };
+            acknowledged = (executed.place.height, number + 1);
+        }
+        crashed += disk.faults().crashes;
+        drop(chain);
+        // The log has failed, which closing it says.
+        drop(host.shutdown().await);
+        for survivor in 0..4 {
+            let left = disk.survivor(if survivor < 2 { survivor } else { survivor + round * 1_009 });
+            let host = build(&left).start().await.unwrap();
+            let chain = open(&host, "busy").await.unwrap();
+            let tip = chain.progress().executed;
+            assert!(tip >= acknowledged.0, "round {round}: {tip} of {acknowledged:?}");
+            assert!(chain.next_number(&account(), 0).unwrap() >= acknowledged.1);
+            for height in (1..=tip.0).map(Height) {
+                assert_eq!(chain.block(height).unwrap().transactions.len(), chain.results(height).unwrap().len());
+            }
+            after_a_cut += u64::from(left.list().unwrap().iter().any(|name| name.starts_with("start-")));
+            drop(chain);
+            host.shutdown().await.unwrap();
+        }
+    }
+    println!("{crashed} crashes, {after_a_cut} survivors with a cut log");
+    assert!(crashed == 24 && after_a_cut > 20, "{crashed} crashes, {after_a_cut} after a cut");
+}
