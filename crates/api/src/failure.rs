@@ -47,6 +47,7 @@ pub(crate) fn malformed(detail: impl std::fmt::Display) -> Problem {
 pub(crate) fn of_chain(error: ChainError) -> Problem {
     let kind = match &error {
         ChainError::NoBlock { .. } => ProblemKind::UnknownBlock,
+        ChainError::Pruned { .. } => ProblemKind::NotKept,
         ChainError::NoTransaction { .. } | ChainError::NoEvent { .. } => ProblemKind::UnknownTransaction,
         ChainError::NotCertified { .. } => {
             return Problem::new(ProblemKind::NotCertified, error).retry_after_ms(BUSY_RETRY_MS);
@@ -63,6 +64,7 @@ pub(crate) fn of_chain(error: ChainError) -> Problem {
 fn of_store(error: &StoreError) -> ProblemKind {
     match error {
         StoreError::NotReached { .. } => ProblemKind::UnknownBlock,
+        StoreError::Pruned { .. } => ProblemKind::NotKept,
         StoreError::HistoryNotReached { .. } | StoreError::OutsideHistory { .. } => ProblemKind::MalformedRequest,
         StoreError::State(error) => of_state(error),
         _ => ProblemKind::Internal,

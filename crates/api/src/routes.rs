@@ -164,7 +164,7 @@ const SUBMITTING: &[P] = &[
     P::OutcomeUnknown,
     P::ChainClosed,
 ];
-const OF_TRANSACTION: &[P] = &[P::UnknownChain, P::UnknownTransaction, P::NotCertified];
+const OF_TRANSACTION: &[P] = &[P::UnknownChain, P::UnknownTransaction, P::NotCertified, P::NotKept];
 
 macro_rules! routes {
     ($($operation:ident, $method:ident $path:literal, $right:ident, $about:literal, [$($parameter:ident),*], $request:expr,
@@ -212,7 +212,7 @@ routes! {
         [CHAIN, ID, INDEX, SEEN_SIZE, SEEN_ROOT], None, Answers::Json(body::<StreamedEvent>()), OF_TRANSACTION;
     Block, GET "/v1/chains/{chain}/blocks/{height}", Read, "A block and a page of its transactions",
         [CHAIN, HEIGHT, FROM, LIMIT, ENCODED], None, Answers::Json(body::<BlockPage>()),
-        &[P::UnknownChain, P::UnknownBlock, P::ResultTooLarge];
+        &[P::UnknownChain, P::UnknownBlock, P::NotKept, P::ResultTooLarge];
     Header, GET "/v1/chains/{chain}/headers/{height}", Read, "A block's header",
         [CHAIN, HEIGHT], None, Answers::Json(body::<HeaderAnswer>()), &[P::UnknownChain, P::UnknownBlock];
     StatePage, GET "/v1/chains/{chain}/state/{contract}", Read, "A contract's state, page by page",

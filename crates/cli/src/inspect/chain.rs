@@ -123,11 +123,12 @@ fn walk(
     report: &mut ChainReport,
 ) -> Result<Result<(), String>, RecoveryError> {
     let shown = usize::try_from(options.blocks.unwrap_or(0)).unwrap_or(usize::MAX);
-    let mut parent = genesis.header();
+    // Where the log was cut, its first block's parent isn't in it; the block's certificate stands for it.
+    let mut parent = logged.cut.is_none().then(|| genesis.header());
     for place in &logged.blocks {
         let (block, certificate): (Block, Vec<u8>) = recovery::read_block(reader, place)?;
         let at = |error: String| format!("{} (the block is at {}): {error}", block.header.height, place.payload);
-        if let Err(error) = block.check_against(&parent, &genesis.rules) {
+        if let Some(Err(error)) = parent.as_ref().map(|parent| block.check_against(parent, &genesis.rules)) {
             return Ok(Err(format!("block {}", at(error.to_string()))));
         }
         if let Err(error) = finality.verify(&block.header, &certificate) {
@@ -143,7 +144,7 @@ fn walk(
             });
             report.blocks.truncate(shown);
         }
-        parent = header.clone();
+        parent = Some(header.clone());
         report.tip = Some(Tip { header, certificate_bytes: certificate.len() });
     }
     Ok(Ok(()))

@@ -8,7 +8,9 @@ use crate::error::CliError;
 use crate::output::Output;
 use chain::ChainReport;
 use disk::ReadOnlyDisk;
+use ledger_node::log_start::{LogStart, LogStartError};
 use ledger_node::recovery::{self, RecoveryError};
+use ledger_storage::disk::Disk;
 use ledger_storage::log::{Log, LogConfig, LogError, TornTail};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -18,10 +20,12 @@ use std::sync::Arc;
 pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliError> {
     let folder = &options.folder;
     let disk = ReadOnlyDisk::open(folder).map_err(|error| CliError::Disk { folder: folder.clone(), error })?;
-    let log = Log::open(Arc::new(disk), LogConfig::default()).map_err(|error| log_error(folder, error))?;
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let log = Log::open(Arc::clone(&disk), LogConfig::default()).map_err(|error| log_error(folder, error))?;
     let (reader, torn) = (log.reader(), log.recovery().torn.clone());
     let records = reader.verify().map_err(|error| log_error(folder, error))?;
-    let logged = recovery::index(&reader).map_err(|error| recovery_error(folder, error))?;
+    let start = LogStart::open(&*disk, &reader).map_err(|error| recovery_error(folder, error.into()))?;
+    let logged = recovery::index_from(&reader, &start).map_err(|error| recovery_error(folder, error))?;
     let mut chains = Vec::with_capacity(logged.len());
     for (id, logged) in &logged {
         let report = chain::inspect(*id, logged, &reader, options);
@@ -61,6 +65,9 @@ fn log_error(folder: &Path, error: LogError) -> CliError {
 fn recovery_error(folder: &Path, error: RecoveryError) -> CliError {
     match error {
         RecoveryError::Log(error) => log_error(folder, error),
+        RecoveryError::Start(error @ (LogStartError::Damaged { .. } | LogStartError::Missing { .. })) => {
+            CliError::Damaged { folder: folder.to_owned(), reason: error.to_string() }
+        }
         error => CliError::Recovery { folder: folder.to_owned(), error: Box::new(error) },
     }
 }
