@@ -2,7 +2,8 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | regions | height | address and length of the block's records |
+//! | regions | height, part | address and length of the block's records: 0 for what it moved, 1 for what it wrote |
+//! | oldest | | the oldest height whose state is kept |
 //! | copies | copy, part | the height that wrote it, address, length, checksum (XXH3), what follows |
 //!
 //! A copy is written beside the chain's blocks, a part with each, in the order of keys. Its parts are of different
@@ -32,17 +33,53 @@ use crate::engine::{Address, Batch, Direction, Engine, EngineError, Snapshot, Sp
 
 const REGIONS: u8 = 0x15;
 const COPIES: u8 = 0x16;
+const OLDEST: u8 = 0x17;
 
 const LEAF_BYTES: u64 = 40;
 
-fn region_key(space: Space, height: Height) -> Vec<u8> {
-    space.key(REGIONS, &[&height.0.to_be_bytes()])
+/// Which of a block's regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Region {
+    /// Older versions that it moved.
+    Moved = 0,
+    /// What it wrote.
+    Written = 1,
 }
 
-pub(super) fn put_region(space: Space, height: Height, address: Address, length: u64, batch: &mut Batch) {
+fn region_key(space: Space, height: Height, part: Region) -> Vec<u8> {
+    space.key(REGIONS, &[&height.0.to_be_bytes(), &[part as u8]])
+}
+
+pub(super) fn put_region(space: Space, height: Height, part: Region, address: Address, length: u64, batch: &mut Batch) {
     let mut value = address.packed().to_vec();
     value.extend_from_slice(&length.to_le_bytes());
-    batch.put(region_key(space, height), value);
+    batch.put(region_key(space, height, part), value);
+}
+
+/// Takes the regions of the blocks before `height` out of the list: they were given up.
+pub(super) fn forget_regions(
+    space: Space,
+    reader: &dyn Snapshot,
+    height: Height,
+    batch: &mut Batch,
+) -> Result<(), StateError> {
+    let (from, to) = (region_key(space, Height::GENESIS, Region::Moved), region_key(space, height, Region::Moved));
+    for entry in reader.range(&from, Some(&to), Direction::Forward) {
+        batch.delete(entry?.0);
+    }
+    Ok(())
+}
+
+pub(super) fn put_oldest(space: Space, oldest: Height, batch: &mut Batch) {
+    batch.put(space.key(OLDEST, &[]), oldest.0.to_be_bytes().to_vec());
+}
+
+pub(super) fn oldest(space: Space, reader: &dyn Snapshot) -> Result<Height, StateError> {
+    match reader.get(&space.key(OLDEST, &[]))?.as_deref().map(<[u8; 8]>::try_from) {
+        None => Ok(Height::GENESIS),
+        Some(Ok(oldest)) => Ok(Height(u64::from_be_bytes(oldest))),
+        Some(Err(_)) => Err(damaged("oldest height", space.number(), "it has another length")),
+    }
 }
 
 /// The regions of the blocks after `from` up to `to`: height, address, length.
@@ -52,7 +89,7 @@ pub(super) fn regions<'a>(
     from: Height,
     to: Height,
 ) -> impl Iterator<Item = Result<(Height, Address, u64), StateError>> + 'a {
-    let (from, to) = (region_key(space, from.next()), region_key(space, to.next()));
+    let (from, to) = (region_key(space, from.next(), Region::Moved), region_key(space, to.next(), Region::Moved));
     reader.range(&from, Some(&to), Direction::Forward).map(|entry| {
         let (key, value) = entry?;
         let read = || {
@@ -106,6 +143,8 @@ pub(super) struct Checkpoints {
     needed: Option<Address>,
     /// Bytes of records since the last copy was begun.
     bytes: u64,
+    /// Whether a copy is to be begun whatever their number.
+    wanted: bool,
 }
 
 /// A copy that is being written.
@@ -229,6 +268,21 @@ const LEAST_LEAVES: u64 = 512;
 const MOST_LEAVES: u64 = 1 << 18;
 
 impl Checkpoints {
+    /// Copies with lower numbers are whole, or given up.
+    pub(super) fn written(&self) -> u64 {
+        self.copy
+    }
+
+    /// The number of the first copy that isn't begun yet.
+    pub(super) fn next(&self) -> u64 {
+        self.copy + u64::from(self.open.is_some())
+    }
+
+    /// Begins a copy with the next block, if none is being written.
+    pub(super) fn wanted(&mut self) {
+        self.wanted = true;
+    }
+
     /// Takes note of new records.
     pub(super) fn grown(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
@@ -256,10 +310,10 @@ impl Checkpoints {
         }
         let whole = (tree.leaves() * LEAF_BYTES * RECORDS_A_COPY).max(least);
         if self.open.is_none() {
-            if self.bytes < whole || tree.leaves() == 0 {
+            if (self.bytes < whole && !self.wanted) || tree.leaves() == 0 {
                 return Ok(());
             }
-            self.bytes = 0;
+            (self.bytes, self.wanted) = (0, false);
             self.open = Some(Open::default());
         }
         let leaves = (tree.leaves() / BLOCKS_A_COPY).max(LEAST_LEAVES);

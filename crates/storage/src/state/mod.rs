@@ -20,7 +20,7 @@
 //! | table of the engine | key | value |
 //! |---|---|---|
 //! | namespaces | number | the contract's id |
-//! | regions | height | address and length of the block's records |
+//! | regions | height, part | address and length of the block's records |
 //! | copies | copy, part | parts of the index, written beside the blocks |
 //!
 //! # Failure
@@ -36,6 +36,7 @@ mod names;
 mod page;
 mod prepare;
 mod prove;
+mod prune;
 mod reader;
 mod record;
 mod rehash;
@@ -44,5 +45,6 @@ mod trie;
 mod window;
 
 pub use prove::MAX_PROVEN_KEYS;
+pub use prune::Kept;
 pub use reader::{StateAt, StateReader, VersionEntry};
 pub use store::{StateConfig, StateStore};

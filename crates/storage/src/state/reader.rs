@@ -58,15 +58,23 @@ pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Hei
     loop {
         for (link, open) in [(record.links.far, &mut far), (record.links.near, &mut near)] {
             if let Some(address) = address_of(link).filter(|_| *open) {
-                let older = reader.read(address)?.record;
-                *open = older.version.height > at;
-                if *open {
-                    record = older;
-                    break;
+                // What was given up is older than whatever may be asked for.
+                let older = reader.read_kept(address)?.map(|stored| stored.record);
+                match older.filter(|older| older.version.height > at) {
+                    Some(older) => {
+                        record = older;
+                        break;
+                    }
+                    None => *open = false,
                 }
             }
         }
         let Some(address) = address_of(record.links.previous) else {
+            // The first version has number 0: where a later one has none before it, that was forgotten meanwhile.
+            if record.number > 0 {
+                let oldest = record.version.height;
+                return Err(StateError::Height { height: at, oldest, newest: oldest });
+            }
             return Ok(AtHeight { address: None, older: Some(record.predecessor) });
         };
         let older = reader.read(address)?.record;
@@ -86,6 +94,21 @@ impl StateReader {
         RecordReader::new(&*self.shared.engine, self.shared.space)
     }
 
+    /// Whether the state after block `at` is kept.
+    fn check(&self, at: Height) -> Result<(), StateError> {
+        let (oldest, newest) = (self.oldest(), self.shared.newest());
+        match at < oldest {
+            true => Err(StateError::Height { height: at, oldest, newest }),
+            false => Ok(()),
+        }
+    }
+
+    /// The oldest height whose state can be read.
+    #[must_use]
+    pub fn oldest(&self) -> Height {
+        self.shared.oldest()
+    }
+
     /// The newest record of `key`.
     fn newest(&self, key: &Key) -> Option<Address> {
         let tree = self.shared.tree();
@@ -101,8 +124,9 @@ impl StateReader {
     /// The value of `key` after block `at`. Blocks after the newest are as the newest.
     ///
     /// # Errors
-    /// [`StateError`] when it can't be read; an absent key is `Ok(None)`.
+    /// [`StateError::Height`] when that state isn't kept any more, others when it can't be read; an absent key is `Ok(None)`.
     pub fn get(&self, key: &Key, at: Height) -> Result<Option<Versioned>, StateError> {
+        self.check(at)?;
         let Some(newest) = self.newest(key) else { return Ok(None) };
         let mut reader = self.records();
         let stored = reader.read(newest)?;
@@ -118,7 +142,8 @@ impl StateReader {
         }
     }
 
-    /// The versions of `key` from `from` (`None`: the newest) back in time, newest first, at most `limit`.
+    /// The versions of `key` from `from` (`None`: the newest) back in time, newest first, at most `limit`. They end with
+    /// that of the oldest height that is kept.
     ///
     /// # Errors
     /// [`StateError`] when they can't be read.
@@ -129,7 +154,9 @@ impl StateReader {
         if !self.is_of(&reader.read(newest)?, key) {
             return Ok(entries);
         }
+        let oldest = self.oldest();
         let mut next = match from {
+            Some(from) if from.height < oldest => return Ok(entries),
             Some(from) => version_at(&mut reader, newest, from.height)?.address,
             None => Some(newest),
         };
@@ -139,7 +166,7 @@ impl StateReader {
             if from.is_none_or(|from| version <= from) {
                 entries.push(VersionEntry { version, value: versioned(&stored) });
             }
-            next = address_of(stored.record.links.previous);
+            next = address_of(stored.record.links.previous).filter(|_| version.height > oldest);
         }
         Ok(entries)
     }
@@ -206,6 +233,7 @@ struct Entries {
 
 impl Entries {
     fn step(&mut self) -> Result<Option<(Key, Versioned)>, StateError> {
+        self.reader.check(self.at)?;
         loop {
             let Some(newest) = self.page.pop_front() else {
                 let Some(next) = self.next.take() else { return Ok(None) };

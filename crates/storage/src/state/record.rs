@@ -17,7 +17,7 @@ use ledger_crypto::Digest;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::damage::damaged;
-use crate::engine::{Address, Engine, Space};
+use crate::engine::{Address, Engine, EngineError, Space};
 
 /// A namespace's number in its chain.
 pub(super) type NamespaceId = u32;
@@ -232,6 +232,14 @@ impl std::fmt::Debug for dyn Engine + '_ {
 impl<'a> RecordReader<'a> {
     pub(super) fn new(engine: &'a dyn Engine, space: Space) -> Self {
         Self { engine, space, buffer: vec![0; FIRST_READ] }
+    }
+
+    /// The record at `address`, unless it was given up.
+    pub(super) fn read_kept(&mut self, address: Address) -> Result<Option<Stored<'_>>, StateError> {
+        match self.engine.read_bulk(address, &mut []) {
+            Err(EngineError::Released { .. }) => Ok(None),
+            _ => self.read(address).map(Some),
+        }
     }
 
     /// The record at `address`.

@@ -1,5 +1,6 @@
 //! The one who writes.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger_core::{Height, StateError, Write, Writes};
@@ -7,9 +8,10 @@ use ledger_crypto::Digest;
 use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
-use super::checkpoint::{self, Checkpoints};
+use super::checkpoint::{self, Checkpoints, Region};
 use super::names::Namespaces;
 use super::prepare::{self, Changes, Group, Sources, Target};
+use super::prune::{Kept, Pruning};
 use super::reader::StateReader;
 use super::rehash::{self, Marks};
 use super::trie::{NodeId, Tree};
@@ -24,6 +26,11 @@ pub struct StateConfig {
     /// Parts in which a large block is worked on at the same time, on the process's [pool of threads](rayon), 1 to 64.
     /// Default: as many as the machine has processors, at most 4.
     pub threads: usize,
+    /// Which versions stay readable. Default: all.
+    pub kept: Kept,
+    /// After how many bytes of records old versions are looked for, where not all are kept, if they have doubled since.
+    /// Default 64 MiB.
+    pub pruning_bytes: u64,
     /// After how many bytes of records the index is written out anew, so that opening needn't read them again; at least
     /// eight times the index. Default 64 MiB.
     pub checkpoint_bytes: u64,
@@ -32,7 +39,7 @@ pub struct StateConfig {
 impl Default for StateConfig {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
-        Self { window_blocks: 256, threads, checkpoint_bytes: 64 << 20 }
+        Self { window_blocks: 256, threads, kept: Kept::All, pruning_bytes: 64 << 20, checkpoint_bytes: 64 << 20 }
     }
 }
 
@@ -43,9 +50,21 @@ pub(super) struct Shared {
     tree: RwLock<Tree>,
     window: RwLock<Window>,
     names: RwLock<Namespaces>,
+    oldest: AtomicU64,
+    newest: AtomicU64,
 }
 
 impl Shared {
+    /// The oldest height whose state can be read.
+    pub(super) fn oldest(&self) -> Height {
+        Height(self.oldest.load(Ordering::Acquire))
+    }
+
+    /// The newest height that was applied.
+    pub(super) fn newest(&self) -> Height {
+        Height(self.newest.load(Ordering::Acquire))
+    }
+
     pub(super) fn tree(&self) -> RwLockReadGuard<'_, Tree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +98,9 @@ pub struct StateStore {
     checkpoints: Checkpoints,
     marks: Marks,
     scratch_released: Option<Address>,
+    pruning: Pruning,
+    /// Of the pass of pruning under way: the block that began it, and the oldest height that it keeps.
+    pass: Option<(Height, Height)>,
 }
 
 /// Fewer groups than this aren't worth another thread.
@@ -108,6 +130,8 @@ impl StateStore {
             window: RwLock::new(Window::new(config.window_blocks, loaded.height.0)),
             tree: RwLock::new(loaded.tree),
             names: RwLock::new(names),
+            oldest: AtomicU64::new(checkpoint::oldest(space, &*snapshot)?.0),
+            newest: AtomicU64::new(height.0),
             space,
             engine: Arc::clone(&engine),
         });
@@ -119,6 +143,8 @@ impl StateStore {
             checkpoints,
             marks: Marks::default(),
             scratch_released: None,
+            pruning: Pruning::default(),
+            pass: None,
         };
         store.catch_up(&*snapshot, loaded.from, height)?;
         Ok(store)
@@ -166,6 +192,7 @@ impl StateStore {
             window.advance(to.0);
         }
         self.height = to;
+        self.shared.newest.store(to.0, Ordering::Release);
         Ok(())
     }
 
@@ -202,12 +229,14 @@ impl StateStore {
     /// [`StateError`] when the state before can't be read, or the records can't be written. After an error, and when
     /// the batch isn't applied, the store must be opened again.
     pub fn update(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Digest, StateError> {
+        self.prune(height, batch)?;
         let changes = self.prepare(height, writes, batch)?;
         if !changes.changes.is_empty() {
             let base = self.write(height, &changes)?;
             let length = changes.region.len() as u64;
-            checkpoint::put_region(self.shared.space, height, base, length, batch);
+            checkpoint::put_region(self.shared.space, height, Region::Written, base, length, batch);
             self.checkpoints.grown(length);
+            self.begin_pass(height, base, length);
             let pages = self.change(height, base, &changes);
             self.rehash(height, &pages);
         }
@@ -215,6 +244,7 @@ impl StateStore {
         let needed = needed.into_iter().chain(self.checkpoints.needed()).min();
         self.release_scratch(needed)?;
         self.height = height;
+        self.shared.newest.store(height.0, Ordering::Release);
         let tree = self.shared.tree();
         let (shared, config) = (&self.shared, &self.config);
         self.checkpoints.write(&shared.engine, shared.space, &tree, height, config.checkpoint_bytes, batch)?;
@@ -241,6 +271,61 @@ impl StateStore {
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.shared.tree().leaves()
+    }
+
+    fn begin_pass(&mut self, height: Height, base: Address, length: u64) {
+        let Kept::Last(heights) = self.config.kept else { return };
+        let rested = self.pruning.is_resting();
+        self.pruning.grown(base, length, self.config.pruning_bytes);
+        if rested && !self.pruning.is_resting() {
+            // What can be proven has to be readable.
+            let floor = height.0.saturating_sub(heights.max(self.config.window_blocks) + 1);
+            self.pass = Some((height, Height(floor)));
+        }
+    }
+
+    /// The next part of a pass of pruning: gives up what an earlier pass has made needless, or moves what is needed.
+    fn prune(&mut self, height: Height, batch: &mut Batch) -> Result<(), StateError> {
+        let (shared, space) = (Arc::clone(&self.shared), self.shared.space);
+        if let Some(mark) = self.pruning.done(self.checkpoints.written())
+            && let Some((begun, _)) = self.pass.take()
+        {
+            // After a crash the copy of the index that doesn't need it has to be there.
+            shared.engine.sync()?;
+            shared.engine.release(space, mark)?;
+            checkpoint::forget_regions(space, &*shared.engine.snapshot(), begun, batch)?;
+        }
+        if self.pruning.waits() {
+            self.checkpoints.wanted();
+            return Ok(());
+        }
+        let Some((_, floor)) = self.pass else { return Ok(()) };
+        if shared.oldest() < floor {
+            // From here on, versions before it can't be reached for every key.
+            shared.oldest.store(floor.0, Ordering::Release);
+            checkpoint::put_oldest(space, floor, batch);
+        }
+        let next_copy = self.checkpoints.next();
+        let moved = {
+            let (tree, names) = (shared.tree(), shared.names());
+            let sources = Sources { tree: &tree, names: &names, engine: &*shared.engine, space };
+            self.pruning.moves(sources, floor, next_copy)?
+        };
+        if moved.changes.is_empty() {
+            return Ok(());
+        }
+        let base = shared.engine.append(space, &moved.region)?;
+        checkpoint::put_region(space, height, Region::Moved, base, moved.region.len() as u64, batch);
+        self.checkpoints.grown(moved.region.len() as u64);
+        for some in moved.changes.chunks(CHANGES_AT_ONCE) {
+            let mut tree = shared.tree_mut();
+            for change in some {
+                if let Target::Known(spot) = change.target {
+                    tree.relocate(spot, base.offset(change.offset).unwrap_or(Address::MAX));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn prepare(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Changes, StateError> {

@@ -14,6 +14,8 @@
 use ledger_core::state::tree;
 use ledger_crypto::Digest;
 
+use crate::engine::Address;
+
 use super::page::{LEAF_BYTES, Leaf, MAX_LEAVES, Page};
 
 pub(super) type NodeId = u32;
@@ -152,6 +154,15 @@ impl Tree {
             page.set(spot.index, leaf);
         }
         self.touch(spot.page, height);
+    }
+
+    /// Points a leaf to the same version elsewhere.
+    pub(super) fn relocate(&mut self, spot: Spot, address: Address) {
+        if let Some(Kind::Page(page)) = self.kind_mut(spot.page)
+            && spot.index < page.len()
+        {
+            page.set(spot.index, Leaf { address, digest: page.digest(spot.index) });
+        }
     }
 
     fn touch(&mut self, id: NodeId, height: u64) {

@@ -1,0 +1,138 @@
+//! Pruning gives space back, and keeps every state that is promised: values, scans, histories and proofs from the oldest
+//! kept height on are as if nothing had been forgotten, also after opening again.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ledger_core::codec::Bytes;
+use ledger_core::state::tree;
+use ledger_core::{ContractId, Height, Key, KeyRange, StateError, StateView, Versioned, Write, Writes};
+use ledger_crypto::Digest;
+use ledger_storage::engine::{Batch, Engine, MemoryConfig, MemoryEngine, Space};
+use ledger_storage::state::{Kept, StateConfig, StateStore};
+
+const SPACE: Space = Space::new(3);
+const NAMESPACE: ContractId = ContractId(Digest::new([1; 32]));
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+fn config(kept: Kept) -> StateConfig {
+    StateConfig { window_blocks: 5, threads: 1, kept, pruning_bytes: 40_000, checkpoint_bytes: 10_000 }
+}
+
+fn key(number: u64) -> Key {
+    Key::new(NAMESPACE, format!("key {number:04}").into_bytes())
+}
+
+/// The live state after every block.
+type States = Vec<BTreeMap<Key, Versioned>>;
+
+fn next(random: &mut Random, states: &mut States) -> (Height, Writes) {
+    let height = Height(states.len() as u64);
+    let mut state = states.last().unwrap().clone();
+    let mut writes = Vec::new();
+    for _ in 0..random.below(30) {
+        // Few keys are hot, most are written once in a while, some never again.
+        let number = if random.below(3) == 0 { random.below(4) } else { random.below(600) };
+        let value = (random.below(6) > 0).then(|| Bytes::from(vec![number as u8; random.below(120) as usize]));
+        writes.push(Write { key: key(number), index: random.below(3) as u32, value });
+    }
+    let writes = Writes::new(writes);
+    for write in &writes {
+        let predecessor = state.get(&write.key).map(|before| before.leaf(&write.key));
+        match &write.value {
+            Some(value) => {
+                let version = ledger_core::Version { height, index: write.index };
+                state.insert(write.key.clone(), Versioned { value: value.clone(), version, predecessor });
+            }
+            None => drop(state.remove(&write.key)),
+        }
+    }
+    states.push(state);
+    (height, writes)
+}
+
+fn compare(store: &StateStore, states: &States) {
+    let reader = store.reader();
+    let newest = store.height();
+    let all = KeyRange { namespace: NAMESPACE, from: Bytes::default(), to: None };
+    for at in (0..=newest.0).map(Height) {
+        let view = reader.at(at);
+        if at < reader.oldest() {
+            assert!(matches!(view.get(&key(1)), Err(StateError::Height { .. })), "{at}");
+            assert!(view.scan(&all).next().unwrap().is_err());
+            continue;
+        }
+        let state = &states[at.0 as usize];
+        let found: BTreeMap<Key, Versioned> = view.scan(&all).map(Result::unwrap).collect();
+        let differ = found.iter().find(|(key, value)| state.get(key) != Some(value));
+        let missing = state.keys().find(|key| !found.contains_key(key));
+        assert!(
+            differ.is_none() && missing.is_none(),
+            "at {at} of {newest}, oldest {}: {differ:?} {missing:?}, {:?}",
+            reader.oldest(),
+            differ.map(|(key, _)| state.get(key))
+        );
+        for number in (0..600).step_by(7) {
+            assert_eq!(view.get(&key(number)).unwrap().as_ref(), state.get(&key(number)), "{number} at {at}");
+        }
+        if at >= reader.oldest_provable() {
+            let live: Vec<_> = state.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            for number in [0, 3, 17, 599] {
+                let proof = reader.prove(newest, at, &key(number)).unwrap();
+                assert_eq!(proof, tree::prove_range(&live, &key(number), Some(&key(number).successor())));
+            }
+        }
+    }
+    for number in [0, 1, 2, 300] {
+        let entries = reader.history(&key(number), None, 1_000).unwrap();
+        let newest = entries.first().and_then(|entry| entry.value.as_ref());
+        assert_eq!(newest, states.last().unwrap().get(&key(number)));
+    }
+}
+
+#[test]
+fn what_is_promised_stays() {
+    let mut random = Random(7);
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::with_segments(MemoryConfig { kept_batches: 1 }, 128 << 10));
+    let whole: Arc<dyn Engine> = Arc::new(MemoryEngine::with_segments(MemoryConfig { kept_batches: 1 }, 128 << 10));
+    let open = |engine: &Arc<dyn Engine>, height, kept| {
+        StateStore::open(Arc::clone(engine), SPACE, height, config(kept)).unwrap()
+    };
+    let mut states: States = vec![BTreeMap::new()];
+    let mut pruned = open(&engine, Height(0), Kept::Last(12));
+    let mut archive = open(&whole, Height(0), Kept::All);
+    for round in 0..500 {
+        let (height, writes) = next(&mut random, &mut states);
+        let mut roots = Vec::new();
+        for (store, engine) in [(&mut pruned, &engine), (&mut archive, &whole)] {
+            let mut batch = Batch::new();
+            roots.push(store.update(height, &writes, &mut batch).unwrap());
+            engine.apply(batch).unwrap();
+        }
+        assert_eq!(roots[0], roots[1], "block {height}");
+        if round % 90 == 89 {
+            compare(&pruned, &states);
+            pruned = open(&engine, height, Kept::Last(12));
+            assert_eq!(pruned.root(), roots[0]);
+            compare(&pruned, &states);
+        }
+    }
+    assert!(pruned.reader().oldest() > Height(200), "{}", pruned.reader().oldest());
+    assert_eq!(archive.reader().oldest(), Height(0));
+    let (small, large) = (engine.disk_bytes().unwrap(), whole.disk_bytes().unwrap());
+    assert!(small * 2 < large, "{small} of {large} bytes are left");
+    // A chain that kept everything can begin to forget.
+    let height = archive.height();
+    drop(archive);
+    let archive = open(&whole, height, Kept::All);
+    compare(&archive, &states);
+}
