@@ -12,13 +12,23 @@ pub enum Retention {
     /// Everything, for ever.
     #[default]
     Archive,
-    /// Bodies, receipts and events of so many of the newest blocks, at least [`Retention::LEAST`].
+    /// Bodies, receipts, events and old versions of the state of so many of the newest blocks, at least [`Retention::LEAST`].
     Last(u64),
     /// What it takes to go on and to prove the present state: bodies and receipts go when the log is cut.
     StateOnly,
 }
 
 impl Retention {
+    /// Which versions of the state stay readable.
+    pub(crate) fn versions(self) -> ledger_storage::state::Kept {
+        match self {
+            Retention::Archive => ledger_storage::state::Kept::All,
+            Retention::Last(heights) => ledger_storage::state::Kept::Last(heights),
+            // No fewer than can be proven, which the state sees to.
+            Retention::StateOnly => ledger_storage::state::Kept::Last(0),
+        }
+    }
+
     /// The fewest heights that [`Retention::Last`] takes: those at which state can be proven, so that whoever is shown a
     /// provable state can be shown what led to it.
     pub const LEAST: u64 = 256;

@@ -144,13 +144,17 @@ impl Growth {
 
     /// Takes in a chain that is opened.
     pub(super) fn add(&self, chain: ChainId, reader: ChainReader, policy: ChainPolicy) {
+        reader.set_kept(policy.retention.versions());
         lock(&self.chains).insert(chain, Grown { reader, policy });
     }
 
     /// Whether the chain is one of these; its policy is the given one from now on.
     pub(super) fn set_policy(&self, chain: &ChainId, policy: &ChainPolicy) -> bool {
         let mut chains = lock(&self.chains);
-        chains.get_mut(chain).map(|grown| grown.policy.clone_from(policy)).is_some()
+        let Some(grown) = chains.get_mut(chain) else { return false };
+        grown.reader.set_kept(policy.retention.versions());
+        grown.policy.clone_from(policy);
+        true
     }
 
     pub(super) fn report(&self) -> GrowthReport {

@@ -14,7 +14,7 @@ use super::{Head, StoreError, results};
 use crate::archive::{ArchiveError, ArchiveReader};
 use crate::engine::{Engine, Snapshot, Space};
 use crate::log::LogPosition;
-use crate::state::{StateAt, StateReader, VersionEntry};
+use crate::state::{Kept, StateAt, StateReader, VersionEntry};
 
 /// Reads a chain's views beside its writer. Cheap to clone; clones are the same reader.
 #[derive(Clone)]
@@ -306,6 +306,17 @@ impl ChainReader {
     /// As [`ChainReader::prove`]; [`StateError::RangeLength`](ledger_core::StateError::RangeLength) when there are too many.
     pub fn prove_range(&self, at: Height, from: &Key, to: Option<&Key>) -> Result<PrunedTree, StoreError> {
         Ok(self.shared.state.prove_range(self.newest(), at, from, to)?)
+    }
+
+    /// Says which versions of the state stay readable from now on. What is forgotten doesn't come back.
+    pub fn set_kept(&self, kept: Kept) {
+        self.shared.state.set_kept(kept);
+    }
+
+    /// The oldest height at which [`ChainReader::state_at`] can be read.
+    #[must_use]
+    pub fn oldest_state(&self) -> Height {
+        self.shared.state.oldest()
     }
 
     /// The oldest height at which [`ChainReader::prove`] can prove now.

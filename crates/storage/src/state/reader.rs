@@ -7,6 +7,7 @@ use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, V
 use ledger_crypto::Digest;
 
 use super::prepare::{Found, Sources};
+use super::prune::Kept;
 use super::record::{Link, Record, RecordReader, Stored};
 use super::store::Shared;
 use super::trie::Spot;
@@ -101,6 +102,11 @@ impl StateReader {
             true => Err(StateError::Height { height: at, oldest, newest }),
             false => Ok(()),
         }
+    }
+
+    /// Says which versions stay readable from now on. What is forgotten doesn't come back.
+    pub fn set_kept(&self, kept: Kept) {
+        self.shared.set_kept(kept);
     }
 
     /// The oldest height whose state can be read.

@@ -52,12 +52,26 @@ pub(super) struct Shared {
     names: RwLock<Namespaces>,
     oldest: AtomicU64,
     newest: AtomicU64,
+    /// Heights that stay readable; the largest number stands for all.
+    kept: AtomicU64,
 }
 
 impl Shared {
     /// The oldest height whose state can be read.
     pub(super) fn oldest(&self) -> Height {
         Height(self.oldest.load(Ordering::Acquire))
+    }
+
+    pub(super) fn set_kept(&self, kept: Kept) {
+        let heights = match kept {
+            Kept::All => u64::MAX,
+            Kept::Last(heights) => heights,
+        };
+        self.kept.store(heights, Ordering::Relaxed);
+    }
+
+    fn kept(&self) -> Option<u64> {
+        Some(self.kept.load(Ordering::Relaxed)).filter(|heights| *heights != u64::MAX)
     }
 
     /// The newest height that was applied.
@@ -132,9 +146,11 @@ impl StateStore {
             names: RwLock::new(names),
             oldest: AtomicU64::new(checkpoint::oldest(space, &*snapshot)?.0),
             newest: AtomicU64::new(height.0),
+            kept: AtomicU64::new(u64::MAX),
             space,
             engine: Arc::clone(&engine),
         });
+        shared.set_kept(config.kept);
         let checkpoints = loaded.checkpoints;
         let mut store = Self {
             shared,
@@ -274,7 +290,7 @@ impl StateStore {
     }
 
     fn begin_pass(&mut self, height: Height, base: Address, length: u64) {
-        let Kept::Last(heights) = self.config.kept else { return };
+        let Some(heights) = self.shared.kept() else { return };
         let rested = self.pruning.is_resting();
         self.pruning.grown(base, length, self.config.pruning_bytes);
         if rested && !self.pruning.is_resting() {
