@@ -260,7 +260,9 @@ impl LogStart {
                 let bytes = noted.bytes(log)?;
                 Ok(Noted { source: Source::Kept(bytes), ..noted })
             };
-            let records = records.into_iter().map(keep).collect::<Result<_, RecoveryError>>()?;
+            // Payloads that are left are of blocks that another one was preferred to.
+            let live = records.into_iter().filter(|noted| noted.kind != RecordKind::PAYLOAD);
+            let records = live.map(keep).collect::<Result<_, RecoveryError>>()?;
             let cut = tip.or(cut);
             kept.insert(id, LoggedChain { genesis, cut, tip: cut, records, evidence, ..LoggedChain::default() });
         }

@@ -38,7 +38,7 @@ pub fn to_log(chain: ChainId, record: &ledger_consensus::Record) -> Record {
 }
 
 /// The digest of the header that a logged certificate is of, and the certificate.
-pub(crate) fn split_certificate(position: LogPosition, bytes: &[u8]) -> Result<(Digest, &[u8]), RecoveryError> {
+fn split_certificate(position: LogPosition, bytes: &[u8]) -> Result<(Digest, &[u8]), RecoveryError> {
     match bytes.split_first_chunk::<32>() {
         Some((block, certificate)) => Ok((Digest::new(*block), certificate)),
         None => Err(RecoveryError::ShortCertificate { position, found: bytes.len() }),
@@ -277,7 +277,12 @@ impl LoggedChain {
     }
 
     /// Block `block` is final: what was recorded up to its height is forgotten, but for the last vote.
-    fn finalized(&mut self, height: Height, block: Digest, position: LogPosition) -> Result<(), RecoveryError> {
+    pub(crate) fn finalized(
+        &mut self,
+        height: Height,
+        block: Digest,
+        position: LogPosition,
+    ) -> Result<(), RecoveryError> {
         let found = self.pending.iter().find(|(at, digest, _)| *at == height && *digest == block);
         let payload = found.ok_or(RecoveryError::NoPayload { position, block, height })?.2;
         self.blocks.push(LoggedBlock { payload, certificate: position });
@@ -365,6 +370,8 @@ pub(crate) fn note(
             let (block, _) = split_certificate(position, &record.bytes)?;
             entry.finalized(found, block, position)?;
         }
+        // Its payload was cut off, and the block counted with what was.
+        RecordKind::CERTIFICATE if found <= entry.base() => {}
         RecordKind::CERTIFICATE => return Err(RecoveryError::Gap { chain, found, expected }),
         RecordKind::VOTE => {
             // Of those at or below the last finalized height only the last one counts.

@@ -198,8 +198,8 @@ impl Growth {
             chains.iter().map(|(id, grown)| (*id, grown.reader.head().header.height)).collect();
         self.engine.sync()?;
         let folded = loop {
-            let folded = self.fold(until)?;
-            let bound = bound(&folded, &heads);
+            let mut folded = self.fold(until)?;
+            let bound = settle(&mut folded, &chains, &heads)?;
             if bound >= until {
                 break folded;
             }
@@ -258,9 +258,9 @@ impl Growth {
                     continue;
                 }
                 let block = self.reader.read(place.payload)?.bytes;
-                let certificate = self.reader.read(place.certificate)?.bytes;
-                let (_, certificate) = recovery::split_certificate(place.certificate, &certificate)?;
+                let certificate = grown.reader.certificate(height)?;
                 let results = grown.reader.packed_results(height)?;
+                let certificate = &certificate;
                 archive.append(&Entry { chain: *id, height, block: &block, certificate, results: &results })?;
             }
         }
@@ -301,20 +301,44 @@ fn wanted(segments: &[LogSegment], config: &GrowthConfig) -> u64 {
     until
 }
 
-/// The first segment that has to stay: that of a block which isn't in synced views, or of an undecided one. A chain that
-/// isn't open keeps its blocks, since nobody knows how far its views are, and the records that it will be opened with.
-fn bound(folded: &BTreeMap<ChainId, LoggedChain>, heads: &BTreeMap<ChainId, Height>) -> u64 {
-    let needed = folded.iter().flat_map(|(id, logged)| {
-        let views = heads.get(id).copied().unwrap_or_else(|| logged.base());
-        let unapplied = logged.block(views.next()).map(|place| place.payload.segment);
-        let undecided = logged.pending.iter().map(|(_, _, position)| position.segment).chain(unapplied);
-        let closed = if heads.contains_key(id) { [].iter() } else { logged.records.iter() };
-        undecided.chain(closed.filter_map(|noted| match noted.source {
-            Source::Log(position) => Some(position.segment),
-            Source::Kept(_) => None,
-        }))
-    });
-    needed.min().unwrap_or(u64::MAX)
+/// Counts blocks as final whose payload is folded and whose certificate isn't, where synced views have them: at any place
+/// of a log some payload waits for its certificate. Returns the first segment that has to stay: that of a block which
+/// isn't in synced views, or of an undecided one. A chain that isn't open keeps its blocks, since nobody knows how far its
+/// views are, and the records that it will be opened with.
+fn settle(
+    folded: &mut BTreeMap<ChainId, LoggedChain>,
+    chains: &BTreeMap<ChainId, Grown>,
+    heads: &BTreeMap<ChainId, Height>,
+) -> Result<u64, GrowthError> {
+    let mut bound = u64::MAX;
+    for (id, logged) in folded {
+        let (Some(grown), Some(views)) = (chains.get(id), heads.get(id)) else {
+            let sources = logged.records.iter().filter_map(|noted| match noted.source {
+                Source::Log(position) => Some(position.segment),
+                Source::Kept(_) => None,
+            });
+            let first = logged.blocks.first().map(|place| place.payload.segment);
+            bound = bound.min(sources.chain(first).min().unwrap_or(u64::MAX));
+            continue;
+        };
+        if let Some(unapplied) = logged.block(views.next()) {
+            bound = bound.min(unapplied.payload.segment);
+            continue;
+        }
+        while logged.height() < *views {
+            let height = logged.height().next();
+            let digest = grown.reader.header(height)?.digest();
+            let waiting = logged.pending.iter().find(|(at, found, _)| *at == height && *found == digest);
+            let Some(position) = waiting.map(|(_, _, position)| *position) else { break };
+            logged.finalized(height, digest, position)?;
+        }
+        for (height, digest, position) in &logged.pending {
+            if height > views || grown.reader.header(*height)?.digest() == *digest {
+                bound = bound.min(position.segment);
+            }
+        }
+    }
+    Ok(bound)
 }
 
 /// The task that keeps all shards of a host small.

@@ -9,7 +9,7 @@ use ledger_core::{
 };
 use ledger_crypto::{MemorySigner, PublicKey, Signer};
 use ledger_network::{InProcessHub, NetworkConfig, Observers};
-use ledger_node::{Chain, Host, NodeBuilder};
+use ledger_node::{Chain, Host, Limits, NodeBuilder};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(crate) struct Network {
     genesis: Genesis,
     folders: Vec<TempDir>,
     nodes: Vec<Option<Node>>,
+    /// Of nodes that are started from now on.
+    pub(crate) limits: Limits,
 }
 
 impl Network {
@@ -46,13 +48,14 @@ impl Network {
             genesis: Genesis::bft("test", &set, Timestamp(1_000)),
             folders: (0..count + 4).map(|_| tempfile::tempdir().unwrap()).collect(),
             nodes: (0..count + 4).map(|_| None).collect(),
+            limits: Limits::default(),
         }
     }
 
     async fn host(&self, number: usize, key: PublicKey, executor: Box<dyn Executor>) -> Host {
         let transport = Arc::new(self.hub.transport(key));
         let builder = NodeBuilder::new().folder(&self.folders[number]).unwrap();
-        builder.executor(Boxed(executor)).transport(transport).start().await.unwrap()
+        builder.executor(Boxed(executor)).transport(transport).limits(self.limits.clone()).start().await.unwrap()
     }
 
     pub(crate) async fn start(&mut self, number: usize) {
@@ -81,6 +84,10 @@ impl Network {
 
     pub(crate) fn chain(&self, number: usize) -> &Chain {
         &self.nodes[number].as_ref().unwrap().chain
+    }
+
+    pub(crate) fn host_of(&self, number: usize) -> &Host {
+        &self.nodes[number].as_ref().unwrap().host
     }
 
     pub(crate) fn chains(&self) -> Vec<&Chain> {
