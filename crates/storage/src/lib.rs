@@ -57,4 +57,5 @@ pub mod engine;
 pub mod log;
 pub mod state;
 
+pub use chain::snapshot;
 pub use engine::testing;

@@ -120,6 +120,14 @@ pub enum StoreError {
         /// What the archive says.
         reason: String,
     },
+    /// The chain began from a snapshot, and has nothing from before it.
+    #[error("block {height} isn't kept: the chain began here from a snapshot, and has blocks from {oldest} on")]
+    BeforeSnapshot {
+        /// The height asked for.
+        height: Height,
+        /// The oldest that is kept.
+        oldest: Height,
+    },
     /// There are as many chains in the engine as it can number.
     #[error("the engine holds {limit} chains, which is the limit")]
     TooManyChains {

@@ -56,6 +56,7 @@ mod error;
 mod reader;
 mod records;
 mod results;
+pub mod snapshot;
 mod store;
 
 pub use error::StoreError;

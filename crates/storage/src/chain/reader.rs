@@ -7,6 +7,7 @@ use ledger_core::history::{HistoryHasher, Path};
 use ledger_core::outcome::receipts_root;
 use ledger_core::state::tree::PrunedTree;
 use ledger_core::{Header, Height, HistoryHead, Key, Outcome, StateError, TransactionId, TransactionResult, Version};
+use ledger_crypto::Digest;
 use ledger_crypto::merkle::{self, NodePosition};
 
 use super::records::{self, Block, HeadRecord, damaged};
@@ -14,7 +15,7 @@ use super::{Head, StoreError, results};
 use crate::archive::{ArchiveError, ArchiveReader};
 use crate::engine::{Engine, Snapshot, Space};
 use crate::log::LogPosition;
-use crate::state::{Kept, StateAt, StateReader, VersionEntry};
+use crate::state::{Kept, StateAt, StatePin, StateReader, VersionEntry};
 
 /// Reads a chain's views beside its writer. Cheap to clone; clones are the same reader.
 #[derive(Clone)]
@@ -58,6 +59,27 @@ impl ChainReader {
         Arc::clone(&self.shared.head.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Refuses what is older than the snapshot that the chain began from; `with` says whether its own block is there.
+    fn kept(&self, height: Height, with: bool) -> Result<(), StoreError> {
+        let base = self.shared.state.base();
+        let oldest = if with || base == Height::GENESIS { base } else { base.next() };
+        match height < oldest {
+            true => Err(StoreError::BeforeSnapshot { height, oldest }),
+            false => Ok(()),
+        }
+    }
+
+    /// Keeps the state after block `at` provable; `None` when too many heights are kept.
+    pub(super) fn pin(&self, at: Height) -> Result<Option<StatePin>, StoreError> {
+        Ok(self.shared.state.pin(at)?)
+    }
+
+    /// The peaks of the history of `size` leaves.
+    pub(super) fn peaks(&self, size: u64) -> Result<Vec<Digest>, StoreError> {
+        let moment = self.moment_of(size)?;
+        records::peaks(self.shared.space, &*moment.snapshot, size)
+    }
+
     /// The height of the newest block that readers see.
     fn newest(&self) -> Height {
         self.head().header.height
@@ -75,8 +97,9 @@ impl ChainReader {
     /// [`StateError::Height`](ledger_core::StateError::Height) when it isn't kept or not reached.
     pub fn state_at(&self, height: Height) -> Result<StateAt, StoreError> {
         let newest = self.newest();
-        if height > newest {
-            return Err(StateError::Height { height, oldest: Height::GENESIS, newest }.into());
+        let oldest = self.shared.state.oldest();
+        if height > newest || height < oldest {
+            return Err(StateError::Height { height, oldest, newest }.into());
         }
         Ok(self.shared.state.at(height))
     }
@@ -100,8 +123,10 @@ impl ChainReader {
     /// What is stored of block `height`, apart from transactions and results.
     ///
     /// # Errors
-    /// [`StoreError::NotReached`] when it isn't applied yet; others when the views can't be read.
+    /// [`StoreError::NotReached`] when it isn't applied yet, [`StoreError::BeforeSnapshot`] when it is older than the
+    /// chain's views; others when they can't be read.
     pub fn block(&self, height: Height) -> Result<Block, StoreError> {
+        self.kept(height, true)?;
         let Moment { snapshot, newest } = self.moment()?;
         if height > newest {
             return Err(StoreError::NotReached { height, newest });
@@ -217,6 +242,7 @@ impl ChainReader {
     /// # Errors
     /// [`StoreError`] when there is no such place, or it can't be read.
     pub fn result_at(&self, place: Version) -> Result<TransactionResult, StoreError> {
+        self.kept(place.height, false)?;
         let (space, snapshot) = (self.shared.space, self.shared.engine.snapshot());
         let gone = || self.shared.archive.get().is_some() && results::is_empty(space, &*snapshot, place.height);
         let missing = match results::read(space, &*snapshot, place) {
@@ -230,9 +256,10 @@ impl ChainReader {
     /// What became of the transactions of block `height`, in order.
     ///
     /// # Errors
-    /// [`StoreError::NotReached`] when it isn't applied yet; [`StoreError::Pruned`] when they were given up; others when the
-    /// views can't be read.
+    /// [`StoreError::NotReached`] when it isn't applied yet; [`StoreError::Pruned`] when they were given up,
+    /// [`StoreError::BeforeSnapshot`] when they never were here; others when the views can't be read.
     pub fn results(&self, height: Height) -> Result<Vec<TransactionResult>, StoreError> {
+        self.kept(height, false)?;
         let Moment { snapshot, .. } = self.moment_with(height)?;
         let found = results::read_all(self.shared.space, &*snapshot, height)?;
         if self.shared.archive.get().is_none() || !found.is_empty() {
@@ -250,6 +277,9 @@ impl ChainReader {
     /// # Errors
     /// [`StoreError::HistoryNotReached`] when it never had; others when the views can't be read.
     pub fn history_head(&self, size: u64) -> Result<HistoryHead, StoreError> {
+        if size != 0 {
+            self.kept(Height(size), true)?;
+        }
         let moment = self.moment_of(size)?;
         let root = merkle::root_at::<HistoryHasher, _>(&self.nodes(&moment), size)?;
         Ok(HistoryHead { size, root })
@@ -261,6 +291,7 @@ impl ChainReader {
     /// [`StoreError::OutsideHistory`] when `height` isn't below `size`, [`StoreError::HistoryNotReached`] when the
     /// history never had that size; others when the views can't be read.
     pub fn history_path(&self, height: Height, size: u64) -> Result<Path, StoreError> {
+        self.kept(height, true)?;
         let moment = self.moment_of(size)?;
         Ok(merkle::inclusion_proof::<HistoryHasher, _>(&self.nodes(&moment), height.0, size)?.into())
     }
@@ -271,6 +302,9 @@ impl ChainReader {
     /// [`StoreError::OutsideHistory`] when `from` is larger than `to`, [`StoreError::HistoryNotReached`] when the
     /// history never had that size; others when the views can't be read.
     pub fn consistency(&self, from: u64, to: u64) -> Result<Path, StoreError> {
+        if from != 0 {
+            self.kept(Height(from), true)?;
+        }
         let moment = self.moment_of(to)?;
         Ok(merkle::consistency_proof::<HistoryHasher, _>(&self.nodes(&moment), from, to)?.into())
     }

@@ -16,12 +16,14 @@ pub const FORMAT_VERSION: u8 = 1;
 const FORMAT: u8 = 0x01;
 const CHAINS: u8 = 0x02;
 const CHAIN_COUNT: u8 = 0x03;
+const IMPORTS: u8 = 0x04;
 
 const HEAD: u8 = 0x20;
 const BLOCKS: u8 = 0x21;
 const PLACES: u8 = 0x22;
 const HISTORY: u8 = 0x23;
 pub(super) const RESULTS: u8 = 0x24;
+const MANIFEST: u8 = 0x25;
 
 pub(super) fn damaged(place: impl Into<String>, reason: impl ToString) -> StoreError {
     StoreError::Damaged { place: place.into(), reason: reason.to_string() }
@@ -94,15 +96,7 @@ impl HeadRecord {
 
     /// The head at a height below that of the newest, from the history tree's nodes.
     pub(super) fn at(space: Space, reader: &dyn Snapshot, height: Height) -> Result<Self, StoreError> {
-        let size = height.next().0;
-        let (mut peaks, mut before) = (Vec::new(), 0);
-        for level in (0..64u8).rev().filter(|level| size & (1 << level) != 0) {
-            let position = NodePosition { level, index: before >> level };
-            let peak = read_history(space, reader, position)?;
-            peaks.push(peak.ok_or_else(|| damaged(format!("history node {} of level {level}", position.index), "it is missing"))?);
-            before += 1 << level;
-        }
-        Ok(Self { height, peaks: peaks.into() })
+        Ok(Self { height, peaks: peaks(space, reader, height.next().0)?.into() })
     }
 
     pub(super) fn put(&self, space: Space, batch: &mut Batch) {
@@ -115,6 +109,31 @@ impl HeadRecord {
     }
 }
 
+/// Where the peaks of a history tree of `size` leaves stand, from the left.
+pub(super) fn peak_positions(size: u64) -> impl Iterator<Item = NodePosition> {
+    let levels = (0..64u8).rev().filter(move |level| size & (1 << level) != 0);
+    levels.scan(0u64, |before, level| {
+        let index = *before >> level;
+        *before += 1 << level;
+        Some(NodePosition { level, index })
+    })
+}
+
+/// The peaks of the history tree of `size` leaves, from the left.
+pub(super) fn peaks(space: Space, reader: &dyn Snapshot, size: u64) -> Result<Vec<Digest>, StoreError> {
+    let peak = |position: NodePosition| {
+        let missing =
+            || damaged(format!("history node {} of level {}", position.index, position.level), "it is missing");
+        read_history(space, reader, position)?.ok_or_else(missing)
+    };
+    peak_positions(size).map(peak).collect()
+}
+
+/// Stores a node of the history tree.
+pub(super) fn put_history(space: Space, batch: &mut Batch, position: NodePosition, digest: &Digest) {
+    batch.put(history_key(space, position), digest.as_bytes().to_vec());
+}
+
 /// Appends a leaf to the history tree and stores the nodes that it completes.
 pub(super) fn append_history(
     space: Space,
@@ -123,7 +142,7 @@ pub(super) fn append_history(
     batch: &mut Batch,
 ) -> HistoryHead {
     history.append(leaf, &mut |position, digest| {
-        batch.put(history_key(space, position), digest.as_bytes().to_vec());
+        put_history(space, batch, position, &digest);
     });
     HistoryHead::of(history)
 }
@@ -190,6 +209,13 @@ pub(super) fn find_space(reader: &dyn Snapshot, chain: &ChainId) -> Result<Optio
 
 /// The next free space, which becomes that of `chain`.
 pub(super) fn take_space(reader: &dyn Snapshot, chain: &ChainId, batch: &mut Batch) -> Result<Space, StoreError> {
+    let space = take_number(reader, batch)?;
+    give_space(chain, space, batch);
+    Ok(space)
+}
+
+/// The next free space, which belongs to no chain yet.
+pub(super) fn take_number(reader: &dyn Snapshot, batch: &mut Batch) -> Result<Space, StoreError> {
     // The other half is for the chains' scratch bytes.
     const LIMIT: u32 = 1 << 31;
     let count_key = Space::SHARED.key(CHAIN_COUNT, &[]);
@@ -198,8 +224,43 @@ pub(super) fn take_space(reader: &dyn Snapshot, chain: &ChainId, batch: &mut Bat
         return Err(StoreError::TooManyChains { limit: LIMIT });
     }
     batch.put(count_key, number.to_be_bytes().to_vec());
-    batch.put(Space::SHARED.key(CHAINS, &[chain.0.as_bytes()]), number.to_be_bytes().to_vec());
     Ok(Space::new(number))
+}
+
+/// Makes `space` that of `chain`.
+pub(super) fn give_space(chain: &ChainId, space: Space, batch: &mut Batch) {
+    batch.put(Space::SHARED.key(CHAINS, &[chain.0.as_bytes()]), space.number().to_be_bytes().to_vec());
+}
+
+/// The snapshot from which `chain` is about to begin: the digest of its manifest, and the space of what there is of it.
+pub(super) fn find_import(reader: &dyn Snapshot, chain: &ChainId) -> Result<Option<(Digest, Space)>, StoreError> {
+    let Some(record) = reader.get(&import_key(chain))? else { return Ok(None) };
+    let read = || {
+        let (digest, number) = record.split_first_chunk::<32>()?;
+        Some((Digest::new(*digest), Space::new(u32::from_be_bytes(number.try_into().ok()?))))
+    };
+    read().map(Some).ok_or_else(|| damaged(format!("import of chain {chain}"), "its record has another length"))
+}
+
+/// Notes what [`find_import`] finds.
+pub(super) fn put_import(chain: &ChainId, manifest: &Digest, space: Space, batch: &mut Batch) {
+    let mut record = manifest.as_bytes().to_vec();
+    record.extend_from_slice(&space.number().to_be_bytes());
+    batch.put(import_key(chain), record);
+}
+
+/// Ends what [`put_import`] noted.
+pub(super) fn delete_import(chain: &ChainId, batch: &mut Batch) {
+    batch.delete(import_key(chain));
+}
+
+fn import_key(chain: &ChainId) -> Vec<u8> {
+    Space::SHARED.key(IMPORTS, &[chain.0.as_bytes()])
+}
+
+/// Where the manifest of an import lies while it lasts.
+pub(super) fn manifest_key(space: Space) -> Vec<u8> {
+    space.key(MANIFEST, &[])
 }
 
 fn read_number(reader: &dyn Snapshot, key: &[u8]) -> Result<Option<u32>, StoreError> {

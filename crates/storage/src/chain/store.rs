@@ -32,7 +32,7 @@ pub struct Head {
     pub outcome: Outcome,
     /// The history up to it, the block included.
     pub history: HistoryHead,
-    /// Where the log has it; `None` for the genesis.
+    /// Where the log has it; `None` for the genesis, and for the block of the snapshot that the chain began from.
     pub position: Option<LogPosition>,
 }
 
@@ -72,7 +72,7 @@ pub struct ChainStore {
 }
 
 /// Chains get their numbers one after another, also when several are opened at once.
-static NUMBERING: Mutex<()> = Mutex::new(());
+pub(super) static NUMBERING: Mutex<()> = Mutex::new(());
 
 impl ChainStore {
     /// Opens the views of the chain that `genesis` begins, and begins them if there are none.
@@ -222,6 +222,12 @@ impl ChainStore {
         results::put(space, batch, height, &execution.results);
         stage_places(space, snapshot, applied, batch)?;
         Ok((Head { header: header.clone(), outcome, history, position: Some(position) }, frontier))
+    }
+}
+
+impl std::fmt::Debug for ChainStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainStore").field("height", &self.head.header.height).finish_non_exhaustive()
     }
 }
 

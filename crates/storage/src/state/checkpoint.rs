@@ -2,7 +2,7 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | regions | height, part | address and length of the block's records: 0 for what it moved, 1 for what it wrote |
+//! | regions | height, part | address and length of the block's records: 0 for what it moved, 1 for what it wrote; of the block that a snapshot began with, of each chunk |
 //! | oldest | | the oldest height whose state is kept |
 //! | copies | copy, part | the height that wrote it, address, length, checksum (XXH3), what follows |
 //!
@@ -51,9 +51,7 @@ fn region_key(space: Space, height: Height, part: Region) -> Vec<u8> {
 }
 
 pub(super) fn put_region(space: Space, height: Height, part: Region, address: Address, length: u64, batch: &mut Batch) {
-    let mut value = address.packed().to_vec();
-    value.extend_from_slice(&length.to_le_bytes());
-    batch.put(region_key(space, height, part), value);
+    batch.put(region_key(space, height, part), region_value(address, length));
 }
 
 /// Takes the regions of the blocks before `height` out of the list: they were given up.
@@ -82,6 +80,44 @@ pub(super) fn oldest(space: Space, reader: &dyn Snapshot) -> Result<Height, Stat
     }
 }
 
+/// Where part `part` of the state of block `base` is noted: the block after which all is told by blocks.
+pub(super) fn base_key(space: Space, base: Height, part: u32) -> Vec<u8> {
+    space.key(REGIONS, &[&base.0.to_be_bytes(), &part.to_be_bytes()])
+}
+
+/// What [`base_key`] and [`put_region`] have as value.
+pub(super) fn region_value(address: Address, length: u64) -> Vec<u8> {
+    let mut value = address.packed().to_vec();
+    value.extend_from_slice(&length.to_le_bytes());
+    value
+}
+
+fn region_of(value: &[u8]) -> Option<(Address, u64)> {
+    let (address, length) = value.split_first_chunk::<6>()?;
+    Some((Address::from_packed(*address), u64::from_le_bytes(length.try_into().ok()?)))
+}
+
+/// The parts of the state of block `base` that are there: number, address, length.
+pub(super) fn base_parts(
+    space: Space,
+    reader: &dyn Snapshot,
+    base: Height,
+) -> Result<Vec<(u32, Address, u64)>, StateError> {
+    let height = |height: Height| space.key(REGIONS, &[&height.0.to_be_bytes()]);
+    let (from, to) = (height(base), height(base.next()));
+    let mut parts = Vec::new();
+    for entry in reader.range(&from, Some(&to), Direction::Forward) {
+        let (key, value) = entry?;
+        let read = || {
+            let part = u32::from_be_bytes(Space::suffix(&key).get(8..)?.try_into().ok()?);
+            let (address, length) = region_of(&value)?;
+            Some((part, address, length))
+        };
+        parts.push(read().ok_or_else(|| damaged("part of a snapshot", &key, "its record has another length"))?);
+    }
+    Ok(parts)
+}
+
 /// The regions of the blocks after `from` up to `to`: height, address, length.
 pub(super) fn regions<'a>(
     space: Space,
@@ -94,9 +130,8 @@ pub(super) fn regions<'a>(
         let (key, value) = entry?;
         let read = || {
             let height = u64::from_be_bytes(*Space::suffix(&key).first_chunk::<8>()?);
-            let (address, rest) = value.split_first_chunk::<6>()?;
-            let length = u64::from_le_bytes(rest.try_into().ok()?);
-            Some((Height(height), Address::from_packed(*address), length))
+            let (address, length) = region_of(&value)?;
+            Some((Height(height), address, length))
         };
         read().ok_or_else(|| damaged("state region", &key, "its record has another length"))
     })

@@ -21,6 +21,7 @@
 //! |---|---|---|
 //! | namespaces | number | the contract's id |
 //! | regions | height, part | address and length of the block's records |
+//! | oldest, base | | the oldest height whose state is kept; the block that the chain began with, if not the genesis |
 //! | copies | copy, part | parts of the index, written beside the blocks |
 //!
 //! # Failure
@@ -31,7 +32,9 @@
 
 mod checkpoint;
 mod damage;
+mod export;
 mod group;
+mod import;
 mod names;
 mod page;
 mod prepare;
@@ -44,6 +47,8 @@ mod store;
 mod trie;
 mod window;
 
+pub use export::{StateChunk, StatePin};
+pub use import::StateImport;
 pub use prove::MAX_PROVEN_KEYS;
 pub use prune::Kept;
 pub use reader::{StateAt, StateReader, VersionEntry};

@@ -55,11 +55,11 @@ impl StateReader {
 }
 
 /// The tree as it was.
-struct Past<'a> {
-    sources: Sources<'a>,
-    window: &'a Window,
-    reader: RecordReader<'a>,
-    at: Height,
+pub(super) struct Past<'a> {
+    pub(super) sources: Sources<'a>,
+    pub(super) window: &'a Window,
+    pub(super) reader: RecordReader<'a>,
+    pub(super) at: Height,
 }
 
 /// What is left to do with a part of the tree.
@@ -75,7 +75,7 @@ enum Task {
 }
 
 impl<'a> Past<'a> {
-    fn tree(&self) -> &'a Tree {
+    pub(super) fn tree(&self) -> &'a Tree {
         self.sources.tree
     }
 
@@ -86,7 +86,7 @@ impl<'a> Past<'a> {
     }
 
     /// The digests of a page's leaves then.
-    fn leaves(&mut self, id: NodeId) -> Result<Vec<[u8; 32]>, StateError> {
+    pub(super) fn leaves(&mut self, id: NodeId) -> Result<Vec<[u8; 32]>, StateError> {
         let page = self.tree().page(id);
         if self.tree().changed(id) <= self.at.0 {
             return Ok(page.digest_bytes().to_vec());
@@ -95,7 +95,7 @@ impl<'a> Past<'a> {
     }
 
     /// The digest of a node then.
-    fn digest(&mut self, id: NodeId) -> Result<Digest, StateError> {
+    pub(super) fn digest(&mut self, id: NodeId) -> Result<Digest, StateError> {
         let mut open = vec![(id, false)];
         let mut found = Vec::new();
         while let Some((id, joined)) = open.pop() {

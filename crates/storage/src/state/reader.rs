@@ -187,9 +187,21 @@ impl StateReader {
             at,
             next: Some(from),
             to,
-            namespace: range.namespace.0,
+            namespace: Some(range.namespace.0),
             page: VecDeque::new(),
         })
+    }
+
+    /// All keys from `from` on that had a value after block `at`, in order.
+    pub(super) fn entries(&self, from: &Key, at: Height) -> Scan<'static> {
+        let next = Some(from.to_bytes());
+        Box::new(Entries { reader: self.clone(), at, next, to: None, namespace: None, page: VecDeque::new() })
+    }
+
+    /// The block that the chain began with: of what was before it, nothing ever was here.
+    #[must_use]
+    pub fn base(&self) -> Height {
+        self.shared.base
     }
 
     /// The gap before the first leaf that isn't before `key`, and whether that leaf is the key's own; and the addresses
@@ -233,7 +245,8 @@ struct Entries {
     /// Where to go on; `None` at the end.
     next: Option<Vec<u8>>,
     to: Option<Vec<u8>>,
-    namespace: Digest,
+    /// Where to stop; `None`: nowhere.
+    namespace: Option<Digest>,
     page: VecDeque<Address>,
 }
 
@@ -254,7 +267,7 @@ impl Entries {
             let namespace = self.reader.shared.names().namespace(stored.record.namespace)?;
             let key = Key::new(namespace, stored.name);
             let bytes = key.to_bytes();
-            if namespace.0 != self.namespace || self.to.as_ref().is_some_and(|to| bytes >= *to) {
+            if self.namespace.is_some_and(|own| own != namespace.0) || self.to.as_ref().is_some_and(|to| bytes >= *to) {
                 return Ok(None);
             }
             if self.page.is_empty() {

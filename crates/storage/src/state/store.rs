@@ -9,6 +9,7 @@ use rayon::iter::ParallelIterator;
 use rayon::slice::ParallelSlice;
 
 use super::checkpoint::{self, Checkpoints, Region};
+use super::import;
 use super::names::Namespaces;
 use super::prepare::{self, Changes, Group, Sources, Target};
 use super::prune::{Kept, Pruning};
@@ -47,6 +48,8 @@ impl Default for StateConfig {
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) space: Space,
+    /// The state begins with this block's: what was before came with a snapshot, without its history.
+    pub(super) base: Height,
     tree: RwLock<Tree>,
     window: RwLock<Window>,
     names: RwLock<Namespaces>,
@@ -91,7 +94,7 @@ impl Shared {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn window_mut(&self) -> RwLockWriteGuard<'_, Window> {
+    pub(super) fn window_mut(&self) -> RwLockWriteGuard<'_, Window> {
         self.window.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,14 +102,14 @@ impl Shared {
         self.names.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn names_mut(&self) -> RwLockWriteGuard<'_, Namespaces> {
+    pub(super) fn names_mut(&self) -> RwLockWriteGuard<'_, Namespaces> {
         self.names.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A chain's state, and the right to change it: there is one for each chain and engine.
 pub struct StateStore {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     config: StateConfig,
     height: Height,
     checkpoints: Checkpoints,
@@ -139,15 +142,17 @@ impl StateStore {
     ) -> Result<Self, StateError> {
         let snapshot = engine.snapshot();
         let names = Namespaces::read(space, &*snapshot)?;
+        let base = import::base(space, &*snapshot)?;
         let loaded = checkpoint::load(&*engine, space, &*snapshot, &names, height)?;
         let shared = Arc::new(Shared {
             window: RwLock::new(Window::new(config.window_blocks, loaded.height.0)),
             tree: RwLock::new(loaded.tree),
             names: RwLock::new(names),
-            oldest: AtomicU64::new(checkpoint::oldest(space, &*snapshot)?.0),
+            oldest: AtomicU64::new(checkpoint::oldest(space, &*snapshot)?.max(base).0),
             newest: AtomicU64::new(height.0),
             kept: AtomicU64::new(u64::MAX),
             space,
+            base,
             engine: Arc::clone(&engine),
         });
         shared.set_kept(config.kept);
@@ -166,12 +171,43 @@ impl StateStore {
         Ok(store)
     }
 
+    /// The state without keys in which block `base`'s is put together.
+    pub(super) fn begin(
+        engine: Arc<dyn Engine>,
+        space: Space,
+        names: Namespaces,
+        base: Height,
+        config: StateConfig,
+    ) -> Self {
+        let shared = Arc::new(Shared {
+            window: RwLock::new(Window::new(config.window_blocks, base.0)),
+            tree: RwLock::new(Tree::default()),
+            names: RwLock::new(names),
+            oldest: AtomicU64::new(base.0),
+            newest: AtomicU64::new(base.0),
+            space,
+            base,
+            engine,
+        });
+        Self {
+            shared,
+            config,
+            height: base,
+            checkpoints: Checkpoints::default(),
+            marks: Marks::default(),
+            scratch_released: None,
+            pruning: Pruning::default(),
+            pass: None,
+        }
+    }
+
     /// Applies the regions of the blocks after `from` once more. The index is that of block `self.height` at the
     /// latest, in parts older; from there on every block's state is one that was.
     fn catch_up(&mut self, snapshot: &dyn Snapshot, from: Height, to: Height) -> Result<(), StateError> {
         let consistent = self.height;
         // Only the latest states are worth their undo records.
-        let provable = Height(to.0.saturating_sub(self.config.window_blocks)).max(consistent);
+        let base = self.shared.base;
+        let provable = Height(to.0.saturating_sub(self.config.window_blocks)).max(consistent).max(base);
         let mut whole = false;
         let mut to = to;
         for region in checkpoint::regions(self.shared.space, snapshot, from, to) {
@@ -183,7 +219,7 @@ impl StateStore {
             let changes = match self.read_again(address, length) {
                 Ok(changes) => changes,
                 // What came after is lost too, or will come again.
-                Err(StateError::Damaged { .. }) if height > consistent => {
+                Err(StateError::Damaged { .. }) if height > consistent && height > base => {
                     to = Height(height.0.saturating_sub(1));
                     break;
                 }
@@ -212,7 +248,7 @@ impl StateStore {
         Ok(())
     }
 
-    fn read_again(&self, address: Address, length: u64) -> Result<Changes, StateError> {
+    pub(super) fn read_again(&self, address: Address, length: u64) -> Result<Changes, StateError> {
         let bytes = checkpoint::read_all(&*self.shared.engine, address, length)?;
         let (tree, names) = (self.shared.tree(), self.shared.names());
         let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
@@ -294,8 +330,9 @@ impl StateStore {
         let rested = self.pruning.is_resting();
         self.pruning.grown(base, length, self.config.pruning_bytes);
         if rested && !self.pruning.is_resting() {
-            // What can be proven has to be readable.
-            let floor = height.0.saturating_sub(heights.max(self.config.window_blocks) + 1);
+            // What can be proven has to be readable, for a snapshot that is being made as well.
+            let provable = self.shared.window().oldest();
+            let floor = height.0.saturating_sub(heights.max(self.config.window_blocks) + 1).min(provable);
             self.pass = Some((height, Height(floor)));
         }
     }
@@ -391,7 +428,7 @@ impl StateStore {
     }
 
     /// Puts the changed leaves into the tree, whose records begin at `base`, and gives the pages that have changed.
-    fn change(&mut self, height: Height, base: Address, changes: &Changes) -> Vec<NodeId> {
+    pub(super) fn change(&mut self, height: Height, base: Address, changes: &Changes) -> Vec<NodeId> {
         let at = |offset: u64| base.offset(offset).unwrap_or(Address::MAX);
         let mut pages = Vec::with_capacity(changes.changes.len());
         for some in changes.changes.chunks(CHANGES_AT_ONCE) {
@@ -446,7 +483,7 @@ impl StateStore {
         rehash::set_branches(&mut tree, &levels, height.0);
     }
 
-    fn rehash_all(&mut self, height: Height) {
+    pub(super) fn rehash_all(&mut self, height: Height) {
         let pages: Vec<NodeId> = {
             let tree = self.shared.tree();
             (0..tree.len())

@@ -112,13 +112,22 @@ pub(super) struct Window {
     blocks: VecDeque<Undo>,
     /// The oldest height that can be proven.
     oldest: u64,
+    newest: u64,
     limit: u64,
+    /// Heights that are wanted for longer.
+    pins: Vec<u64>,
 }
+
+/// The most heights that are pinned at a time.
+pub(super) const MOST_PINS: usize = 2;
+
+/// How many times as long as others a pinned height is kept at most.
+pub(super) const PIN_WINDOWS: u64 = 4;
 
 impl Window {
     /// A window of `limit` blocks that knows the state after block `height` and nothing before.
     pub(super) fn new(limit: u64, height: u64) -> Self {
-        Self { blocks: VecDeque::new(), oldest: height, limit }
+        Self { blocks: VecDeque::new(), oldest: height, newest: height, limit, pins: Vec::new() }
     }
 
     /// Says that states before `height` aren't known.
@@ -130,6 +139,31 @@ impl Window {
         self.oldest
     }
 
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// After how many blocks a pinned height is given up.
+    pub(super) fn longest_pin(&self) -> u64 {
+        self.limit.saturating_mul(PIN_WINDOWS)
+    }
+
+    /// Keeps `height` provable until it is unpinned, or too old. `false` when there are too many pins already.
+    pub(super) fn pin(&mut self, height: u64) -> bool {
+        let room = self.pins.len() < MOST_PINS;
+        if room {
+            self.pins.push(height);
+        }
+        room
+    }
+
+    /// Ends what [`Window::pin`] began. What isn't needed then goes with the next block.
+    pub(super) fn unpin(&mut self, height: u64) {
+        if let Some(place) = self.pins.iter().position(|pin| *pin == height) {
+            self.pins.swap_remove(place);
+        }
+    }
+
     pub(super) fn push(&mut self, undo: Undo) {
         self.blocks.push_back(undo);
     }
@@ -137,7 +171,10 @@ impl Window {
     /// Forgets what is too old when `newest` is the newest height; gives the first address of bulk storage that is
     /// still needed, if any is.
     pub(super) fn advance(&mut self, newest: u64) -> Option<Address> {
-        self.oldest = self.oldest.max(newest.saturating_sub(self.limit));
+        self.newest = newest;
+        let pinned = self.pins.iter().min().copied().unwrap_or(u64::MAX);
+        let wanted = newest.saturating_sub(self.limit).min(pinned);
+        self.oldest = self.oldest.max(wanted).max(newest.saturating_sub(self.longest_pin().max(self.limit)));
         while self.blocks.front().is_some_and(|undo| undo.height <= self.oldest) {
             self.blocks.pop_front();
         }

@@ -1,0 +1,128 @@
+//! Snapshots in folders.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ledger_core::codec::{self, Format};
+use ledger_core::snapshot::MAX_CHUNK_BYTES;
+use ledger_core::{Genesis, SnapshotChunk, SnapshotError, SnapshotManifest, TrustRoot, VerifiedSnapshot};
+
+use super::super::{ChainConfig, ChainStore};
+use super::{SnapshotExport, SnapshotImport, SnapshotStoreError};
+use crate::disk::{Disk, DiskError};
+use crate::engine::Engine;
+
+/// The file that says what the folder holds. It is written last.
+pub const MANIFEST_FILE: &str = "manifest";
+
+/// What is being written; whole only once it has its own name.
+const NEW_FILE: &str = "writing.new";
+
+/// The file of a chunk: its digest in hex.
+#[must_use]
+pub fn chunk_file(chunk: &SnapshotChunk) -> String {
+    format!("{}.chunk", chunk.digest)
+}
+
+/// Writes the snapshot into the folder, chunk by chunk, and the manifest last; all of it is durable then. A folder that
+/// holds an older snapshot holds the new one afterwards, and in between no manifest. Chunks that are there already are
+/// written again: nobody knows whether they are whole.
+///
+/// # Errors
+/// [`SnapshotStoreError`]. The folder may then have chunks, but no manifest.
+pub fn export_to_folder(mut export: SnapshotExport, folder: &dyn Disk) -> Result<SnapshotManifest, SnapshotStoreError> {
+    let names = folder.list()?;
+    if names.iter().any(|name| name == MANIFEST_FILE) {
+        folder.remove(MANIFEST_FILE)?;
+        folder.sync_folder()?;
+    }
+    let mut written = BTreeSet::new();
+    while let Some((chunk, bytes)) = export.next_chunk()? {
+        let name = chunk_file(&chunk);
+        write(folder, &name, &bytes)?;
+        written.insert(name);
+    }
+    let manifest = export.finish()?;
+    for name in names.iter().filter(|name| name.ends_with(".chunk") && !written.contains(*name)) {
+        folder.remove(name)?;
+    }
+    folder.sync_folder()?;
+    write(folder, MANIFEST_FILE, &codec::encode(&manifest))?;
+    folder.sync_folder()?;
+    Ok(manifest)
+}
+
+fn write(folder: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
+    let file = match folder.create(NEW_FILE) {
+        // Left over from an export that broke off.
+        Err(DiskError::AlreadyExists { .. }) => {
+            folder.remove(NEW_FILE)?;
+            folder.create(NEW_FILE)?
+        }
+        file => file?,
+    };
+    file.write_all_at(0, bytes)?;
+    file.sync_data()?;
+    folder.rename(NEW_FILE, name)
+}
+
+/// Reads and verifies the folder's manifest.
+///
+/// # Errors
+/// [`SnapshotStoreError`] that names the file.
+pub fn read_manifest(folder: &dyn Disk, trust: &TrustRoot) -> Result<VerifiedSnapshot, SnapshotStoreError> {
+    let of = || ": the folder holds no whole snapshot".to_owned();
+    let bytes = read(folder, MANIFEST_FILE, SnapshotManifest::LIMIT as u64, of)?;
+    VerifiedSnapshot::from_bytes(&bytes, trust).map_err(|error| match error {
+        SnapshotError::Codec(_) => {
+            SnapshotStoreError::Damaged { file: MANIFEST_FILE.to_owned(), error: Box::new(error) }
+        }
+        error => error.into(),
+    })
+}
+
+/// Begins a chain from the folder's snapshot: verifies every file that is read, and goes on where an import of the same
+/// snapshot broke off.
+///
+/// # Errors
+/// [`SnapshotStoreError`]; [`SnapshotStoreError::Missing`] and [`SnapshotStoreError::Damaged`] name the file. What was
+/// imported until then is kept for the next time.
+pub fn import_from_folder(
+    folder: &dyn Disk,
+    trust: &TrustRoot,
+    engine: Arc<dyn Engine>,
+    config: ChainConfig,
+) -> Result<ChainStore, SnapshotStoreError> {
+    let genesis: &Genesis = &trust.genesis;
+    let snapshot = read_manifest(folder, trust)?;
+    let mut import = SnapshotImport::open(engine, genesis, snapshot, config)?;
+    let missing: Vec<usize> = import.missing().collect();
+    for index in missing {
+        let Some(chunk) = import.snapshot().chunk(index).cloned() else { continue };
+        let name = chunk_file(&chunk);
+        let of = || format!(": it is chunk {index} of the snapshot at height {}", import.snapshot().height());
+        let bytes = read(folder, &name, MAX_CHUNK_BYTES as u64, of)?;
+        import.add(index, &bytes).map_err(|error| match error {
+            SnapshotStoreError::Snapshot(error) => SnapshotStoreError::Damaged { file: name, error },
+            error => error,
+        })?;
+    }
+    import.finish()
+}
+
+fn read(folder: &dyn Disk, name: &str, limit: u64, of: impl Fn() -> String) -> Result<Vec<u8>, SnapshotStoreError> {
+    let file = match folder.open(name) {
+        Err(DiskError::NotFound { .. }) => {
+            return Err(SnapshotStoreError::Missing { file: name.to_owned(), of: of() });
+        }
+        file => file?,
+    };
+    let found = file.len()?;
+    let length = usize::try_from(found).ok().filter(|_| found <= limit);
+    let Some(length) = length else {
+        return Err(SnapshotStoreError::FileLength { file: name.to_owned(), found, limit });
+    };
+    let mut bytes = vec![0; length];
+    file.read_exact_at(0, &mut bytes)?;
+    Ok(bytes)
+}
