@@ -185,6 +185,7 @@ impl StateStore {
             names: RwLock::new(names),
             oldest: AtomicU64::new(base.0),
             newest: AtomicU64::new(base.0),
+            kept: AtomicU64::new(u64::MAX),
             space,
             base,
             engine,
