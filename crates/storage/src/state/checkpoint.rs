@@ -305,7 +305,7 @@ const MOST_LEAVES: u64 = 1 << 18;
 impl Checkpoints {
     /// Copies with lower numbers are whole, or given up.
     pub(super) fn written(&self) -> u64 {
-        self.copy
+        self.unsure.as_ref().map_or(self.copy, |unsure| unsure.copy)
     }
 
     /// The number of the first copy that isn't begun yet.
