@@ -143,4 +143,8 @@ pub(crate) struct InspectOptions {
     /// Open a copy of the views and compare them with the log. Takes room for the copy in the folder for temporary files.
     #[arg(long)]
     pub(crate) views: bool,
+    /// Read everything: each record of the log, each segment of the archive, and in a copy of the views each block, result
+    /// and version of each key, up to the root that the newest certificate proves.
+    #[arg(long)]
+    pub(crate) verify: bool,
 }

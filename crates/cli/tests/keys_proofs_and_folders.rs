@@ -163,6 +163,34 @@ fn proofs_verify_offline_and_folders_are_inspected_without_a_change() {
     assert_eq!(chain["blocks"].as_array().unwrap().len().to_string(), chain["height"].as_str().unwrap());
     assert_eq!(files(), before, "inspecting changed something");
 
+    // Everything is read, and proven.
+    let verified = ledgerkit(&["--json", "inspect", text(&data), "--verify"]);
+    assert_eq!(verified.status, 0, "{}{}", verified.err, verified.out);
+    let verified = verified.json();
+    let chain = &verified["chains"][0];
+    assert_eq!((&chain["damage"], &chain["verified"]["damages"]), (&json!(null), &json!([])));
+    assert_eq!(chain["verified"]["state_root"], seen["chains"][0]["replayed"]["state_root"]);
+    assert!(chain["verified"]["live_keys"].as_u64().unwrap() > 0 && chain["verified"]["results"].as_u64() == Some(1));
+    assert_eq!(files(), before, "verifying changed something");
+
+    // A value that was changed, in each of the files that have them, and a file that is gone.
+    let bulk = data.join("views").join("bulk");
+    for entry in std::fs::read_dir(&bulk).unwrap() {
+        let path = entry.unwrap().path();
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[60] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let changed = ledgerkit(&["inspect", text(&data), "--verify"]);
+        assert_eq!(changed.status, 1, "{}", changed.out);
+        assert!(changed.out.contains("a state record of block 1 is damaged or was lost"), "{}", changed.out);
+        std::fs::remove_file(&path).unwrap();
+        let gone = ledgerkit(&["inspect", text(&data), "--verify"]);
+        assert!(gone.status == 1 && gone.out.contains("damage "), "{}", gone.out);
+        std::fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(ledgerkit(&["inspect", text(&data), "--verify"]).status, 0);
+
     // Damage is named with file and place.
     let log = before.iter().map(|(_, path)| path).find(|path| text(path).contains("/log-")).unwrap();
     let mut bytes = std::fs::read(log).unwrap();

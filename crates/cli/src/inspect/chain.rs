@@ -1,5 +1,6 @@
 //! One chain of a data folder.
 
+use super::verify::{Opened, ViewsCheck};
 use crate::arguments::InspectOptions;
 use crate::node::executor;
 use ledger_core::{Block, ChainId, Finality, Genesis, Header, Height, HistoryHead};
@@ -27,6 +28,7 @@ pub(super) struct ChainReport {
     evidence: usize,
     replayed: Option<StateReport>,
     views: Option<Result<StateReport, String>>,
+    verified: Option<ViewsCheck>,
     /// What doesn't hold, in words.
     pub(super) damage: Option<String>,
 }
@@ -57,6 +59,7 @@ pub(super) fn inspect(
     logged: &LoggedChain,
     reader: &LogReader,
     options: &InspectOptions,
+    opened: Option<&Opened>,
 ) -> Result<ChainReport, RecoveryError> {
     let mut report = ChainReport {
         id,
@@ -68,6 +71,7 @@ pub(super) fn inspect(
         evidence: logged.evidence.len(),
         replayed: None,
         views: None,
+        verified: None,
         damage: None,
     };
     let Some(genesis) = &logged.genesis else {
@@ -98,6 +102,12 @@ pub(super) fn inspect(
             report.damage = report.damage.take().or_else(|| differs(found, logged, &report));
         }
         report.views = Some(views);
+    }
+    if let Some(opened) = opened {
+        let checkpoint = report.tip.as_ref().map(|tip| tip.header.history);
+        let checked = opened.views(genesis, &*finality, logged, checkpoint);
+        report.damage = report.damage.take().or_else(|| checked.damage());
+        report.verified = Some(checked);
     }
     Ok(report)
 }
@@ -194,12 +204,12 @@ fn differs(views: &StateReport, logged: &LoggedChain, report: &ChainReport) -> O
 }
 
 /// A folder's copy, removed in the end.
-struct Copied {
-    folder: PathBuf,
+pub(super) struct Copied {
+    pub(super) folder: PathBuf,
 }
 
 impl Copied {
-    fn of(folder: &Path) -> std::io::Result<Self> {
+    pub(super) fn of(folder: &Path) -> std::io::Result<Self> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(std::io::Error::other)?;
         let name = format!("ledgerkit-inspect-{:016x}", u64::from_le_bytes(random));
@@ -276,6 +286,7 @@ impl ChainReport {
                 Ok(state) => state.value(),
                 Err(reason) => json!({ "unreadable": reason }),
             }),
+            "verified": self.verified.as_ref().map(ViewsCheck::value),
             "damage": self.damage,
         })
     }
@@ -322,6 +333,9 @@ impl ChainReport {
                     "views       can't be read, and are replayed from the log at the next start: {reason}"
                 );
             }
+        }
+        if let Some(verified) = &self.verified {
+            text.push_str(&verified.text());
         }
         for BlockReport { header, transactions, place } in &self.blocks {
             let _ = writeln!(

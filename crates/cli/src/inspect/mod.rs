@@ -2,6 +2,7 @@
 
 mod chain;
 mod disk;
+mod verify;
 
 use crate::arguments::InspectOptions;
 use crate::error::CliError;
@@ -16,19 +17,27 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use verify::{ArchiveCheck, Opened};
 
 pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliError> {
     let folder = &options.folder;
     let disk = ReadOnlyDisk::open(folder).map_err(|error| CliError::Disk { folder: folder.clone(), error })?;
-    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let own = Arc::new(disk);
+    let disk: Arc<dyn Disk> = Arc::<ReadOnlyDisk>::clone(&own);
     let log = Log::open(Arc::clone(&disk), LogConfig::default()).map_err(|error| log_error(folder, error))?;
     let (reader, torn) = (log.reader(), log.recovery().torn.clone());
     let records = reader.verify().map_err(|error| log_error(folder, error))?;
     let start = LogStart::open(&*disk, &reader).map_err(|error| recovery_error(folder, error.into()))?;
     let logged = recovery::index_from(&reader, &start).map_err(|error| recovery_error(folder, error))?;
+    let archive_error = |error: ledger_storage::archive::ArchiveError| CliError::Damaged {
+        folder: folder.clone(),
+        reason: format!("archive: {error}"),
+    };
+    let opened = options.verify.then(|| Opened::new(folder, own, log.id())).transpose().map_err(archive_error)?;
+    let archive = opened.as_ref().map(Opened::archive).transpose().map_err(archive_error)?;
     let mut chains = Vec::with_capacity(logged.len());
     for (id, logged) in &logged {
-        let report = chain::inspect(*id, logged, &reader, options);
+        let report = chain::inspect(*id, logged, &reader, options, opened.as_ref());
         chains.push(report.map_err(|error| recovery_error(folder, error))?);
     }
     let report = Report {
@@ -36,9 +45,11 @@ pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliErr
         records,
         segments: segments(&reader),
         torn,
+        archive,
         chains,
     };
-    let damage = report.chains.iter().find_map(|chain| chain.damage.clone());
+    let archived = report.archive.as_ref().and_then(|archive| archive.damages().next());
+    let damage = archived.or_else(|| report.chains.iter().find_map(|chain| chain.damage.clone()));
     output.answer(&report.value(folder), &report.text(folder))?;
     match damage {
         Some(reason) => Err(CliError::Damaged { folder: folder.clone(), reason }),
@@ -77,6 +88,7 @@ struct Report {
     records: u64,
     segments: (u64, u64),
     torn: Option<TornTail>,
+    archive: Option<ArchiveCheck>,
     chains: Vec<ChainReport>,
 }
 
@@ -93,6 +105,7 @@ impl Report {
                     json!({ "file": torn.file, "offset": torn.offset, "bytes": torn.bytes })
                 }),
             },
+            "archive": self.archive.as_ref().map(ArchiveCheck::value),
             "chains": self.chains.iter().map(ChainReport::value).collect::<Vec<_>>(),
         })
     }
@@ -110,6 +123,9 @@ impl Report {
                 "torn tail   {file}: {bytes} bytes from offset {offset} were being written when the node stopped; nobody was \
                  told of them, and the next start cuts them off"
             );
+        }
+        if let Some(archive) = &self.archive {
+            text.push_str(&archive.text());
         }
         if self.chains.is_empty() {
             text.push_str("chains      none\n");

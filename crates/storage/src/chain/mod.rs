@@ -58,8 +58,10 @@ mod records;
 mod results;
 pub mod snapshot;
 mod store;
+mod verify;
 
 pub use error::StoreError;
 pub use reader::ChainReader;
 pub use records::{Block as BlockRecord, FORMAT_VERSION};
 pub use store::{Applied, AppliedBlock, ChainConfig, ChainStore, Head};
+pub use verify::VerifiedViews;

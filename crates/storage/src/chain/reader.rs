@@ -20,13 +20,13 @@ use crate::state::{Kept, StateAt, StatePin, StateReader, VersionEntry};
 /// Reads a chain's views beside its writer. Cheap to clone; clones are the same reader.
 #[derive(Clone)]
 pub struct ChainReader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    engine: Arc<dyn Engine>,
-    space: Space,
-    state: StateReader,
+pub(super) struct Shared {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) space: Space,
+    pub(super) state: StateReader,
     head: RwLock<Arc<Head>>,
     archive: OnceLock<ArchiveReader>,
 }

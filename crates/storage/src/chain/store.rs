@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ledger_core::codec::Bytes;
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::outcome::receipts_root;
-use ledger_core::{Block, ChainId, Execution, Genesis, Header, HistoryHead, Outcome, StateScheme, Status, Version};
+use ledger_core::{
+    Block, ChainId, Execution, Genesis, Header, Height, HistoryHead, Outcome, StateScheme, Status, Version,
+};
 use ledger_crypto::Digest;
 use ledger_crypto::merkle::Frontier;
 
@@ -69,6 +71,7 @@ pub struct ChainStore {
     state: StateStore,
     reader: ChainReader,
     stopped: bool,
+    rewound_from: Option<Height>,
 }
 
 /// Chains get their numbers one after another, also when several are opened at once.
@@ -89,6 +92,7 @@ impl ChainStore {
             StateScheme::SortedMerkle => StateStore::open(Arc::clone(&engine), space, head.height, config.state)?,
         };
         // The latest records may have been lost though what says that they count was not: their blocks come again.
+        let rewound_from = Some(head.height).filter(|height| state.height() < *height);
         if state.height() < head.height {
             head = HeadRecord::at(space, &*snapshot, state.height())?;
             let mut batch = Batch::new();
@@ -111,13 +115,20 @@ impl ChainStore {
         });
         let reader = ChainReader::new(Arc::clone(&engine), space, Arc::clone(&head), state.reader());
         let head_digest = head.header.digest();
-        Ok(Self { engine, space, chain, head, head_digest, history, state, reader, stopped: false })
+        Ok(Self { engine, space, chain, head, head_digest, history, state, reader, stopped: false, rewound_from })
     }
 
     /// How far the views are.
     #[must_use]
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The height at which the views stood before they were opened, if records of the state were lost or damaged since:
+    /// the blocks after [`ChainStore::head`] are to be applied again.
+    #[must_use]
+    pub fn rewound_from(&self) -> Option<Height> {
+        self.rewound_from
     }
 
     /// A reader, to be cloned and sent anywhere.

@@ -45,6 +45,7 @@ mod record;
 mod rehash;
 mod store;
 mod trie;
+mod verify;
 mod window;
 
 pub use export::{StateChunk, StatePin};
@@ -53,3 +54,4 @@ pub use prove::MAX_PROVEN_KEYS;
 pub use prune::Kept;
 pub use reader::{StateAt, StateReader, VersionEntry};
 pub use store::{StateConfig, StateStore};
+pub use verify::VerifiedState;
