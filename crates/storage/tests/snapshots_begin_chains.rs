@@ -24,7 +24,7 @@ use ledger_storage::snapshot::{
     ExportConfig, MANIFEST_FILE, SnapshotExport, SnapshotImport, SnapshotStoreError, chunk_file, export_to_folder,
     import_from_folder,
 };
-use ledger_storage::state::StateConfig;
+use ledger_storage::state::{Kept, StateConfig};
 use proptest::prelude::*;
 
 const SMALL: ExportConfig = ExportConfig { chunk_bytes: 1 << 10 };
@@ -523,4 +523,163 @@ fn a_chain_without_keys_has_a_snapshot() {
     let mut import = SnapshotImport::open(engine(), &genesis("tea"), snapshot, ChainConfig::default()).unwrap();
     import.add(0, &pieces[0].1).unwrap();
     assert_eq!(import.finish().unwrap().head(), store.head());
+}
+
+/// On a real disk: through a folder, with the import left and the engine closed in between, and large values.
+#[test]
+fn a_snapshot_goes_through_real_folders() {
+    use ledger_storage::disk::RealDisk;
+    use ledger_storage::engine::{FjallConfig, FjallEngine};
+    let (views, copies, folder) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open_in = |folder: &tempfile::TempDir| -> Arc<dyn Engine> {
+        Arc::new(FjallEngine::open(folder.path(), FjallConfig::default()).unwrap())
+    };
+    let mut store = open(&open_in(&views), "tea");
+    apply(&mut store, (0..3_000).map(|number| put(lot(number), vec![1; 60])).collect());
+    apply(&mut store, (0..3).map(|number| put(lot(7_000 + number), vec![3; 6 << 20])).collect());
+    let disk = RealDisk::open(folder.path()).unwrap();
+    let config = ExportConfig { chunk_bytes: 32 << 10 };
+    let begun = SnapshotExport::begin(&store.reader(), checkpoint(&store), config).unwrap();
+    let manifest = export_to_folder(begun, &disk).unwrap();
+    let late = chunk_file(manifest.chunks.last().unwrap());
+    disk.rename(&late, "elsewhere").unwrap();
+    let error = import_from_folder(&disk, &trust(), open_in(&copies), ChainConfig::default()).unwrap_err();
+    assert!(matches!(error, SnapshotStoreError::Missing { .. }), "{error}");
+    disk.rename("elsewhere", &late).unwrap();
+    let snapshot = manifest.clone().verify(&trust()).unwrap();
+    let engine = open_in(&copies);
+    let begun = SnapshotImport::open(Arc::clone(&engine), &genesis("tea"), snapshot, ChainConfig::default()).unwrap();
+    assert_eq!(begun.missing().collect::<Vec<_>>(), [manifest.chunks.len() - 1], "the rest is there still");
+    drop((begun, engine));
+    let mut copy = import_from_folder(&disk, &trust(), open_in(&copies), ChainConfig::default()).unwrap();
+    let made = Made::next(&store, vec![put(lot(1), vec![8])], vec![]);
+    let (original, continued) = (made.apply(&mut store).unwrap(), made.apply(&mut copy).unwrap());
+    assert_eq!(original.outcome, continued.outcome);
+    drop(copy);
+    assert_eq!(open(&open_in(&copies), "tea").state().root(), original.outcome.state_root);
+}
+
+/// Versions are forgotten on both sides: behind an export, which must not miss them, and in a chain that began from a
+/// snapshot, whose first records come from chunks.
+#[test]
+fn forgetting_versions_harms_no_snapshot() {
+    let state = StateConfig {
+        window_blocks: 4,
+        kept: Kept::Last(4),
+        pruning_bytes: 4 << 10,
+        checkpoint_bytes: 4 << 10,
+        ..StateConfig::default()
+    };
+    let config = ChainConfig { state };
+    let (first, second) = (
+        Arc::new(MemoryEngine::with_segments(MemoryConfig::default(), 128 << 10)),
+        Arc::new(MemoryEngine::with_segments(MemoryConfig::default(), 128 << 10)),
+    );
+    let open_in = |engine: &Arc<MemoryEngine>| {
+        let engine: Arc<dyn Engine> = Arc::clone(engine) as _;
+        ChainStore::open(engine, &genesis("tea"), config).unwrap()
+    };
+    let mut store = open_in(&first);
+    let mut model = Model::default();
+    let mut round = 0u32;
+    let mut block = |store: &mut ChainStore| {
+        round += 1;
+        let gone = Write { key: lot(round * 7 % 300), index: 1, value: None };
+        apply(
+            store,
+            (0..40).map(|number| put(lot((round * 37 + number * 11) % 300), vec![5; 50])).chain([gone]).collect(),
+        )
+    };
+    for _ in 0..200 {
+        let made = block(&mut store);
+        model.apply(made.block.header.height, &made.execution.writes);
+    }
+    assert!(store.reader().oldest_state() > Height(100), "nothing was forgotten before");
+    let at = store.head().header.height;
+    let begun = SnapshotExport::begin(&store.reader(), checkpoint(&store), SMALL).unwrap();
+    let mut blocks = Vec::new();
+    let mut rest = 14;
+    let (snapshot, pieces) = export(begun, || {
+        if rest > 0 {
+            rest -= 1;
+            blocks.push(block(&mut store));
+        }
+    });
+    assert_eq!(entries(&snapshot, &pieces), live(&model, at));
+
+    let engine: Arc<dyn Engine> = Arc::clone(&second) as _;
+    let mut import = SnapshotImport::open(engine, &genesis("tea"), snapshot, config).unwrap();
+    for (index, (_, bytes)) in pieces.iter().enumerate() {
+        import.add(index, bytes).unwrap();
+    }
+    let mut copy = import.finish().unwrap();
+    for _ in 0..200 {
+        blocks.push(block(&mut store));
+    }
+    for (number, made) in blocks.iter().enumerate() {
+        let applied = made.apply(&mut copy).unwrap();
+        assert_eq!(applied.outcome, store.reader().outcome(made.block.header.height).unwrap());
+        if number % 50 == 20 {
+            drop(copy);
+            copy = open_in(&second);
+        }
+    }
+    let oldest = copy.reader().oldest_state();
+    assert!(oldest > at.next(), "nothing was forgotten after");
+    let keys: Vec<Key> = (0..300).step_by(17).map(lot).collect();
+    let from = Height(store.head().header.height.0 - 3);
+    assert_eq!(told(&copy.reader(), from, &keys), told(&store.reader(), from, &keys));
+    assert!(copy.reader().block(at).is_ok());
+}
+
+/// What commits feel of an export beside them; printed, since it depends on the machine. `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn commits_beside_an_export() {
+    let mut store = open(&engine(), "tea");
+    for part in 0..20 {
+        apply(&mut store, (0..10_000).map(|number| put(lot(part * 10_000 + number), vec![1; 100])).collect());
+    }
+    let mut number = 0u32;
+    let mut commit = |store: &mut ChainStore| {
+        number += 1;
+        let writes = (0..100).map(|key| put(lot((number * 7_919 + key * 1_777) % 200_000), vec![2; 100])).collect();
+        let begun = std::time::Instant::now();
+        apply(store, writes);
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    let figures = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        let at = |part: usize| times[(times.len() - 1) * part / 100];
+        format!("{} commits, ms: p50 {:.2}, p99 {:.2}, longest {:.2}", times.len(), at(50), at(99), at(100))
+    };
+    println!("alone: {}", figures((0..300).map(|_| commit(&mut store)).collect()));
+    let begun = SnapshotExport::begin(&store.reader(), checkpoint(&store), ExportConfig::default()).unwrap();
+    let done = AtomicBool::new(false);
+    let (times, pieces, took, snapshot) = std::thread::scope(|scope| {
+        let done = &done;
+        let exporter = scope.spawn(move || {
+            let start = std::time::Instant::now();
+            let made = export(begun, || {});
+            done.store(true, Ordering::Relaxed);
+            (made, start.elapsed())
+        });
+        let mut times = Vec::new();
+        while !done.load(Ordering::Relaxed) && times.len() < 1_000 {
+            times.push(commit(&mut store));
+        }
+        let ((snapshot, pieces), took) = exporter.join().unwrap();
+        (times, pieces, took, snapshot)
+    });
+    println!("beside: {}", figures(times));
+    let bytes: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
+    println!("export: {} chunks, {bytes} bytes in {took:?}", pieces.len());
+    let start = std::time::Instant::now();
+    let mut import = SnapshotImport::open(engine(), &genesis("tea"), snapshot, ChainConfig::default()).unwrap();
+    for (index, (_, bytes)) in pieces.iter().enumerate() {
+        import.add(index, bytes).unwrap();
+    }
+    drop(import.finish().unwrap());
+    println!("import: {:?}", start.elapsed());
 }
