@@ -120,7 +120,10 @@ impl Contender for Ours {
             ("name", "ledgerkit"),
             ("durable", "each batch: one record in the log, fsync while its root is worked out; views aren't synced"),
             ("commits", "keys, values, versions and history of now; the order of operations has no part in the root"),
-            ("proves", "presence, absence and whole key ranges at each of the last 256 heights; older values by the newest"),
+            (
+                "proves",
+                "presence, absence and whole key ranges at each of the last 256 heights; older values by the newest",
+            ),
         ]
     }
 }

@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "767e725c86fcbf9c6fb46651351fbc04a47956810b0fe33d561ddeafc20a6389"),
-    ("crashes", 0, "63ada6ba00765ab46207d74b474b03997a8f71bce0de2500fd0e8edf545a2936"),
-    ("disk-errors", 1, "59b0f7fe19c3967a74e53b65c3c18a784eaa8c9676a77fd3617914728bf51037"),
-    ("mischief", 0, "46dd28a1e2994fb4accfe228c2403328dc44eae92239b7cb35934c01541d103f"),
+    ("calm", 0, "e157657e2bbcd2d5c1e8cce1269466f7d6c579ee3975faa2da227434f0bf6279"),
+    ("crashes", 0, "524f9711e606bf4d3ed16e2b3467c87597f9da56c03caf7828108c9ace5886c1"),
+    ("disk-errors", 1, "c4cd92d2ad45f29f70913c6c7151f10ab1139a9309f7b948d0296ab84b663dd5"),
+    ("mischief", 0, "57e5a4d6fb8cec5470173bfa640b2fbb6d715d10161e3830ce5ade3c647556d1"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "dfbbe367e1a246bd1c06495bdc0023fa2ead12c646ae5ecf8dae2736a0699004"),
-    ("mixed", 7, 5, "4b2925566936eb23c6311076f4533a5cc7af4f199ad52e8bd41310d522a1daec"),
-    ("broken-machines", 4, 0, "e81a5ebc77d2b9ac3ebd56714428b6d682327cd5305a1094c2d2824266638b92"),
-    ("twins", 4, 2, "04c2459a3d0c27a967ecaadd93a13e37ec849f481b8e22c44820ca10c8afba93"),
-    ("forks", 4, 1, "68ca9749affd19081c531f28219348cf866854c9478cf13696092094ba5f1a5c"),
+    ("mixed", 4, 3, "d5e8cd91b19d158bee53fbb8b92b907b46c3564dac9a87f887a47183a97ab4ec"),
+    ("mixed", 7, 5, "98f65f9c3f7af4d3410b26afa9508dac6da3cdb1645876472fc167d1aa430d4f"),
+    ("broken-machines", 4, 0, "6063c0ea120ff641a2758c3c34eff61642f91d5720301eebd32a6a735bc6a9df"),
+    ("twins", 4, 2, "d4b40309440bc7b93e42e9855b71904396ce02373ad727c0aa3ba8dc0919d189"),
+    ("forks", 4, 1, "daf78debd5b154727634d7a00186e5021fe1de580a0952891db611c6b24aeb2d"),
 ];
 
 #[test]

@@ -255,7 +255,10 @@ fn views_of_another_format_or_with_damage_are_refused_by_name() {
     let mut batch = Batch::new();
     batch.put(Space::SHARED.key(1, &[]), vec![200]);
     engine.apply(batch).unwrap();
-    assert_eq!(reopen(&engine), Err(StoreError::Format { found: 200, understood: ledger_storage::chain::FORMAT_VERSION }));
+    assert_eq!(
+        reopen(&engine),
+        Err(StoreError::Format { found: 200, understood: ledger_storage::chain::FORMAT_VERSION })
+    );
 
     // Every record of the chain, one at a time: cut, lengthened, removed. Opening, reading all and applying a block
     // gives an error or what was written, and never panics.

@@ -52,7 +52,7 @@ impl Rng {
 fn config(seed: u64) -> ChainConfig {
     // Copies of the index with nearly every block, now and then, and never.
     let checkpoint_bytes = [500, 4_000, 1 << 40][(seed % 3) as usize];
-    ChainConfig { state: StateConfig { window_blocks: 5, threads: 2, checkpoint_bytes } }
+    ChainConfig { state: StateConfig { window_blocks: 5, threads: 2, checkpoint_bytes, ..StateConfig::default() } }
 }
 
 fn open(engine: &Arc<dyn Engine>, name: &str, seed: u64) -> Result<ChainStore, StoreError> {
@@ -223,8 +223,7 @@ fn run(seed: u64, blocks: usize) -> Run {
     }
     let mut synced = BTreeMap::from([(0, vec![0; CHAINS.len()])]);
     for round in 0..blocks {
-        for (index, store) in stores.iter_mut().enumerate() {
-            let reference = &mut references[index];
+        for ((store, reference), planned) in stores.iter_mut().zip(&mut references).zip(&planned) {
             // Transactions come again in later blocks, and are executed once.
             let transactions: Vec<_> = (0..rng.below(4))
                 .map(|_| {
@@ -242,7 +241,7 @@ fn run(seed: u64, blocks: usize) -> Run {
                     reference.transactions.push(id);
                 }
             }
-            let made = Made::next(store, planned[index][round].clone(), transactions);
+            let made = Made::next(store, planned[round].clone(), transactions);
             made.apply(store).unwrap();
             reference.made.push(made);
             reference.learn(store);

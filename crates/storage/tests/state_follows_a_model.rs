@@ -100,7 +100,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 const SPACE: Space = Space::new(5);
 
 fn config() -> StateConfig {
-    StateConfig { window_blocks: 6, threads: 3, checkpoint_bytes: 2_000 }
+    StateConfig { window_blocks: 6, threads: 3, checkpoint_bytes: 2_000, ..StateConfig::default() }
 }
 
 struct Subject {

@@ -52,7 +52,7 @@ fn engine(folder: &Path) -> Result<Arc<dyn Engine>, StoreError> {
 }
 
 fn open(engine: Arc<dyn Engine>) -> Result<ChainStore, StoreError> {
-    let state = StateConfig { window_blocks: 6, threads: 1, checkpoint_bytes: 20_000 };
+    let state = StateConfig { window_blocks: 6, threads: 1, checkpoint_bytes: 20_000, ..StateConfig::default() };
     ChainStore::open(engine, &genesis("chain"), ChainConfig { state })
 }
 

@@ -29,7 +29,7 @@ fn writes(height: u64) -> Writes {
     let amount = if height.is_multiple_of(3) { 20 } else { 500 };
     let write = |index: u64| {
         let drawn = mixed(height << 32 | index);
-        let value = (drawn % 6 > 0).then(|| Bytes::from([height, index].map(u64::to_le_bytes).concat()));
+        let value = (!drawn.is_multiple_of(6)).then(|| Bytes::from([height, index].map(u64::to_le_bytes).concat()));
         Write { key: key(drawn / 8 % KEYS), index: index as u32, value }
     };
     Writes::new((0..amount).map(write).collect())
@@ -38,7 +38,7 @@ fn writes(height: u64) -> Writes {
 #[test]
 fn what_is_proven_beside_a_writer_verifies() {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-    let config = StateConfig { window_blocks: 8, threads: 2, checkpoint_bytes: 50_000 };
+    let config = StateConfig { window_blocks: 8, threads: 2, checkpoint_bytes: 50_000, ..StateConfig::default() };
     let mut store = StateStore::open(Arc::clone(&engine), Space::new(1), Height(0), config).unwrap();
     let reader = store.reader();
     let roots = RwLock::new(vec![store.root()]);

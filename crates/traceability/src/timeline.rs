@@ -74,7 +74,7 @@ pub enum TimelineError {
         /// What was to be proven.
         what: String,
         /// What is wrong with the proof.
-        error: ProofError,
+        error: Box<ProofError>,
     },
     /// The contract isn't the one that makes traces.
     #[error("contract {contract} is not shown to be the traceability contract: {reason}")]

@@ -120,7 +120,7 @@ impl NodeBuilder {
         self.engine(MemoryEngine::default())
     }
 
-    /// Keeps everything in `folder`: the log on a [`RealDisk`], the views in a [`FjallEngine`] below it. Views that
+    /// Keeps everything in `folder`: the log on a [`RealDisk`], the views in a [`FjallEngine`](ledger_storage::engine::FjallEngine) below it. Views that
     /// can't be opened are removed; they are replayed from the log.
     ///
     /// # Errors

@@ -126,7 +126,7 @@ impl StatePin {
             return Err(StateError::Height { height: self.at, oldest, newest });
         }
         let sources = Sources { tree: &tree, names: &names, engine: &*shared.engine, space: shared.space };
-        let mut past = Past { sources, window: &window, reader: self.reader.records(), at: self.at };
+        let mut past = Past::new(sources, &window, self.reader.records(), self.at, self.reader.shared.newest());
         Ok((past.beside(first, true)?, past.beside(last, false)?))
     }
 }

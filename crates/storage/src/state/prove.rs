@@ -15,6 +15,8 @@ use super::rehash;
 use super::trie::{NodeId, Spot, Tree};
 use super::window::Window;
 
+/// The most pages that are looked through for one proof, because they were made after the height that it is for.
+const MOST_PAGES: usize = 2_048;
 /// The most leaves that one proof shows.
 pub const MAX_PROVEN_KEYS: usize = 1 << 16;
 
@@ -23,7 +25,8 @@ impl StateReader {
     /// none had.
     ///
     /// # Errors
-    /// [`StateError::Height`] when that state can't be proven (any more), [`StateError::RangeLength`] when it has more
+    /// [`StateError::Height`] when that state can't be proven (any more), which is also so when the tree has grown by more
+    /// than some ten thousand keys near these since then; [`StateError::RangeLength`] when it has more
     /// than [`MAX_PROVEN_KEYS`] keys, others when it can't be read.
     pub fn prove_range(
         &self,
@@ -40,7 +43,7 @@ impl StateReader {
         }
         let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
         let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
-        let mut past = Past { sources, window: &window, reader: self.records(), at };
+        let mut past = Past::new(sources, &window, self.records(), at, newest);
         let shown = past.shown(&from, to.as_deref())?;
         past.cut(shown, &from, to.as_deref())
     }
@@ -57,9 +60,12 @@ impl StateReader {
 /// The tree as it was.
 pub(super) struct Past<'a> {
     pub(super) sources: Sources<'a>,
-    pub(super) window: &'a Window,
+    window: &'a Window,
     pub(super) reader: RecordReader<'a>,
     pub(super) at: Height,
+    newest: Height,
+    /// Pages that may still be looked through.
+    pages: usize,
 }
 
 /// What is left to do with a part of the tree.
@@ -75,6 +81,16 @@ enum Task {
 }
 
 impl<'a> Past<'a> {
+    pub(super) fn new(
+        sources: Sources<'a>,
+        window: &'a Window,
+        reader: RecordReader<'a>,
+        at: Height,
+        newest: Height,
+    ) -> Self {
+        Self { sources, window, reader, at, newest, pages: MOST_PAGES }
+    }
+
     pub(super) fn tree(&self) -> &'a Tree {
         self.sources.tree
     }
@@ -118,6 +134,12 @@ impl<'a> Past<'a> {
             match self.tree().children(id) {
                 Some((left, right)) => open.extend([(id, true), (right, false), (left, false)]),
                 None => {
+                    // A part that grew from few leaves to many since then would be looked through as a whole.
+                    let Some(pages) = self.pages.checked_sub(1) else {
+                        let oldest = Height(self.tree().created(id));
+                        return Err(StateError::Height { height: self.at, oldest, newest: self.newest });
+                    };
+                    self.pages = pages;
                     let leaves = self.leaves(id)?;
                     found.push(rehash::of_leaves(&leaves, self.tree().page(id).crits()));
                 }

@@ -48,7 +48,7 @@ impl Proven {
         for path in proof.states.iter() {
             let what = || format!("state key {:?}", path.key);
             let fact = Proof::State(path.clone()).verify(checkpoint);
-            let fact = fact.map_err(|error| TimelineError::Proof { what: what(), error })?;
+            let fact = fact.map_err(|error| TimelineError::Proof { what: what(), error: Box::new(error) })?;
             let Fact::State { key, value, .. } = fact else {
                 return Err(TimelineError::Inconsistent { what: what(), reason: "the proof is of something else" });
             };
@@ -99,7 +99,7 @@ fn transaction(
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<(TransactionId, Place), TimelineError> {
     let fact = Proof::Transaction(proof.clone()).verify(checkpoint);
-    match fact.map_err(|error| TimelineError::Proof { what: what.to_owned(), error })? {
+    match fact.map_err(|error| TimelineError::Proof { what: what.to_owned(), error: Box::new(error) })? {
         Fact::Transaction { id, place, .. } => Ok((id, place)),
         _ => Err(TimelineError::Inconsistent { what: what.to_owned(), reason: "the proof is of something else" }),
     }
