@@ -544,6 +544,9 @@ impl Host {
                 failed = Some(HostError::Task { task: "chain", reason: error.to_string() });
             }
         }
+        // What a last block held of the folder would keep it in use.
+        let pool = self.pool;
+        blocking("execution", move || pool.drain()).await?;
         if let Some(grower) = self.grower {
             grower.end().await;
         }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -39,6 +39,16 @@ impl Pool {
             waiting.fetch_sub(1, Ordering::Relaxed);
             job();
         })));
+    }
+
+    /// Blocks until every job that was handed in before has ended and let go of what it held.
+    pub(crate) fn drain(&self) {
+        let barrier = Arc::new(Barrier::new(self.threads + 1));
+        for _ in 0..self.threads {
+            let barrier = Arc::clone(&barrier);
+            self.run(move || _ = barrier.wait());
+        }
+        barrier.wait();
     }
 
     /// Whether more waits than the threads take up soon: then a chain gains nothing by small blocks.
