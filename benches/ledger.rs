@@ -303,10 +303,7 @@ async fn measure(options: &Options, folder: &std::path::Path) {
     let chain = host.chain(genesis, Solo::new(Arc::clone(&owner))).await.expect("the chain opens");
 
     println!("conditions: {} cores, one process, solo, fjall views, state root each block, fsync on", cores());
-    println!(
-        "            caches: state tree 256 MiB, values {} MiB; allocator: mimalloc",
-        (1_500 * options.accounts) >> 20
-    );
+    println!("            cached values: {} MiB; allocator: mimalloc", (1_500 * options.accounts) >> 20);
     let clock = Instant::now();
     let accounts = on_all_cores(options.accounts, |index| AccountId::of_ed25519(&signer(index).public_key()));
     println!("{} keys made in {:.0} s", accounts.len(), clock.elapsed().as_secs_f64());

@@ -20,9 +20,10 @@
 //!   one *segment*; a segment is what is freed at a time. Addresses only grow, and stay valid when the engine is opened
 //!   again.
 //! - [`Engine::read_bulk`] reads from any address, the inside of a blob included. The bytes between the end of a blob and
-//!   the next address mean nothing. Reading and appending don't wait for each other.
+//!   the next address mean nothing. In [`FjallEngine`], readers don't wait for appends.
 //! - [`Engine::release`] says how far a space needs nothing any more. A segment is deleted when that holds for every
-//!   space that wrote into it and when what was applied and appended before is durable.
+//!   space that wrote into it and when what was applied and appended before is durable; [scratch](Space::scratch) goes
+//!   without that, since a crash may take it anyway.
 //! - **No durability here either, and no order.** After a crash bytes that were appended since the last [`Engine::sync`]
 //!   may be missing, zero or torn, although a batch applied later is there; and their addresses may be given again to
 //!   other bytes. Who reads bulk bytes checks them by a digest or checksum of his own.

@@ -24,8 +24,8 @@ impl Space {
         self.0
     }
 
-    /// The space of this chain's short-lived bulk bytes: an engine keeps them apart from those that stay, so that whole
-    /// segments of them can go. Chains have numbers below 2³¹.
+    /// The space of this chain's short-lived bulk bytes: [`FjallEngine`](super::FjallEngine) keeps them apart from
+    /// those that stay, so that whole segments of them can go. Chains have numbers below 2³¹.
     #[must_use]
     pub const fn scratch(self) -> Self {
         Self(self.0 | SCRATCH)
