@@ -55,6 +55,7 @@ pub mod chain;
 pub mod disk;
 pub mod engine;
 pub mod log;
+mod segmented;
 pub mod state;
 
 pub use chain::snapshot;

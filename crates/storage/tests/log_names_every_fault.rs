@@ -82,7 +82,10 @@ fn written(name: &str, length: u64, truth: &Recovered) -> u64 {
 
 fn file_of(error: &LogError) -> &str {
     match error {
-        LogError::Damaged { file, .. } | LogError::UnknownVersion { file, .. } | LogError::Foreign { file } => file,
+        LogError::Damaged { file, .. }
+        | LogError::DamagedRecord { file, .. }
+        | LogError::UnknownVersion { file, .. }
+        | LogError::Foreign { file } => file,
         other => panic!("{other}"),
     }
 }

@@ -22,6 +22,7 @@ use ledger_crypto::Digest;
 
 use super::ArchiveError;
 use crate::log::LogId;
+use crate::segmented::{Checksum, Fields, Key, Names};
 
 /// The format that this program writes and reads.
 pub(super) const VERSION: u32 = 0;
@@ -46,91 +47,27 @@ pub(super) const MAX_RAW: usize = 256 << 20;
 const SEGMENT_MAGIC: [u8; 8] = *b"LEDGRARC";
 const CHUNK_MAGIC: [u8; 4] = *b"LARC";
 const FOOTER_MAGIC: [u8; 8] = *b"LARCSEAL";
-const PREFIX: &str = "arc-";
-const SUFFIX_NEW: &str = ".new";
+
+/// How the sealed segments' files are called.
+pub(super) const NAMES: Names = Names("arc-");
 
 /// The file of a sealed segment.
 pub(super) fn file_name(segment: u64) -> String {
-    format!("{PREFIX}{segment:020}")
+    NAMES.of(segment)
 }
-
-/// The file in which a segment is made.
-pub(super) fn new_file_name(segment: u64) -> String {
-    format!("{PREFIX}{segment:020}{SUFFIX_NEW}")
-}
-
-/// What a file name of the folder is to the archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileRole {
-    Segment(u64),
-    Unfinished,
-    Other,
-}
-
-pub(super) fn file_role(name: &str) -> FileRole {
-    let Some(number) = name.strip_prefix(PREFIX) else { return FileRole::Other };
-    let (number, unfinished) = number.strip_suffix(SUFFIX_NEW).map_or((number, false), |number| (number, true));
-    match number.parse() {
-        Ok(segment) if unfinished && new_file_name(segment) == name => FileRole::Unfinished,
-        Ok(segment) if file_name(segment) == name => FileRole::Segment(segment),
-        _ => FileRole::Other,
-    }
-}
-
-pub(super) type Checksum = [u8; 16];
 
 /// What a checksum is of.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Part {
-    Header = 1,
-    Chunk = 2,
-    Chains = 3,
-    Places = 4,
-    Footer = 5,
+pub(super) mod part {
+    pub(in super::super) const HEADER: u8 = 1;
+    pub(in super::super) const CHUNK: u8 = 2;
+    pub(in super::super) const CHAINS: u8 = 3;
+    pub(in super::super) const PLACES: u8 = 4;
+    pub(in super::super) const FOOTER: u8 = 5;
 }
 
-/// Computes the checksums of one archive.
-#[derive(Clone)]
-pub(super) struct Key([u8; 32]);
-
-impl Key {
-    pub(super) fn new(id: &LogId) -> Self {
-        Self(blake3::derive_key("ledgerkit archive checksum", id.as_bytes()))
-    }
-
-    pub(super) fn checksum(&self, part: Part, segment: u64, offset: u64, parts: &[&[u8]]) -> Checksum {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&[part as u8]).update(&segment.to_le_bytes()).update(&offset.to_le_bytes());
-        for part in parts {
-            hasher.update(part);
-        }
-        let mut checksum = [0; 16];
-        hasher.finalize_xof().fill(&mut checksum);
-        checksum
-    }
-}
-
-/// Takes fields from the front of bytes; past their end it gives zeros, which no caller's length check lets happen.
-struct Fields<'a>(&'a [u8]);
-
-impl Fields<'_> {
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        let (head, rest) = self.0.split_first_chunk::<N>().map_or(([0; N], &[][..]), |(head, rest)| (*head, rest));
-        self.0 = rest;
-        head
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.array())
-    }
-
-    fn u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.array())
-    }
-
-    fn height(&mut self) -> Height {
-        Height(self.u64())
-    }
+/// The key of an archive's checksums.
+pub(super) fn key_of(id: &LogId) -> Key {
+    Key::new("ledgerkit archive checksum", id)
 }
 
 /// A length as the format writes it; everything that is written was bounded before.
@@ -146,7 +83,7 @@ pub(super) fn encode_header(key: &Key, id: &LogId, segment: u64) -> Vec<u8> {
     bytes.extend_from_slice(id.as_bytes());
     bytes.extend_from_slice(&segment.to_le_bytes());
     bytes.extend_from_slice(&[0; 8]);
-    let checksum = key.checksum(Part::Header, segment, 0, &[&bytes]);
+    let checksum = key.checksum(part::HEADER, segment, 0, &[&bytes]);
     bytes.extend_from_slice(&checksum);
     bytes
 }
@@ -161,7 +98,7 @@ pub(super) fn check_header(bytes: &[u8; HEADER], id: &LogId, segment: u64) -> Re
         return damaged("it doesn't begin as a segment does");
     }
     let (found, _reserved, owner, number) = (fields.u32(), fields.u32(), LogId::new(fields.array()), fields.u64());
-    if Key::new(&owner).checksum(Part::Header, number, 0, &[covered]) != checksum {
+    if key_of(&owner).checksum(part::HEADER, number, 0, &[covered]) != checksum {
         return damaged("the segment header's checksum doesn't match");
     }
     if found != VERSION {
@@ -200,7 +137,7 @@ impl ChunkHeader {
         for value in [self.stored, self.raw, self.blocks, 0, 0, 0] {
             bytes.extend_from_slice(&value.to_le_bytes());
         }
-        let checksum = key.checksum(Part::Chunk, segment, offset, &[&bytes, stored]);
+        let checksum = key.checksum(part::CHUNK, segment, offset, &[&bytes, stored]);
         bytes.extend_from_slice(&checksum);
         bytes.try_into().unwrap_or([0; CHUNK])
     }
@@ -209,7 +146,7 @@ impl ChunkHeader {
     pub(super) fn decode<'a>(bytes: &'a [u8], key: &Key, segment: u64, offset: u64) -> Option<(Self, &'a [u8])> {
         let (header, stored) = bytes.split_at_checked(CHUNK)?;
         let (covered, checksum) = header.split_at(CHUNK - 16);
-        if key.checksum(Part::Chunk, segment, offset, &[covered, stored]) != checksum {
+        if key.checksum(part::CHUNK, segment, offset, &[covered, stored]) != checksum {
             return None;
         }
         let mut fields = Fields(covered);
@@ -255,7 +192,7 @@ impl<'a> Packed<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, rest) = bytes.split_at_checked(BLOCK)?;
         let mut fields = Fields(header);
-        let (chain, height) = (ChainId(Digest::new(fields.array())), fields.height());
+        let (chain, height) = (ChainId(Digest::new(fields.array())), Height(fields.u64()));
         let (block, rest) = rest.split_at_checked(usize::try_from(fields.u32()).ok()?)?;
         let (certificate, rest) = rest.split_at_checked(usize::try_from(fields.u32()).ok()?)?;
         let (results, rest) = rest.split_at_checked(usize::try_from(fields.u32()).ok()?)?;
@@ -286,8 +223,8 @@ impl Range {
         let mut fields = Fields(bytes);
         Self {
             chain: ChainId(Digest::new(fields.array())),
-            first: fields.height(),
-            last: fields.height(),
+            first: Height(fields.u64()),
+            last: Height(fields.u64()),
             first_run: fields.u32(),
             runs: fields.u32(),
         }
@@ -334,7 +271,7 @@ impl Run {
 
     pub(super) fn decode(bytes: &[u8; RUN]) -> Self {
         let mut fields = Fields(bytes);
-        Self { first: fields.height(), blocks: fields.u32(), chunk: fields.u32() }
+        Self { first: Height(fields.u64()), blocks: fields.u32(), chunk: fields.u32() }
     }
 }
 
@@ -380,7 +317,7 @@ impl Footer {
         bytes.extend_from_slice(&self.chains_checksum);
         bytes.extend_from_slice(&self.places_checksum);
         let offset = self.segment_bytes() - FOOTER as u64;
-        let checksum = key.checksum(Part::Footer, segment, offset, &[&bytes]);
+        let checksum = key.checksum(part::FOOTER, segment, offset, &[&bytes]);
         bytes.extend_from_slice(&checksum);
         bytes
     }
@@ -390,7 +327,7 @@ impl Footer {
         let (covered, checksum) = bytes.split_at(FOOTER - 16);
         let offset = length.checked_sub(FOOTER as u64)?;
         let mut fields = Fields(covered);
-        if fields.array() != FOOTER_MAGIC || key.checksum(Part::Footer, segment, offset, &[covered]) != checksum {
+        if fields.array() != FOOTER_MAGIC || key.checksum(part::FOOTER, segment, offset, &[covered]) != checksum {
             return None;
         }
         let (_number, tables, blocks) = (fields.u64(), fields.u64(), fields.u64());

@@ -8,10 +8,11 @@ use lz4_flex::block::decompress_into;
 
 use super::cache::Cache;
 use super::catalog::{Catalog, Found};
-use super::format::{CHUNK, ChunkHeader, Codec, Footer, Key, MAX_RAW, PLACE, Packed, Part, Place, RUN, Run, file_name};
+use super::format::{CHUNK, ChunkHeader, Codec, Footer, MAX_RAW, PLACE, Packed, Place, RUN, Run, file_name, part};
 use super::{ArchiveConfig, ArchiveError, Held};
 use crate::disk::{Disk, File};
 use crate::log::LogId;
+use crate::segmented::Key;
 
 /// Segments kept open for reading.
 const MAX_OPEN: usize = 32;
@@ -82,7 +83,7 @@ impl Shared {
             usize::try_from(footer.places_bytes()).map_err(|_| damaged("its tables are larger than memory"))?;
         let mut bytes = vec![0; length];
         self.file(segment)?.read_exact_at(offset, &mut bytes)?;
-        if self.key.checksum(Part::Places, segment, offset, &[&bytes]) != footer.places_checksum {
+        if self.key.checksum(part::PLACES, segment, offset, &[&bytes]) != footer.places_checksum {
             return Err(damaged("the table of places isn't the one that was written there"));
         }
         let chunks_bytes = usize::try_from(footer.chunks).unwrap_or(usize::MAX).saturating_mul(PLACE);

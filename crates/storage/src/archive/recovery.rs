@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::ArchiveError;
 use super::catalog::Catalog;
-use super::format::{FOOTER, FileRole, Footer, HEADER, Key, Part, RANGE, Range, check_header, file_name, file_role};
+use super::format::{FOOTER, Footer, HEADER, NAMES, RANGE, Range, check_header, file_name, part};
 use super::segment::in_order;
 use crate::disk::{Disk, File};
 use crate::log::LogId;
+use crate::segmented::{FileRole, Key};
 
 /// What opening an archive found.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +33,7 @@ pub(super) fn open(disk: &dyn Disk, key: &Key, id: &LogId) -> Result<Opened, Arc
     let mut segments = Vec::new();
     let mut unfinished = Vec::new();
     for name in disk.list()? {
-        match file_role(&name) {
+        match NAMES.role(&name) {
             FileRole::Segment(number) => segments.push(number),
             FileRole::Unfinished => unfinished.push(name),
             FileRole::Other => {}
@@ -91,7 +92,7 @@ fn read_chains(file: &dyn File, key: &Key, number: u64, footer: &Footer) -> Resu
     let Ok(length) = usize::try_from(footer.chains_bytes()) else { return Ok(None) };
     let mut bytes = vec![0; length];
     file.read_exact_at(footer.tables, &mut bytes)?;
-    if key.checksum(Part::Chains, number, footer.tables, &[&bytes]) != footer.chains_checksum {
+    if key.checksum(part::CHAINS, number, footer.tables, &[&bytes]) != footer.chains_checksum {
         return Ok(None);
     }
     let (records, _) = bytes.as_chunks::<RANGE>();

@@ -7,11 +7,12 @@ use lz4_flex::block::{compress_into, get_maximum_output_size};
 
 use super::ArchiveError;
 use super::format::{
-    CHUNK, ChunkHeader, Codec, FOOTER, Footer, HEADER, Key, PLACE, Packed, Part, Place, RANGE, RUN, Range, Run,
-    encode_header, file_name, narrow, new_file_name,
+    CHUNK, ChunkHeader, Codec, FOOTER, Footer, HEADER, NAMES, PLACE, Packed, Place, RANGE, RUN, Range, Run,
+    encode_header, file_name, narrow, part,
 };
 use crate::disk::{Disk, File};
 use crate::log::LogId;
+use crate::segmented::Key;
 
 /// The most chunks, and the most runs, in one segment: bounds its tables to about 4 MiB each.
 const MOST_PLACES: usize = 1 << 16;
@@ -43,7 +44,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     pub(super) fn create(disk: &dyn Disk, key: &Key, id: &LogId, number: u64) -> Result<Self, ArchiveError> {
-        let file = disk.create(&new_file_name(number))?;
+        let file = disk.create(&NAMES.unfinished(number))?;
         file.write_all_at(0, &encode_header(key, id, number))?;
         Ok(Self {
             number,
@@ -169,14 +170,14 @@ impl Unfinished {
             ranges: narrow(ranges.len()),
             runs: narrow(self.runs),
             chunks: narrow(self.chunks.len()),
-            chains_checksum: key.checksum(Part::Chains, self.number, self.offset, &[&chains]),
-            places_checksum: key.checksum(Part::Places, self.number, places_offset, &[&places]),
+            chains_checksum: key.checksum(part::CHAINS, self.number, self.offset, &[&chains]),
+            places_checksum: key.checksum(part::PLACES, self.number, places_offset, &[&places]),
         };
         chains.append(&mut places);
         chains.extend_from_slice(&footer.encode(key, self.number));
         self.file.write_all_at(self.offset, &chains)?;
         self.file.sync_data()?;
-        disk.rename(&new_file_name(self.number), &file_name(self.number))?;
+        disk.rename(&NAMES.unfinished(self.number), &file_name(self.number))?;
         disk.sync_folder()?;
         Ok(Sealed { number: self.number, footer, ranges })
     }

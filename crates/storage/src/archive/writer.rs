@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger_core::{ChainId, Height};
 
-use super::format::{Key, MAX_RAW, Packed, file_name};
+use super::format::{MAX_RAW, Packed, file_name, key_of};
 use super::reader::Shared;
 use super::recovery::{self, ArchiveRecovery};
 use super::segment::Unfinished;
@@ -69,7 +69,7 @@ impl Archive {
     /// and [`recovery`](Self::recovery) names it.
     pub fn open(disk: Arc<dyn Disk>, id: LogId, config: ArchiveConfig) -> Result<Self, ArchiveError> {
         config.check()?;
-        let key = Key::new(&id);
+        let key = key_of(&id);
         let opened = recovery::open(&*disk, &key, &id)?;
         let shared = Arc::new(Shared::new(disk, id, key, &config, opened.catalog));
         let (next, recovery) = (opened.next, opened.recovery);

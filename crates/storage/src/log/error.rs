@@ -104,6 +104,22 @@ pub enum LogError {
         /// What is wrong there.
         reason: &'static str,
     },
+    /// A record isn't what was written, and it is known whose it was: no other chain is affected.
+    #[error(
+        "{file} is damaged at offset {offset}: the record of chain {chain} at height {height} isn't what was written; nothing \
+         was changed, and other chains' records are whole: restore the folder from a backup, or fetch this chain again from \
+         its peers"
+    )]
+    DamagedRecord {
+        /// The segment's file.
+        file: String,
+        /// Bytes from its start.
+        offset: u64,
+        /// The chain.
+        chain: Digest,
+        /// The record's height.
+        height: u64,
+    },
     /// The log ends before records that the caller knows to be durable.
     #[error(
         "{file} ends with record {found} at offset {offset}, but {expected} were acknowledged; nothing was changed: \

@@ -12,16 +12,18 @@
 //! a tag, the segment's number, the offset, and what stands before it (a frame's also the bytes after it). A CRC32C would
 //! find flipped bits as well, but bytes of this log that stand in the wrong place, and record contents chosen by a
 //! stranger to look like a group, only a keyed checksum bound to the place excludes; at 1 GB/s and more it is no bottleneck
-//! beside a disk. A group's `body` covers the checksums of its frames, and its own checksum is the next one's `previous
-//! group`: one chain through the whole log.
+//! beside a disk. A group's `body` covers the 64 bytes before each frame's contents, so that where those are damaged it is
+//! still known for certain whose record it was, and no other is affected. The group's own checksum is the next one's
+//! `previous group`: one chain through the whole log.
 
 use ledger_crypto::Digest;
 
 use super::{LogError, LogId, LogPosition, Record, RecordKind};
 use crate::disk::{DiskError, File};
+use crate::segmented::{Checksum, Fields, Key, Names};
 
 /// The format that this program writes and reads.
-pub(super) const VERSION: u32 = 0;
+pub(super) const VERSION: u32 = 1;
 /// Bytes of a segment's header.
 pub(super) const HEADER: usize = 128;
 /// Bytes of a group's header.
@@ -32,97 +34,24 @@ pub(super) const FRAME: usize = 64;
 pub(super) const GROUP_MAGIC: [u8; 4] = *b"LGRP";
 
 const SEGMENT_MAGIC: [u8; 8] = *b"LEDGRLOG";
-const PREFIX: &str = "log-";
-const SUFFIX_NEW: &str = ".new";
+
+/// How the segments' files are called.
+pub(super) const NAMES: Names = Names("log-");
 
 /// The file of a segment.
 pub(super) fn file_name(segment: u64) -> String {
-    format!("{PREFIX}{segment:020}")
+    NAMES.of(segment)
 }
 
-/// The file in which a segment is made before it is part of the log.
-pub(super) fn new_file_name(segment: u64) -> String {
-    format!("{PREFIX}{segment:020}{SUFFIX_NEW}")
-}
-
-/// What a file name of the folder is to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileRole {
-    Segment(u64),
-    Unfinished,
-    Other,
-}
-
-pub(super) fn file_role(name: &str) -> FileRole {
-    let Some(number) = name.strip_prefix(PREFIX) else { return FileRole::Other };
-    let (number, unfinished) = number.strip_suffix(SUFFIX_NEW).map_or((number, false), |number| (number, true));
-    match number.parse() {
-        Ok(segment) if unfinished && new_file_name(segment) == name => FileRole::Unfinished,
-        Ok(segment) if file_name(segment) == name => FileRole::Segment(segment),
-        _ => FileRole::Other,
-    }
-}
-
-pub(super) type Checksum = [u8; 16];
-
-/// Computes the checksums of one log.
-#[derive(Clone)]
-pub(super) struct Key([u8; 32]);
-
-impl Key {
-    pub(super) fn new(id: &LogId) -> Self {
-        Self(blake3::derive_key("ledgerkit log checksum", id.as_bytes()))
-    }
-
-    fn checksum(&self, tag: u8, segment: u64, offset: u64, parts: &[&[u8]]) -> Checksum {
-        let mut place = [tag; 17];
-        let fields = segment.to_le_bytes().into_iter().chain(offset.to_le_bytes());
-        for (byte, value) in place.iter_mut().skip(1).zip(fields) {
-            *byte = value;
-        }
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&place);
-        // Long parts in one call each, so that BLAKE3 takes as many of their chunks at once as the processor can.
-        for part in parts {
-            hasher.update(part);
-        }
-        let mut checksum = [0; 16];
-        hasher.finalize_xof().fill(&mut checksum);
-        checksum
-    }
+/// The key of a log's checksums.
+pub(super) fn key_of(id: &LogId) -> Key {
+    Key::new("ledgerkit log checksum", id)
 }
 
 const TAG_SEGMENT: u8 = 1;
 const TAG_GROUP: u8 = 2;
 const TAG_BODY: u8 = 3;
 const TAG_FRAME: u8 = 4;
-
-/// Takes fields from the front of bytes; past their end it gives zeros, which no caller's length check lets happen.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (head, rest) = self.0.split_at_checked(count).unwrap_or_default();
-        self.0 = rest;
-        head
-    }
-
-    fn array<const N: usize>(&mut self) -> [u8; N] {
-        self.take(N).try_into().unwrap_or([0; N])
-    }
-
-    fn u32(&mut self) -> u32 {
-        u32::from_le_bytes(self.array())
-    }
-
-    fn u64(&mut self) -> u64 {
-        u64::from_le_bytes(self.array())
-    }
-
-    fn zeros(&mut self, count: usize) -> bool {
-        self.take(count).iter().all(|byte| *byte == 0)
-    }
-}
 
 /// Where a group stands, and what came before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +110,7 @@ impl SegmentHeader {
         };
         let reserved = fields.zeros(24) && reserved;
         let (covered, checksum) = bytes.split_at(HEADER - 16);
-        if !reserved || Key::new(&header.id).checksum(TAG_SEGMENT, header.segment, 0, &[covered]) != checksum {
+        if !reserved || key_of(&header.id).checksum(TAG_SEGMENT, header.segment, 0, &[covered]) != checksum {
             return Err(damaged("the segment header's checksum doesn't match"));
         }
         if header.segment != segment {
@@ -232,7 +161,8 @@ pub(super) struct GroupBuilder {
     bytes: Vec<u8>,
     /// Where in `bytes` the contents of large records belong, in order.
     gaps: Vec<usize>,
-    checksums: Vec<u8>,
+    /// The frames without their contents.
+    frames: Vec<u8>,
     count: u32,
     length: u64,
 }
@@ -245,7 +175,7 @@ impl GroupBuilder {
         self.bytes.clear();
         self.bytes.resize(GROUP, 0);
         self.gaps.clear();
-        self.checksums.clear();
+        self.frames.clear();
         self.count = 0;
         self.length = GROUP as u64;
     }
@@ -261,12 +191,12 @@ impl GroupBuilder {
         let covered = self.bytes.get(start..).unwrap_or_default();
         let checksum = key.checksum(TAG_FRAME, cursor.segment, offset, &[covered, &record.bytes]);
         self.bytes.extend_from_slice(&checksum);
+        self.frames.extend_from_slice(self.bytes.get(start..).unwrap_or_default());
         if record.bytes.len() < LARGE {
             self.bytes.extend_from_slice(&record.bytes);
         } else {
             self.gaps.push(self.bytes.len());
         }
-        self.checksums.extend_from_slice(&checksum);
         self.count += 1;
         self.length += frame_length(record);
         let length = u32::try_from(frame_length(record)).unwrap_or(u32::MAX);
@@ -276,7 +206,7 @@ impl GroupBuilder {
     /// Completes the group's header, and says where the next group will stand.
     pub(super) fn finish(&mut self, key: &Key, cursor: &Cursor) -> Cursor {
         let body_length = u32::try_from(self.length - GROUP as u64).unwrap_or(u32::MAX);
-        let body = key.checksum(TAG_BODY, cursor.segment, cursor.offset, &[&self.checksums]);
+        let body = key.checksum(TAG_BODY, cursor.segment, cursor.offset, &[&self.frames]);
         let mut header = Vec::with_capacity(GROUP);
         header.extend_from_slice(&GROUP_MAGIC);
         header.extend_from_slice(&self.count.to_le_bytes());
@@ -325,52 +255,81 @@ impl GroupBuilder {
         const KEPT: usize = 4 << 20;
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
-        self.checksums.clear();
-        self.checksums.shrink_to(KEPT);
+        self.frames.clear();
+        self.frames.shrink_to(KEPT);
     }
 }
 
-/// A frame's record and checksum, and how many bytes it took; `None` when it isn't what was written there.
-fn decode_frame(bytes: &[u8], key: &Key, segment: u64, offset: u64) -> Option<(Record, Checksum, usize)> {
-    let (header, rest) = bytes.split_at_checked(FRAME)?;
-    let (covered, checksum) = header.split_at(FRAME - 16);
-    let mut fields = Fields(covered);
-    let (chain, height, length) = (Digest::new(fields.array()), fields.u64(), fields.u32());
-    let kind = RecordKind::new(fields.take(1).first().copied()?);
-    let content = rest.get(..usize::try_from(length).ok()?)?;
-    if key.checksum(TAG_FRAME, segment, offset, &[covered, content]) != checksum {
-        return None;
+/// A frame at the front of bytes, not yet checked.
+struct Frame<'a> {
+    /// Everything before the contents.
+    head: &'a [u8],
+    chain: Digest,
+    height: u64,
+    kind: RecordKind,
+    checksum: &'a [u8],
+    content: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    fn at_front(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(FRAME)?;
+        let mut fields = Fields(head);
+        let (chain, height, length) = (Digest::new(fields.array()), fields.u64(), fields.u32());
+        let kind = RecordKind::new(fields.take(1).first().copied()?);
+        fields.take(3);
+        let content = rest.get(..usize::try_from(length).ok()?)?;
+        Some(Self { head, chain, height, kind, checksum: fields.take(16), content })
     }
-    let record = Record { chain, kind, height, bytes: content.to_vec() };
-    Some((record, checksum.try_into().ok()?, FRAME + content.len()))
+
+    fn length(&self) -> usize {
+        self.head.len() + self.content.len()
+    }
+
+    /// The record, if it is what was written there.
+    fn check(&self, key: &Key, segment: u64, offset: u64) -> Option<Record> {
+        let covered = self.head.get(..FRAME - 16)?;
+        let sound = key.checksum(TAG_FRAME, segment, offset, &[covered, self.content]) == *self.checksum;
+        let Self { chain, height, kind, content, .. } = *self;
+        sound.then(|| Record { chain, kind, height, bytes: content.to_vec() })
+    }
 }
 
 /// The record whose whole frame is `bytes`, checked.
 pub(super) fn decode_record(bytes: &[u8], key: &Key, position: LogPosition) -> Option<Record> {
-    let (record, _, length) = decode_frame(bytes, key, position.segment, position.offset)?;
-    (length == bytes.len()).then_some(record)
+    let frame = Frame::at_front(bytes).filter(|frame| frame.length() == bytes.len())?;
+    frame.check(key, position.segment, position.offset)
 }
 
-/// The records of a group's body, all checked, or `None`.
+/// A group's record, or the error that names whose it was.
+pub(super) type Entry = Result<(LogPosition, Record), LogError>;
+
+/// The records of a group's body, all checked. `None` when it isn't even known whose they were.
 pub(super) fn decode_body(
     body: &[u8],
     header: &GroupHeader,
     key: &Key,
     segment: u64,
     offset: u64,
-) -> Option<Vec<(LogPosition, Record)>> {
-    let mut records = Vec::new();
-    let mut checksums = Vec::new();
+) -> Option<Vec<Entry>> {
+    let (mut entries, mut heads) = (Vec::new(), Vec::new());
     let mut rest = body;
     let mut at = offset + GROUP as u64;
     while !rest.is_empty() {
-        let (record, checksum, length) = decode_frame(rest, key, segment, at)?;
-        records.push((LogPosition { segment, offset: at, length: u32::try_from(length).ok()? }, record));
-        checksums.extend_from_slice(&checksum);
-        rest = rest.get(length..)?;
-        at += length as u64;
+        let frame = Frame::at_front(rest)?;
+        let position = LogPosition { segment, offset: at, length: u32::try_from(frame.length()).ok()? };
+        let damaged = || LogError::DamagedRecord {
+            file: file_name(segment),
+            offset: at,
+            chain: frame.chain,
+            height: frame.height,
+        };
+        entries.push(frame.check(key, segment, at).map(|record| (position, record)).ok_or_else(damaged));
+        heads.extend_from_slice(frame.head);
+        at += frame.length() as u64;
+        rest = rest.get(frame.length()..)?;
     }
-    let whole = records.len() as u64 == u64::from(header.count)
-        && key.checksum(TAG_BODY, segment, offset, &[&checksums]) == header.body;
-    whole.then_some(records)
+    let known = entries.len() as u64 == u64::from(header.count)
+        && key.checksum(TAG_BODY, segment, offset, &[&heads]) == header.body;
+    known.then_some(entries)
 }

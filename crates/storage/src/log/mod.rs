@@ -51,6 +51,9 @@
 //! - A full disk is such an error; a log on a full disk still opens and reads.
 //! - Damage is an error that names file, offset and remedy, and opening changes nothing then. Opening checks every
 //!   segment's header and the whole last segment; the others are checked as they are read, or by [`LogReader::verify`].
+//! - Damage within a record's contents is known by chain and height ([`LogError::DamagedRecord`]): the log opens, other
+//!   records are read, and whoever keeps many chains in it closes that one only. Damage to the 64 bytes before them, or to
+//!   a group's header, isn't, and stands for the whole log.
 //! - The log can't know that its last segments were deleted, or an older copy of the folder restored:
 //!   [`LogConfig::acknowledged`] and the vote guard can.
 //!

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::format::{Cursor, FRAME, decode_record, file_name};
+use super::format::{Cursor, Entry, FRAME, decode_record, file_name};
 use super::scan::{Found, read_group, skip_group};
 use super::segments::{Segment, Shared};
 use super::{LogCounters, LogEnd, LogError, LogId, LogPosition, LogSegment, Record};
@@ -110,7 +110,8 @@ impl LogReader {
 }
 
 /// Records in order, each with its position: checksums, groups and their chain are checked on the way, one group is in
-/// memory at a time, and nothing comes after an error.
+/// memory at a time. After [`LogError::DamagedRecord`], which concerns one chain, the next record comes; nothing comes
+/// after any other error.
 #[derive(Debug)]
 pub struct Records {
     reader: LogReader,
@@ -118,7 +119,7 @@ pub struct Records {
     /// The durable end when the iterator was made.
     end: Cursor,
     current: Option<Current>,
-    ready: VecDeque<(LogPosition, Record)>,
+    ready: VecDeque<Entry>,
     finished: bool,
 }
 
@@ -171,7 +172,13 @@ impl Records {
                 Found::Nothing(reason) => return Err(damaged(reason)),
                 Found::Group { records, next } => {
                     current.cursor = next;
-                    self.ready.extend(records.into_iter().filter(|(position, _)| *position >= self.from));
+                    self.ready.extend(records.into_iter().filter(|entry| match entry {
+                        Ok((position, _)) => *position >= self.from,
+                        Err(LogError::DamagedRecord { offset, .. }) => {
+                            (segment, *offset) >= (self.from.segment, self.from.offset)
+                        }
+                        Err(_) => true,
+                    }));
                 }
             }
         }
@@ -184,14 +191,14 @@ impl Iterator for Records {
     type Item = Result<(LogPosition, Record), LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(record) = self.ready.pop_front() {
-            return Some(Ok(record));
+        if let Some(entry) = self.ready.pop_front() {
+            return Some(entry);
         }
         if self.finished {
             return None;
         }
         match self.advance() {
-            Ok(true) => self.ready.pop_front().map(Ok),
+            Ok(true) => self.ready.pop_front(),
             Ok(false) => {
                 self.finished = true;
                 None

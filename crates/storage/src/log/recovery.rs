@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::format::{Cursor, FileRole, HEADER, Key, SegmentHeader, file_name, file_role, new_file_name};
-use super::scan::{Found, Tail, classify_tail, read_group};
+use super::format::{Cursor, HEADER, NAMES, SegmentHeader, file_name, key_of};
+use super::scan::{Found, Tail, classify_tail, is_followed, read_group};
 use super::segments::{Segment, Shared};
 use super::{LogConfig, LogEnd, LogError, LogId};
 use crate::disk::{Disk, File};
+use crate::segmented::{FileRole, Key};
 
 /// What opening a log found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) struct Opened {
 /// Makes a segment that holds nothing but its header. It gets its name only when that is durable, so that a named
 /// segment whose header doesn't check is damaged and never merely unfinished.
 pub(super) fn create_segment(disk: &dyn Disk, key: &Key, header: &SegmentHeader) -> Result<Box<dyn File>, LogError> {
-    let (new, name) = (new_file_name(header.segment), file_name(header.segment));
+    let (new, name) = (NAMES.unfinished(header.segment), file_name(header.segment));
     let file = disk.create(&new)?;
     file.write_all_at(0, &header.encode(key))?;
     file.sync_data()?;
@@ -65,7 +66,7 @@ struct Folder {
 fn look(disk: &dyn Disk) -> Result<Folder, LogError> {
     let mut folder = Folder { segments: Vec::new(), unfinished: Vec::new() };
     for name in disk.list()? {
-        match file_role(&name) {
+        match NAMES.role(&name) {
             FileRole::Segment(number) => folder.segments.push(number),
             FileRole::Unfinished => folder.unfinished.push(name),
             FileRole::Other => {}
@@ -88,7 +89,7 @@ pub(super) fn create(disk: Arc<dyn Disk>, id: LogId) -> Result<Opened, LogError>
         return Err(LogError::Exists);
     }
     remove_unfinished(&*disk, &folder)?;
-    let key = Key::new(&id);
+    let key = key_of(&id);
     let header = SegmentHeader { id, segment: FIRST, records: 0, previous_end: 0, chain: [0; 16] };
     let file = create_segment(&*disk, &key, &header)?;
     let end = header.start();
@@ -101,7 +102,7 @@ pub(super) fn create(disk: Arc<dyn Disk>, id: LogId) -> Result<Opened, LogError>
 pub(super) fn open(disk: Arc<dyn Disk>, config: &LogConfig) -> Result<Opened, LogError> {
     let folder = look(&*disk)?;
     let (id, segments) = read_headers(&*disk, &folder.segments)?;
-    let key = Key::new(&id);
+    let key = key_of(&id);
     let last = segments.back().ok_or(LogError::Missing)?.start;
     let file = disk.open(&file_name(last.segment))?;
     let end = find_end(&*file, &key, last)?;
@@ -182,6 +183,12 @@ fn find_end(file: &dyn File, key: &Key, start: Cursor) -> Result<End, LogError> 
     let mut sealed = true;
     let reason = loop {
         match read_group(file, key, &cursor, length)? {
+            // A crash may have left the last group so; behind it nothing was written.
+            Found::Group { records, next }
+                if records.iter().any(Result::is_err) && !is_followed(file, key, &next, length)? =>
+            {
+                break "a record's checksum doesn't match";
+            }
             Found::Group { records, next } => {
                 last_group = Some(cursor.offset);
                 sealed = records.is_empty();

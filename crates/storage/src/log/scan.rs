@@ -1,13 +1,14 @@
 //! Reads groups in order, and looks for later ones behind bytes that are none.
 
-use super::format::{Cursor, GROUP, GROUP_MAGIC, GroupHeader, Key, decode_body, file_name};
-use super::{LogError, LogPosition, Record};
+use super::format::{Cursor, Entry, GROUP, GROUP_MAGIC, GroupHeader, decode_body, file_name};
+use super::{LogError, LogPosition};
 use crate::disk::File;
+use crate::segmented::Key;
 
 /// What stands at a cursor.
 pub(super) enum Found {
-    /// The group that belongs there, checked whole.
-    Group { records: Vec<(LogPosition, Record)>, next: Cursor },
+    /// The group that belongs there. Each of its records is as it was written, or is known by chain and height to be damaged.
+    Group { records: Vec<Entry>, next: Cursor },
     /// Anything else, and why it is no group.
     Nothing(&'static str),
 }
@@ -25,7 +26,7 @@ pub(super) fn read_group(file: &dyn File, key: &Key, cursor: &Cursor, limit: u64
     file.read_exact_at(cursor.offset + GROUP as u64, &mut body)?;
     Ok(match decode_body(&body, &header, key, cursor.segment, cursor.offset) {
         Some(records) => Found::Group { records, next },
-        None => Found::Nothing("a record's checksum doesn't match"),
+        None => Found::Nothing("the checksum of the group's frames doesn't match"),
     })
 }
 
@@ -46,6 +47,14 @@ pub(super) fn skip_group(
     }
     let found = read_header(file, key, cursor, limit)?;
     Ok(found.ok().map(|(_, next)| next).filter(|next| next.offset <= position.offset))
+}
+
+/// Whether the header of the next group is there: only behind a group that was durable.
+///
+/// # Errors
+/// As [`read_group`].
+pub(super) fn is_followed(file: &dyn File, key: &Key, next: &Cursor, limit: u64) -> Result<bool, LogError> {
+    Ok(read_header(file, key, next, limit)?.is_ok())
 }
 
 /// The header of the group that belongs at `cursor`, and where the next one stands; or why there is none.

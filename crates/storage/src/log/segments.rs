@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::format::{Cursor, Key, file_name};
+use super::format::{Cursor, file_name};
 use super::{LogCounters, LogEnd, LogError, LogId};
 use crate::disk::{Disk, File};
+use crate::segmented::Key;
 
 /// Segments kept open for reading.
 const MAX_OPEN: usize = 64;
