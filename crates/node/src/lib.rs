@@ -63,9 +63,9 @@
 //! | a validator signs two votes in one slot | its signatures are kept: [`Chain::evidence`] |
 //! | a panic in a chain's core, in execution or in a check | that chain stops ([`Stop::Panic`]) |
 //! | a chain is handed more than its quota | its clients are refused ([`SubmitError::Quota`]); others go on |
-//! | a record of one chain makes no sense | that chain stays closed ([`HostError::Damaged`], [`Host::damaged_chains`]) |
-//! | the vote guards that the host keeps are damaged | the host doesn't start; the error names the file |
-//! | the folder is in use, of another version, or the log is damaged | the host doesn't start; the error names file and place |
+//! | a record of one chain is damaged, or makes no sense | that chain stays closed ([`HostError::Damaged`], [`Host::damaged_chains`]) |
+//! | a vote guard that the host keeps is damaged | that chain isn't opened; where it isn't known whose it was, the host doesn't start; the error names the file |
+//! | the folder is in use, of another version, or the log is damaged where it isn't known whose record it was | the host doesn't start; the error names file and place |
 //! | the views can't be opened | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
 //! | the views can't be opened and the log was cut | they are set aside and replayed from the archive and the log, or the error says what to restore ([`recovery::RecoveryError::Cut`]) |
 //! | a block was given up | the error says which are here and who keeps the archive ([`ChainError::Pruned`]) |

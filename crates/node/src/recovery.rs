@@ -327,23 +327,29 @@ pub fn index_from(log: &LogReader, start: &LogStart) -> Result<BTreeMap<ChainId,
 }
 
 /// As [`index_from`], but what concerns one chain alone is noted with that chain ([`LoggedChain::damage`]) and doesn't keep
-/// the others from being opened: a record whose bytes are as they were written, and make no sense.
+/// the others from being opened: a record that isn't as it was written, or is and makes no sense.
 ///
 /// # Errors
 /// [`RecoveryError::Log`] when the log itself can't be read.
 pub fn index_each(log: &LogReader, start: &LogStart) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
     let mut chains = start.chains.clone();
     for item in log.records_from(start.position())? {
-        let (position, record) = item?;
-        let chain = ChainId(record.chain);
-        if chains.get(&chain).is_some_and(|known| known.damage.is_some()) {
-            continue;
-        }
-        if let Err(error) = note(&mut chains, position, record) {
+        let (chain, noted) = match item {
+            Ok((_, record)) if is_damaged(&chains, &ChainId(record.chain)) => continue,
+            Ok((position, record)) => (ChainId(record.chain), note(&mut chains, position, record)),
+            Err(LogError::DamagedRecord { chain, .. }) if is_damaged(&chains, &ChainId(chain)) => continue,
+            Err(error @ LogError::DamagedRecord { chain, .. }) => (ChainId(chain), Err(error.into())),
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(error) = noted {
             chains.entry(chain).or_default().damage = Some(Arc::new(error));
         }
     }
     Ok(chains)
+}
+
+fn is_damaged(chains: &BTreeMap<ChainId, LoggedChain>, chain: &ChainId) -> bool {
+    chains.get(chain).is_some_and(|known| known.damage.is_some())
 }
 
 pub(crate) fn note(

@@ -52,13 +52,22 @@ async fn a_flipped_bit_in_the_log_is_named_with_file_and_offset() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
     let file = segment(folder.path());
-    let mut bytes = fs::read(&file).unwrap();
-    bytes[700] ^= 4;
-    fs::write(&file, bytes).unwrap();
-    let refused = start(NodeBuilder::new().folder(folder.path()).unwrap()).await;
-    let Err(error) = refused else { panic!("a damaged log was opened") };
-    assert!(error.to_string().contains("log-0000"), "{error}");
-    assert!(matches!(error, HostError::Log(LogError::Damaged { .. }) | HostError::Recovery(_)), "{error}");
+    let whole = fs::read(&file).unwrap();
+    // In the first group's header, in the head of its record, in the record itself.
+    for (byte, chain_alone) in [(150, false), (230, false), (290, true)] {
+        let mut bytes = whole.clone();
+        bytes[byte] ^= 4;
+        fs::write(&file, bytes).unwrap();
+        let refused = start(NodeBuilder::new().folder(folder.path()).unwrap()).await;
+        let Err(error) = refused else { panic!("a damaged log was opened") };
+        let (message, source) = (error.to_string(), std::error::Error::source(&error).map(ToString::to_string));
+        assert!(message.contains("log-0000") || source.is_some_and(|text| text.contains("log-0000")), "{message}");
+        match error {
+            HostError::Damaged { .. } => assert!(chain_alone, "{message}"),
+            HostError::Log(LogError::Damaged { .. }) | HostError::Recovery(_) => assert!(!chain_alone, "{message}"),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +79,7 @@ async fn a_log_of_another_version_is_named() {
     bytes[8] = 9;
     fs::write(&file, bytes).unwrap();
     let refused = start(NodeBuilder::new().folder(folder.path()).unwrap()).await;
-    assert!(matches!(refused, Err(HostError::Log(LogError::UnknownVersion { found: 9, understood: 0, .. }))));
+    assert!(matches!(refused, Err(HostError::Log(LogError::UnknownVersion { found: 9, understood: 1, .. }))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,8 +12,10 @@ use ledger_node::{
     Chain, ChainError, ChainPolicy, GrowthConfig, Host, HostError, Keepers, Limits, NodeBuilder, PolicyError, Retention,
 };
 use ledger_storage::disk::{Disk, SimulatedDisk};
+use ledger_storage::log::{Log, LogConfig, LogPosition, Record, RecordKind};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn owner() -> MemorySigner {
@@ -332,4 +334,41 @@ async fn power_cut_while_the_log_is_cut_costs_nothing_acknowledged() {
     }
     println!("{crashed} crashes, {after_a_cut} survivors with a cut log");
     assert!(crashed == 24 && after_a_cut > 20, "{crashed} crashes, {after_a_cut} after a cut");
+}
+
+/// What is left of a chain whose record is damaged isn't thrown away, however much the others write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_cut_up_to_a_damaged_record_and_no_further() {
+    const HEAD: u64 = 64;
+    let disk = SimulatedDisk::new(3);
+    // Views in memory are made anew from archive and log each time.
+    let build = |disk: &SimulatedDisk| builder(ChainPolicy::archive()).disk(disk.clone()).memory_engine();
+    let host = build(&disk).start().await.unwrap();
+    let (busy, quiet) = (open(&host, "busy").await.unwrap(), open(&host, "quiet").await.unwrap());
+    grow(&busy, 60).await;
+    grow(&quiet, 3).await;
+    grow(&busy, 3).await;
+    drop((busy, quiet));
+    host.shutdown().await.unwrap();
+    let log = Log::open(Arc::new(disk.clone()), LogConfig::default()).unwrap();
+    let quiet = genesis("quiet").chain();
+    let own = |entry: &(LogPosition, Record)| entry.1.chain == quiet.0 && entry.1.kind == RecordKind::PAYLOAD;
+    let (place, _) = log.reader().records().map(Result::unwrap).find(own).unwrap();
+    drop(log);
+    disk.flip_bit(&format!("log-{:020}", place.segment), (place.offset + HEAD) * 8).unwrap();
+
+    let host = build(&disk).start().await.unwrap();
+    let busy = open(&host, "busy").await.unwrap();
+    cut(&host, &busy, 1).await;
+    grow(&busy, 300).await;
+    let names = disk.list().unwrap().into_iter();
+    let first: u64 = names.filter_map(|name| name.strip_prefix("log-")?.parse().ok()).min().unwrap();
+    assert_eq!(host.growth()[0].error, None);
+    assert!(first > 1 && first <= place.segment, "cut to segment {first}, the damage is in {}", place.segment);
+    drop(busy);
+    host.shutdown().await.unwrap();
+    let host = build(&disk).start().await.unwrap();
+    open(&host, "busy").await.unwrap();
+    assert!(matches!(open(&host, "quiet").await, Err(HostError::Damaged { chain, .. }) if chain == quiet));
+    host.shutdown().await.unwrap();
 }

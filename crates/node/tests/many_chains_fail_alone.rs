@@ -11,9 +11,10 @@ use ledger_core::{
 };
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::core::SubmitError;
+use ledger_node::recovery::RecoveryError;
 use ledger_node::{Chain, Host, HostError, Limits, NodeBuilder, PendingError, Quota, QuotaExceeded, Refusal, Stop};
-use ledger_storage::disk::SimulatedDisk;
-use ledger_storage::log::{Log, LogConfig, Record, RecordKind};
+use ledger_storage::disk::{Disk, SimulatedDisk};
+use ledger_storage::log::{Log, LogConfig, LogError, LogPosition, Record, RecordKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -267,6 +268,63 @@ async fn a_record_that_makes_no_sense_keeps_its_chain_closed_alone() {
         let again = host.chain(genesis(2), Solo::new(owner())).await.map(|_| ());
         assert!(matches!(again, Err(HostError::Damaged { chain, .. }) if chain == bad), "{again:?}");
         assert!(host.open_chain(&bad).is_none());
+        host.shutdown().await.unwrap();
+    }
+}
+
+/// What the log holds of a chain.
+fn records_of(disk: &SimulatedDisk, chain: ChainId) -> Vec<(LogPosition, Record)> {
+    let log = Log::open(Arc::new(disk.clone()), LogConfig::default()).unwrap();
+    let records = log.reader().records().map(Result::unwrap);
+    records.filter(|(_, record)| record.chain == chain.0 && !record.bytes.is_empty()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_record_keeps_its_chain_closed_alone() {
+    const HEAD: u64 = 64;
+    let disk = SimulatedDisk::new(6);
+    let host = start(&disk, Limits::default()).await;
+    let open = chains(&host, 5).await;
+    for number in 0..2 {
+        for chain in &open {
+            certify(chain, number).await;
+        }
+    }
+    let bad = open[2].id();
+    drop(open);
+    host.shutdown().await.unwrap();
+    let records = records_of(&disk.survivor(1), bad);
+    assert!(records.len() > 6, "{}", records.len());
+    for (position, record) in records {
+        let disk = disk.survivor(1);
+        let name = disk.list().unwrap().into_iter().find(|name| name.starts_with("log-")).unwrap();
+        disk.flip_bit(&name, (position.offset + HEAD) * 8 + 3).unwrap();
+        let host = start(&disk, Limits::default()).await;
+        let damaged = host.damaged_chains();
+        assert_eq!(damaged.len(), 1, "{damaged:?}");
+        let (chain, error) = &damaged[0];
+        assert_eq!(*chain, bad);
+        assert!(
+            matches!(&**error, RecoveryError::Log(LogError::DamagedRecord { chain, height, offset, .. })
+                if (*chain, *height, *offset) == (bad.0, record.height, position.offset)),
+            "{error}"
+        );
+        let engines = |_: &Genesis| Some(Box::new(Solo::new(owner())) as Box<dyn EngineFactory>);
+        let mut refused = 0;
+        for (id, opened) in host.reopen_all(engines).await {
+            match opened {
+                Ok(chain) => certify(&chain, 2).await,
+                Err(HostError::Damaged { chain, .. }) => {
+                    assert_eq!((id, chain), (bad, bad));
+                    refused += 1;
+                }
+                Err(other) => panic!("{id}: {other}"),
+            }
+        }
+        // One whose genesis is damaged isn't tried: nobody knows its engine.
+        assert!(refused <= 1);
+        let again = host.chain(genesis(2), Solo::new(owner())).await.map(|_| ());
+        assert!(matches!(again, Err(HostError::Damaged { chain, .. }) if chain == bad), "{again:?}");
         host.shutdown().await.unwrap();
     }
 }

@@ -122,8 +122,16 @@ fn damage_to_what_was_promised_is_named() {
     work(&disk);
     let names = disk.list().unwrap();
     let file = names.iter().find(|name| name.starts_with("guards-log-")).unwrap();
-    // In the first of several groups.
-    disk.flip_bit(file, 8 * 300).unwrap();
+    // In the record of the first of several groups: its chain alone is refused, whatever older record it has.
+    let copy = disk.survivor(1);
+    copy.flip_bit(file, 8 * 300).unwrap();
+    let guards = open(&copy).unwrap();
+    let refused: Vec<_> = (1..=6).filter_map(|number| guards.of(chain(number)).load().err()).collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let told = std::error::Error::source(&refused[0]).map(ToString::to_string).unwrap_or_default();
+    assert!(told.contains("log-0000") && told.contains("chain"), "{told}");
+    // In its header.
+    disk.flip_bit(file, 8 * 150).unwrap();
     let Err(error) = open(&disk) else { panic!("damaged guards were opened") };
     let told = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
     assert!(error.to_string().contains("guards-log") && told.contains("log-0000"), "{error}: {told}");

@@ -8,7 +8,7 @@ use ledger_node::Applier;
 use ledger_node::recovery::{self, LoggedBlock, LoggedChain, RecoveryError};
 use ledger_storage::chain::{ChainConfig, ChainStore, StoreError};
 use ledger_storage::engine::{Engine, FjallConfig, FjallEngine, MemoryEngine};
-use ledger_storage::log::{LogReader, RecordKind};
+use ledger_storage::log::{LogError, LogReader, RecordKind};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -74,6 +74,10 @@ pub(super) fn inspect(
         verified: None,
         damage: None,
     };
+    if let Some(damage) = &logged.damage {
+        report.damage = Some(format!("chain {id}: {damage}"));
+        return Ok(report);
+    }
     let Some(genesis) = &logged.genesis else {
         report.damage = Some(format!("the log has blocks of chain {id} and not its genesis"));
         return Ok(report);
@@ -115,9 +119,12 @@ pub(super) fn inspect(
 fn last_vote(id: ChainId, reader: &LogReader) -> Result<Option<Height>, RecoveryError> {
     let mut last = None;
     for item in reader.records() {
-        let (_, record) = item?;
-        if record.kind == RecordKind::VOTE && record.chain == id.0 {
-            last = Some(Height(record.height));
+        match item {
+            Ok((_, record)) if record.kind == RecordKind::VOTE && record.chain == id.0 => {
+                last = Some(Height(record.height));
+            }
+            Ok(_) | Err(LogError::DamagedRecord { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(last)

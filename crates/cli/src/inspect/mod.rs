@@ -26,9 +26,9 @@ pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliErr
     let disk: Arc<dyn Disk> = Arc::<ReadOnlyDisk>::clone(&own);
     let log = Log::open(Arc::clone(&disk), LogConfig::default()).map_err(|error| log_error(folder, error))?;
     let (reader, torn) = (log.reader(), log.recovery().torn.clone());
-    let records = reader.verify().map_err(|error| log_error(folder, error))?;
+    let records = count(&reader).map_err(|error| log_error(folder, error))?;
     let start = LogStart::open(&*disk, &reader).map_err(|error| recovery_error(folder, error.into()))?;
-    let logged = recovery::index_from(&reader, &start).map_err(|error| recovery_error(folder, error))?;
+    let logged = recovery::index_each(&reader, &start).map_err(|error| recovery_error(folder, error))?;
     let archive_error = |error: ledger_storage::archive::ArchiveError| CliError::Damaged {
         folder: folder.clone(),
         reason: format!("archive: {error}"),
@@ -57,6 +57,14 @@ pub(crate) fn run(options: &InspectOptions, output: Output) -> Result<(), CliErr
     }
 }
 
+/// Reads the whole log and counts its records. One that is damaged counts: its chain's report says so.
+fn count(reader: &ledger_storage::log::LogReader) -> Result<u64, LogError> {
+    reader.records().try_fold(0, |count, entry| match entry {
+        Ok(_) | Err(LogError::DamagedRecord { .. }) => Ok(count + 1),
+        Err(error) => Err(error),
+    })
+}
+
 fn segments(reader: &ledger_storage::log::LogReader) -> (u64, u64) {
     (reader.first_segment(), reader.end().segment)
 }
@@ -66,6 +74,7 @@ fn log_error(folder: &Path, error: LogError) -> CliError {
     let folder = folder.to_owned();
     match error {
         LogError::Damaged { .. }
+        | LogError::DamagedRecord { .. }
         | LogError::Shorter { .. }
         | LogError::MissingSegment { .. }
         | LogError::Foreign { .. } => CliError::Damaged { folder, reason: error.to_string() },

@@ -35,7 +35,8 @@ const COPY: usize = 16_384;
 /// become durable in the meantime, instead of a file and a sync for each:
 /// - a record is durable when [`store_all`](Self::store_all) returns; one that a crash interrupted was never promised;
 /// - damage to what was durable is an error that names the file, not a guess: see
-///   [`ledger_storage::log`] for how a torn end is told from damage;
+///   [`ledger_storage::log`] for how a torn end is told from damage; where it is known whose record it was, that chain alone
+///   gets the error, and no older record in its stead;
 /// - records of one chain only go up; should an older one follow, the higher one counts.
 ///
 /// A guard file `guard-<chain>` of an earlier version is taken over when its chain is opened: written here, durable,
@@ -57,6 +58,8 @@ struct Shared {
     /// Held while the file is written and synced.
     file: Mutex<GuardsFile>,
     newest: Mutex<BTreeMap<Digest, GuardRecord>>,
+    /// Chains one of whose records is damaged: which position it had, nobody knows.
+    damaged: BTreeMap<Digest, LogError>,
     /// Guard files of single chains that were there at the start.
     single: Mutex<BTreeSet<String>>,
 }
@@ -93,16 +96,22 @@ impl SharedGuards {
         config.segment_bytes = SLACK_BYTES;
         config.fill_bytes = 256 << 10;
         let log = Log::open_or_create(own, id, config).map_err(|error| failed("read", error))?;
-        let (mut newest, mut since) = (BTreeMap::new(), 0);
+        let (mut newest, mut damaged, mut since) = (BTreeMap::new(), BTreeMap::new(), 0);
         for item in log.reader().records() {
-            let (_, record) = item.map_err(|error| failed("read", error))?;
-            keep(&mut newest, read(&record)?);
+            match item {
+                Ok((_, record)) => keep(&mut newest, read(&record)?),
+                Err(error @ LogError::DamagedRecord { chain, .. }) => _ = damaged.entry(chain).or_insert(error),
+                Err(error) => return Err(failed("read", error)),
+            }
             since += RECORD_BYTES;
         }
+        // Once the file is written anew, such a chain has no record at all, and its signer refuses all the same.
+        newest.retain(|chain, _| !damaged.contains_key(chain));
         let shared = Shared {
             disk,
             file: Mutex::new(GuardsFile { log, since }),
             newest: Mutex::new(newest),
+            damaged,
             single: Mutex::new(single),
         };
         Ok(SharedGuards { shared: Arc::new(shared) })
@@ -163,6 +172,9 @@ impl SharedGuards {
 
     /// The record of `chain`. One in a file of the chain's own is taken over first.
     fn load(&self, chain: Digest) -> Result<Option<GuardRecord>, GuardError> {
+        if let Some(error) = self.shared.damaged.get(&chain) {
+            return Err(failed("read", error.clone()));
+        }
         let name = format!("{SINGLE}{chain}");
         let newest = |guards: &Self| lock(&guards.shared.newest).get(&chain).copied();
         if !lock(&self.shared.single).contains(&name) {

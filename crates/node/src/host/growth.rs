@@ -198,8 +198,8 @@ impl Growth {
             chains.iter().map(|(id, grown)| (*id, grown.reader.head().header.height)).collect();
         self.engine.sync()?;
         let folded = loop {
-            let mut folded = self.fold(until)?;
-            let bound = settle(&mut folded, &chains, &heads)?;
+            let (mut folded, damaged) = self.fold(until)?;
+            let bound = settle(&mut folded, &chains, &heads)?.min(damaged);
             if bound >= until {
                 break folded;
             }
@@ -224,20 +224,30 @@ impl Growth {
         Ok(true)
     }
 
-    /// What the log says up to `until`.
-    fn fold(&self, until: u64) -> Result<BTreeMap<ChainId, LoggedChain>, GrowthError> {
+    /// What the log says up to `until`, and the segment of the first record that is damaged or makes no sense: what is left
+    /// of that chain is not thrown away, so the log is cut no further.
+    fn fold(&self, until: u64) -> Result<(BTreeMap<ChainId, LoggedChain>, u64), GrowthError> {
         let (mut chains, from) = {
             let start = lock(&self.start);
             (start.chains.clone(), start.position())
         };
+        let mut read = from.segment;
         for item in self.reader.records_from(from)? {
-            let (position, record) = item?;
+            let (position, record) = match item {
+                Ok(entry) => entry,
+                // It stands in the segment read last, or in a later one.
+                Err(LogError::DamagedRecord { .. }) => return Ok((chains, read)),
+                Err(error) => return Err(error.into()),
+            };
             if position.segment >= until {
                 break;
             }
-            recovery::note(&mut chains, position, record)?;
+            read = position.segment;
+            if recovery::note(&mut chains, position, record).is_err() {
+                return Ok((chains, position.segment));
+            }
         }
-        Ok(chains)
+        Ok((chains, u64::MAX))
     }
 
     /// Archives what the chains' policies keep of the folded blocks.
