@@ -94,7 +94,9 @@ pub use apply::{Applier, ApplyError};
 pub use chain::{BlockUpdate, Chain, ChainError, EventUpdate, Refused, Stage, Subscription, SubscriptionError};
 pub use core::{CoreConfig, Stop, SubmitError};
 pub use guard::{DiskGuard, SharedGuard, SharedGuards};
-pub use host::{GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded};
+pub use host::{
+    GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded, SnapshotConfig, SnapshotReport,
+};
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;
 pub use retention::{ChainPolicy, Keepers, Kept, PolicyError, Retention};

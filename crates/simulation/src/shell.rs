@@ -150,6 +150,8 @@ impl World<'_> {
             | Effect::Send { .. }
             | Effect::SetTimer { .. }
             | Effect::ReadBlocks { .. }
+            | Effect::ReadSnapshot { .. }
+            | Effect::ReadPiece { .. }
             | Effect::Evidence(_) => {}
             Effect::Stop(stop) => {
                 self.counters.add("chain: stopped");

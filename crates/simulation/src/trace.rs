@@ -156,6 +156,11 @@ fn describe_event(event: &Event) -> String {
         Event::Timer(id) => format!("timer {}", id.0),
         Event::SignaturesChecked { check, valid } => format!("signatures {}: {valid:?}", check.0),
         Event::BlocksRead { read, blocks } => format!("blocks {}: {}", read.0, blocks.len()),
+        Event::SnapshotRead { read, holding } => {
+            let snapshot = holding.snapshot.map_or_else(|| "none".to_owned(), |offer| offer.manifest.to_string());
+            format!("holding {}: blocks {} to {}, snapshot {snapshot}", read.0, holding.first, holding.newest)
+        }
+        Event::PieceRead { read, bytes } => format!("part {}: {}", read.0, name(bytes)),
     }
 }
 
@@ -189,6 +194,8 @@ fn describe_effect(effect: &Effect) -> String {
         Effect::ReadBlocks { read, from, count, max_bytes } => {
             format!("read {}: {count} blocks from {from}, {max_bytes} bytes", read.0)
         }
+        Effect::ReadSnapshot { read } => format!("read {}: the snapshot", read.0),
+        Effect::ReadPiece { read, digest, offset } => format!("read {}: {digest} from {offset} on", read.0),
         Effect::Evidence(evidence) => format!("evidence against {} in view {}", evidence.validator, evidence.view),
         Effect::Stop(stop) => format!("stop: {stop}"),
     }

@@ -8,12 +8,13 @@ use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
 use crate::host::pool::Pool;
 use crate::host::quota::{Meter, Share};
+use crate::host::snapshots::Snapshots;
 use crate::mempool::Refusal;
 use crate::progress::Progress;
 use crate::recovery::{EVIDENCE_RECORD, to_log};
 use ledger_consensus::{Record, TimerId};
 use ledger_core::{ChainId, Evidence, Height, SignedTransaction, Timestamp, TransactionId, Version, codec};
-use ledger_crypto::VotePosition;
+use ledger_crypto::{Digest, VotePosition};
 use ledger_network::{Delivery, Inbox, Transport};
 use ledger_storage::chain::ChainReader;
 use ledger_storage::log::{self, LogError, LogReader, LogWriter};
@@ -48,6 +49,7 @@ pub(crate) struct Shell {
     pub(crate) pool: Pool,
     pub(crate) log: Arc<LogWriter>,
     pub(crate) growth: Arc<Growth>,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) checks: mpsc::UnboundedSender<CheckJob>,
     pub(crate) urgent: mpsc::UnboundedSender<UrgentJob>,
     pub(crate) peers: Option<Peers>,
@@ -325,6 +327,8 @@ impl Shell {
                     };
                 }
                 Effect::ReadBlocks { read, from, count, max_bytes } => self.read_blocks(read, from, count, max_bytes),
+                Effect::ReadSnapshot { read } => self.read_snapshot(read),
+                Effect::ReadPiece { read, digest, offset } => self.read_piece(read, digest, offset),
                 Effect::Evidence(evidence) => self.keep(*evidence),
                 Effect::Stop(stop) => {
                     self.progress.send_modify(|progress| progress.stopped = Some(stop.clone()));
@@ -389,6 +393,25 @@ impl Shell {
                 blocks.push(found);
             }
             let _ = signals.send(Signal::Events(vec![Event::BlocksRead { read, blocks }]));
+        });
+    }
+
+    /// What a newcomer can be given; a newer snapshot may be begun.
+    fn read_snapshot(&self, read: ReadId) {
+        let (reader, signals, chain) = (self.reader.clone(), self.context.signals.clone(), self.chain);
+        let (growth, snapshots) = (Arc::clone(&self.growth), Arc::clone(&self.snapshots));
+        tokio::task::spawn_blocking(move || {
+            let first = growth.kept(&chain, reader.head().header.height).first;
+            let holding = snapshots.holding(chain, &reader, first);
+            let _ = signals.send(Signal::Events(vec![Event::SnapshotRead { read, holding }]));
+        });
+    }
+
+    fn read_piece(&self, read: ReadId, digest: Digest, offset: u32) {
+        let (snapshots, signals, chain) = (Arc::clone(&self.snapshots), self.context.signals.clone(), self.chain);
+        tokio::task::spawn_blocking(move || {
+            let bytes = snapshots.piece(&chain, &digest, offset);
+            let _ = signals.send(Signal::Events(vec![Event::PieceRead { read, bytes }]));
         });
     }
 

@@ -1,5 +1,6 @@
 //! What goes into a chain's core and what comes out of it.
 
+use super::sync_message::Holding;
 use crate::host::QuotaExceeded;
 use crate::mempool::Refusal;
 use ledger_consensus::{Record, TimerId};
@@ -23,7 +24,7 @@ pub struct Token(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckId(pub u64);
 
-/// Pairs an [`Event::BlocksRead`] with its [`Effect::ReadBlocks`].
+/// Pairs an [`Event::BlocksRead`] with its [`Effect::ReadBlocks`]; likewise what is read of snapshots, counted by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadId(pub u64);
 
@@ -91,6 +92,20 @@ pub enum Event {
         read: ReadId,
         /// The blocks, from the height asked for on; empty where they can't be read.
         blocks: Vec<FinalBlock>,
+    },
+    /// The answer to [`Effect::ReadSnapshot`].
+    SnapshotRead {
+        /// What it answers.
+        read: ReadId,
+        /// What this node can give.
+        holding: Holding,
+    },
+    /// The answer to [`Effect::ReadPiece`].
+    PieceRead {
+        /// What it answers.
+        read: ReadId,
+        /// The part; empty when there is no such piece.
+        bytes: Vec<u8>,
     },
     /// No new transactions from now on; what was accepted is still ordered.
     Close,
@@ -262,6 +277,22 @@ pub enum Effect {
         count: u64,
         /// Stop after so many bytes, though not before the first block.
         max_bytes: usize,
+    },
+    /// Say which blocks and which snapshot can be given to a peer, then tell [`Event::SnapshotRead`]. If the snapshot is
+    /// old, a newer one may be begun.
+    ReadSnapshot {
+        /// For the answer.
+        read: ReadId,
+    },
+    /// Read a part of a snapshot's manifest or chunk for a peer, of [`PART_BYTES`](super::PART_BYTES) or what is left, then
+    /// tell [`Event::PieceRead`].
+    ReadPiece {
+        /// For the answer.
+        read: ReadId,
+        /// The piece's digest.
+        digest: ledger_crypto::Digest,
+        /// Where the part begins.
+        offset: u32,
     },
     /// A validator signed what no honest one signs. To be kept, and shown to the network's members.
     Evidence(Box<Evidence>),

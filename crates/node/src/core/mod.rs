@@ -21,9 +21,12 @@ mod config;
 mod driver;
 mod events;
 mod gossip;
+pub mod join;
 mod network;
 mod proposals;
+mod serve;
 mod sync;
+mod sync_message;
 mod verify;
 
 pub use config::CoreConfig;
@@ -32,7 +35,8 @@ pub use events::{
     SubmitError, Token,
 };
 pub use gossip::Gossip;
-pub use sync::{SyncBlock, SyncConfig, SyncMessage};
+pub use sync::SyncConfig;
+pub use sync_message::{Holding, Offer, PART_BYTES, SyncBlock, SyncMessage};
 
 use crate::mempool::{Mempool, Refusal};
 use driver::Driver;
@@ -44,6 +48,7 @@ use ledger_core::{
 };
 use ledger_crypto::{PublicKey, VotePosition};
 use proposals::Proposals;
+use serve::Serving;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use sync::Sync;
@@ -78,6 +83,7 @@ pub struct ChainCore {
     proposals: Proposals,
     verification: Verification,
     sync: Sync,
+    serving: Serving,
     spreader: Spreader,
     mempool: Mempool,
     sources: BTreeMap<TransactionId, Source>,
@@ -123,6 +129,7 @@ impl ChainCore {
             proposals: Proposals::new(&config, genesis.rules.lag),
             verification: Verification::default(),
             sync: Sync::new(&config),
+            serving: Serving::default(),
             spreader: Spreader::default(),
             mempool: Mempool::new(config.mempool),
             rules: genesis.rules.clone(),
@@ -174,11 +181,16 @@ impl ChainCore {
             }
             Event::Close => self.closed = true,
             Event::Connected { peer } => self.connected(now, peer, effects),
-            Event::Disconnected { peer } => self.sync.disconnected(&peer),
+            Event::Disconnected { peer } => {
+                self.sync.disconnected(&peer);
+                self.serving.disconnected(&peer);
+            }
             Event::Received { from, lane, bytes } => self.received(now, from, lane, bytes, effects),
             Event::Timer(id) => self.tell(now, Input::Timer(id), effects),
             Event::SignaturesChecked { check, valid } => self.signatures_checked(now, check, valid, effects),
             Event::BlocksRead { read, blocks } => effects.extend(self.sync.read(read, &blocks)),
+            Event::SnapshotRead { read, holding } => effects.extend(self.serving.snapshot_read(read, holding)),
+            Event::PieceRead { read, bytes } => effects.extend(self.serving.piece_read(read, bytes)),
         }
         self.propose(now, effects);
         self.catch_up(now, effects);

@@ -35,7 +35,8 @@ impl ChainCore {
             Lane::Gossip => self.gossiped(now, from, &bytes, effects),
             Lane::Sync => {
                 let finalized = self.driver.finalized().height;
-                let found = self.sync.received(now, from, &bytes, finalized, &*self.finality, effects);
+                let around = (&mut self.serving, &*self.finality);
+                let found = self.sync.received(now, from, &bytes, finalized, around, effects);
                 if let Some((checking, checks)) = found {
                     self.check(Asked::Sync(checking), checks, effects);
                 }

@@ -14,48 +14,13 @@
 
 use super::CoreConfig;
 use super::events::{Effect, FinalBlock, ReadId};
-use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, MAX_INPUT_BYTES};
+use super::serve::Serving;
+use super::sync_message::{SyncBlock, SyncMessage};
+use ledger_core::codec::{self, Bytes, List};
 use ledger_core::{Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
 use ledger_crypto::PublicKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A message in [`Lane::Sync`].
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "codec::wire")]
-pub enum SyncMessage {
-    /// The newest block that the sender can give, and its certificate.
-    Status(Checkpoint),
-    /// Asks for blocks.
-    GetBlocks {
-        /// The first height.
-        from: Height,
-        /// How many; fewer may come.
-        count: u64,
-    },
-    /// The answer, which may be empty.
-    Blocks {
-        /// The first height.
-        from: Height,
-        /// The blocks, in order.
-        blocks: List<SyncBlock>,
-    },
-}
-
-impl Format for SyncMessage {
-    const NAME: &'static str = "sync message";
-    const LIMIT: usize = MAX_INPUT_BYTES;
-}
-
-/// A finalized block on its way.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "codec::wire")]
-pub struct SyncBlock {
-    /// The encoded block.
-    pub payload: Bytes,
-    /// What makes it final.
-    pub certificate: Bytes,
-}
 
 /// Bounds of catching up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +168,7 @@ impl Sync {
         from: PublicKey,
         bytes: &[u8],
         finalized: Height,
-        finality: &dyn Finality,
+        (serving, finality): (&mut Serving, &dyn Finality),
         effects: &mut Vec<Effect>,
     ) -> Option<(Checking, Vec<SignatureCheck>)> {
         let message = codec::decode::<SyncMessage>(bytes);
@@ -238,6 +203,16 @@ impl Sync {
                 }
                 None
             }
+            SyncMessage::GetSnapshot => {
+                serving.snapshot_asked(from, effects);
+                None
+            }
+            SyncMessage::GetPiece { digest, offset } => {
+                serving.piece_asked(from, digest, offset, effects);
+                None
+            }
+            // Whoever has begun already needs none.
+            SyncMessage::Snapshot(_) | SyncMessage::Piece { .. } => None,
             SyncMessage::Blocks { from: height, blocks } => {
                 let (asked, count, _) = peer.asked.take_if(|(asked, ..)| *asked == height)?;
                 if blocks.is_empty() {

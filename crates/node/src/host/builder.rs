@@ -2,9 +2,10 @@
 
 use super::growth::GrowthConfig;
 use super::shard::{self, MAX_SHARDS, Place};
-use super::{Host, HostError, Quota};
+use super::{Host, HostError, Quota, SnapshotConfig};
 use crate::apply::DEFAULT_VALUE_CACHE_BYTES;
 use crate::core::CoreConfig;
+use crate::core::join::JoinConfig;
 use crate::retention::ChainPolicy;
 use ledger_contracts::{LedgerExecutor, Runtime};
 use ledger_core::Executor;
@@ -51,6 +52,10 @@ pub struct Limits {
     pub growth: Option<GrowthConfig>,
     /// What is kept of a chain for which nothing else is said with [`Host::set_policy`] (default: everything).
     pub policy: ChainPolicy,
+    /// Snapshots for peers that have none of a chain yet.
+    pub snapshots: SnapshotConfig,
+    /// Bounds and patience of joining a chain by a snapshot.
+    pub join: JoinConfig,
     /// Threads that check signatures at once (default: as many as there are cores).
     pub check_workers: usize,
 }
@@ -71,6 +76,8 @@ impl Default for Limits {
             cached_keys: Verifier::DEFAULT_CAPACITY,
             growth: None,
             policy: ChainPolicy::default(),
+            snapshots: SnapshotConfig::default(),
+            join: JoinConfig::default(),
             check_workers: cores(),
         }
     }
@@ -193,7 +200,7 @@ impl NodeBuilder {
         let counted = Arc::clone(&disk);
         let mut places = vec![Place { disk, engine, rebuilt: self.rebuilt, exists: false }];
         places.extend(more);
-        let host = Host::start(places, executor, self.limits, self.transport).await?;
+        let host = Host::start((places, self.folder), executor, self.limits, self.transport).await?;
         if grown {
             shard::record(&*counted, shards)?;
         }

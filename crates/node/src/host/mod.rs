@@ -7,11 +7,13 @@ pub(crate) mod growth;
 pub(crate) mod pool;
 pub(crate) mod quota;
 mod shard;
+pub(crate) mod snapshots;
 
 pub use builder::{Limits, NodeBuilder};
 pub use error::HostError;
 pub use growth::{GrowthConfig, GrowthError, GrowthReport};
 pub use quota::{Quota, QuotaExceeded};
+pub use snapshots::{SnapshotConfig, SnapshotReport};
 
 use crate::apply::Applier;
 use crate::chain::durable::{self, Durable, Line, Logged};
@@ -36,7 +38,9 @@ use ledger_storage::log::{LogCounters, LogEnd, LogReader, LogWriter, Record};
 use pool::Pool;
 use quota::{Meter, Share, Waiting};
 use shard::{Place, Shard};
+use snapshots::Snapshots;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -157,11 +161,12 @@ pub struct Host {
     opening: Mutex<BTreeSet<ChainId>>,
     /// Keeps the logs small, if they are to be.
     grower: Option<Grower>,
+    snapshots: Arc<Snapshots>,
 }
 
 impl Host {
     async fn start(
-        places: Vec<Place>,
+        (places, folder): (Vec<Place>, Option<PathBuf>),
         executor: Arc<dyn Executor>,
         limits: Limits,
         transport: Option<Arc<dyn Transport>>,
@@ -189,7 +194,23 @@ impl Host {
         let (open, opening) = (Mutex::default(), Mutex::default());
         let growths = || shards.iter().map(|shard: &Shard| Arc::clone(&shard.growth)).collect();
         let grower = limits.growth.clone().map(|config| Grower::spawn(growths(), config));
-        Ok(Host { shards, executor, limits, checks, urgent, pool, caches, waiting, transport, open, opening, grower })
+        let window = limits.views.state.window_blocks;
+        let snapshots = Arc::new(Snapshots::new(folder.as_deref(), limits.snapshots.clone(), window));
+        Ok(Host {
+            shards,
+            executor,
+            limits,
+            checks,
+            urgent,
+            pool,
+            caches,
+            waiting,
+            transport,
+            open,
+            opening,
+            grower,
+            snapshots,
+        })
     }
 
     /// Why views were thrown away and are replayed from the log, if any were.
@@ -230,6 +251,11 @@ impl Host {
     /// What was done to keep the logs small, shard by shard.
     pub fn growth(&self) -> Vec<GrowthReport> {
         self.shards.iter().map(|shard| shard.growth.report()).collect()
+    }
+
+    /// What was made of a chain for peers that have none of it yet.
+    pub fn snapshot_report(&self, chain: &ChainId) -> SnapshotReport {
+        self.snapshots.report(chain)
     }
 
     /// How many shards there are.
@@ -484,6 +510,7 @@ impl Host {
             pool: self.pool.clone(),
             log: Arc::clone(&shard.log),
             growth: Arc::clone(&shard.growth),
+            snapshots: Arc::clone(&self.snapshots),
             checks: self.checks.clone(),
             urgent: self.urgent.clone(),
             peers,
@@ -550,6 +577,8 @@ impl Host {
         if let Some(grower) = self.grower {
             grower.end().await;
         }
+        let snapshots = self.snapshots;
+        blocking("snapshots", move || snapshots.end()).await?;
         let mut end = LogEnd { records: 0, segment: 0, offset: 0 };
         for (number, shard) in self.shards.into_iter().enumerate() {
             match blocking("log", move || shard.close()).await? {

@@ -4,7 +4,7 @@
 use ledger_consensus::TimerId;
 use ledger_core::{Lane, SignatureCheck, SignedTransaction, TransactionId};
 use ledger_crypto::{PublicKey, VotePosition};
-use ledger_node::core::{Applied, CheckFailure, CheckId, Execute, FinalBlock, ReadId, Token};
+use ledger_node::core::{Applied, CheckFailure, CheckId, Event, Execute, FinalBlock, ReadId, Token};
 use ledger_storage::log::Outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) enum Local {
     Timer { id: TimerId, request: u64 },
     /// Blocks were read for a peer.
     Read { read: ReadId, blocks: Vec<FinalBlock> },
+    /// Something of a snapshot was read for a peer.
+    Answer(Box<Event>),
 }
 
 pub(super) type Verdict = Result<u64, CheckFailure>;

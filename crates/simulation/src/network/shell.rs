@@ -12,7 +12,7 @@ use ledger_consensus::bft::wire::Message;
 use ledger_consensus::{Record, RecordKind};
 use ledger_core::{Height, Lane};
 use ledger_crypto::{PublicKey, VotePosition};
-use ledger_node::core::{Effect, Event, Execute, FinalBlock, Stop, Token};
+use ledger_node::core::{Effect, Event, Execute, FinalBlock, Holding, Stop, Token};
 use ledger_node::recovery::to_log;
 use ledger_storage::log::LogPosition;
 use std::sync::{Arc, PoisonError};
@@ -110,6 +110,16 @@ impl NetworkWorld<'_> {
                 self.counters.add_many("sync: block given", blocks.len() as u64);
                 let at = self.after(self.settings.host.flush);
                 self.within(machine, at, Local::Read { read, blocks });
+            }
+            Effect::ReadSnapshot { read } => {
+                let holding = self.holding(machine);
+                let at = self.after(self.settings.host.flush);
+                self.within(machine, at, Local::Answer(Box::new(Event::SnapshotRead { read, holding })));
+            }
+            Effect::ReadPiece { read, .. } => {
+                let bytes = Vec::new();
+                let at = self.after(self.settings.host.flush);
+                self.within(machine, at, Local::Answer(Box::new(Event::PieceRead { read, bytes })));
             }
             Effect::Evidence(evidence) => {
                 if honest {
@@ -366,6 +376,13 @@ impl NetworkWorld<'_> {
             }
             Err(error) => self.stop(machine, Stop::Apply { height, reason: error.to_string() }),
         }
+    }
+
+    /// What a newcomer could be given: these machines make no snapshots.
+    fn holding(&self, machine: usize) -> Holding {
+        let live = self.machines.get(machine).and_then(|machine| machine.live.as_ref());
+        let newest = live.map_or(Height::GENESIS, |live| live.reader.head().header.height);
+        Holding { first: Height::GENESIS, newest, making: false, snapshot: None }
     }
 
     fn read_blocks(&self, machine: usize, from: Height, count: u64, max_bytes: usize) -> Vec<FinalBlock> {

@@ -240,6 +240,7 @@ impl<'a> NetworkWorld<'a> {
                 }
             }
             Local::Read { read, blocks } => self.step(machine, Event::BlocksRead { read, blocks }),
+            Local::Answer(event) => self.step(machine, *event),
         }
     }
 

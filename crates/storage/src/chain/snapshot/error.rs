@@ -58,6 +58,9 @@ pub enum SnapshotStoreError {
         /// For how many blocks its state was kept.
         blocks: u64,
     },
+    /// Whoever asked for the export doesn't want it any more.
+    #[error("the export was ended before it was whole")]
+    Ended,
     /// The manifest would be longer than anybody reads.
     #[error("the manifest is longer than {limit} bytes after {chunks} chunks; make larger chunks")]
     ManifestLength {

@@ -30,7 +30,20 @@ pub fn chunk_file(chunk: &SnapshotChunk) -> String {
 ///
 /// # Errors
 /// [`SnapshotStoreError`]. The folder may then have chunks, but no manifest.
-pub fn export_to_folder(mut export: SnapshotExport, folder: &dyn Disk) -> Result<SnapshotManifest, SnapshotStoreError> {
+pub fn export_to_folder(export: SnapshotExport, folder: &dyn Disk) -> Result<SnapshotManifest, SnapshotStoreError> {
+    // Nobody ends it.
+    export_to_folder_while(export, folder, &mut || true)?.ok_or(SnapshotStoreError::Ended)
+}
+
+/// As [`export_to_folder`], as long as `goes_on` says so before each chunk; `None` when it ended the export.
+///
+/// # Errors
+/// As [`export_to_folder`].
+pub fn export_to_folder_while(
+    mut export: SnapshotExport,
+    folder: &dyn Disk,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<Option<SnapshotManifest>, SnapshotStoreError> {
     let names = folder.list()?;
     if names.iter().any(|name| name == MANIFEST_FILE) {
         folder.remove(MANIFEST_FILE)?;
@@ -38,6 +51,9 @@ pub fn export_to_folder(mut export: SnapshotExport, folder: &dyn Disk) -> Result
     }
     let mut written = BTreeSet::new();
     while let Some((chunk, bytes)) = export.next_chunk()? {
+        if !goes_on() {
+            return Ok(None);
+        }
         let name = chunk_file(&chunk);
         write(folder, &name, &bytes)?;
         written.insert(name);
@@ -49,7 +65,7 @@ pub fn export_to_folder(mut export: SnapshotExport, folder: &dyn Disk) -> Result
     folder.sync_folder()?;
     write(folder, MANIFEST_FILE, &codec::encode(&manifest))?;
     folder.sync_folder()?;
-    Ok(manifest)
+    Ok(Some(manifest))
 }
 
 fn write(folder: &dyn Disk, name: &str, bytes: &[u8]) -> Result<(), DiskError> {
