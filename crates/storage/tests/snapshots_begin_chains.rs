@@ -22,7 +22,7 @@ use ledger_storage::disk::{Disk, DiskError, SimulatedDisk};
 use ledger_storage::engine::{Engine, MemoryConfig, MemoryEngine};
 use ledger_storage::snapshot::{
     ExportConfig, MANIFEST_FILE, SnapshotExport, SnapshotImport, SnapshotStoreError, chunk_file, export_to_folder,
-    import_from_folder,
+    import_from_folder, verify_folder,
 };
 use ledger_storage::state::{Kept, StateConfig};
 use proptest::prelude::*;
@@ -631,6 +631,75 @@ fn forgetting_versions_harms_no_snapshot() {
     let from = Height(store.head().header.height.0 - 3);
     assert_eq!(told(&copy.reader(), from, &keys), told(&store.reader(), from, &keys));
     assert!(copy.reader().block(at).is_ok());
+}
+
+/// After a clean end only the newest block's state can be proven. Where the blocks behind the checkpoint's are empty, it is
+/// the checkpoint's too.
+#[test]
+fn a_chain_at_rest_has_a_snapshot_after_it_was_opened_again() {
+    let own = engine();
+    let mut store = open(&own, "tea");
+    apply(&mut store, (0..200).map(|number| put(lot(number), vec![1; 60])).collect());
+    let (at, outcome, proof) = (store.head().header.height, store.head().outcome.clone(), checkpoint(&store));
+    for _ in 0..2 {
+        apply(&mut store, vec![]);
+        store.checkpoint().unwrap();
+        drop(store);
+        store = open(&own, "tea");
+        assert_eq!(store.reader().oldest_provable(), store.head().header.height);
+        let begun = SnapshotExport::begin(&store.reader(), proof.clone(), SMALL).unwrap();
+        assert_eq!(begun.height(), at);
+        let (snapshot, pieces) = export(begun, || {});
+        let mut import = SnapshotImport::open(engine(), &genesis("tea"), snapshot, ChainConfig::default()).unwrap();
+        for (index, (_, bytes)) in pieces.iter().enumerate() {
+            import.add(index, bytes).unwrap();
+        }
+        assert_eq!(import.finish().unwrap().head().outcome, outcome);
+    }
+    // What goes on meanwhile isn't in it, and a state that was changed since can't be shown any more.
+    let begun = SnapshotExport::begin(&store.reader(), proof.clone(), SMALL).unwrap();
+    let (snapshot, pieces) = export(begun, || _ = apply(&mut store, vec![put(lot(0), vec![9])]));
+    let all = entries(&snapshot, &pieces);
+    assert!(all.len() == 200 && all.iter().all(|(_, versioned)| versioned.version.height == at));
+    store.checkpoint().unwrap();
+    drop(store);
+    let store = open(&own, "tea");
+    let error = SnapshotExport::begin(&store.reader(), proof, SMALL).unwrap_err();
+    assert!(
+        matches!(error, SnapshotStoreError::Store(StoreError::State(StateError::Height { height, .. })) if height == at),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_came_from_a_snapshot_is_verified_whole() {
+    let mut store = small_chain(200);
+    let (base, folder) = (store.head().header.height, SimulatedDisk::new(1));
+    let begun = SnapshotExport::begin(&store.reader(), checkpoint(&store), SMALL).unwrap();
+    let manifest = export_to_folder(begun, &folder).unwrap();
+    let (snapshot, keys) = verify_folder(&folder, &trust()).unwrap();
+    assert_eq!((snapshot.manifest(), keys), (&manifest, 200));
+    let own = engine();
+    let mut copy = import_from_folder(&folder, &trust(), Arc::clone(&own), ChainConfig::default()).unwrap();
+    assert_eq!(copy.reader().base(), base);
+    for round in 0..3 {
+        let verified = copy.reader().verify();
+        assert_eq!((verified.damages.as_slice(), verified.blocks), (&[][..], round + 1));
+        assert_eq!((verified.state.live, verified.state.root), (200, copy.head().outcome.state_root));
+        let made = apply(&mut store, vec![put(lot(3), vec![7; 50])]);
+        made.apply(&mut copy).unwrap();
+    }
+    let name = chunk_file(&manifest.chunks[1]);
+    folder.flip_bit(&name, 77).unwrap();
+    let error = verify_folder(&folder, &trust()).unwrap_err();
+    assert!(matches!(&error, SnapshotStoreError::Damaged { file, .. } if *file == name), "{error}");
+    // An import that is given up leaves nothing.
+    let (third, chain) = (engine(), genesis("tea").chain());
+    assert!(import_from_folder(&folder, &trust(), Arc::clone(&third), ChainConfig::default()).is_err());
+    assert!(SnapshotImport::pending(&*third, &chain).unwrap().is_some());
+    assert!(SnapshotImport::forget(&*third, &chain).unwrap());
+    assert!(!SnapshotImport::forget(&*third, &chain).unwrap());
+    assert_eq!(SnapshotImport::pending(&*third, &chain).unwrap(), None);
 }
 
 /// What commits feel of an export beside them; printed, since it depends on the machine. `--ignored --nocapture`.

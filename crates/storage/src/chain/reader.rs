@@ -59,6 +59,13 @@ impl ChainReader {
         Arc::clone(&self.shared.head.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The block whose state the chain's views began with: that of a snapshot, else the genesis. Of blocks before it nothing
+    /// ever was here; of itself there are header, outcome, certificate and state.
+    #[must_use]
+    pub fn base(&self) -> Height {
+        self.shared.state.base()
+    }
+
     /// Refuses what is older than the snapshot that the chain began from; `with` says whether its own block is there.
     fn kept(&self, height: Height, with: bool) -> Result<(), StoreError> {
         let base = self.shared.state.base();

@@ -18,7 +18,7 @@ const MOST_DAMAGES: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifiedViews {
-    /// Records of blocks, that of the genesis included.
+    /// Records of blocks, that of the genesis included; in a chain that began from a snapshot, from its block on.
     pub blocks: u64,
     /// Results of transactions, each with its transaction's place.
     pub results: u64,
@@ -65,10 +65,16 @@ impl ChainReader {
         let head =
             HeadRecord::read(space, &*snapshot).and_then(|head| head.ok_or_else(|| damaged("head", "it is missing")));
         let Some(head) = verified.found(head) else { return verified };
-        let mut frontier = Frontier::new();
+        // A chain that began from a snapshot has that block's record, and the history before it as peaks.
+        let base = self.base();
+        let peaks = records::peaks(space, &*snapshot, base.0);
+        let before = peaks.and_then(|peaks| {
+            Frontier::from_parts(base.0, peaks).map_err(|error| damaged("peaks of the snapshot's history", error))
+        });
+        let Some(mut frontier) = verified.found(before) else { return verified };
         let mut parent = None;
         let mut root = None;
-        for height in (0..=head.height.0).map(Height) {
+        for height in (base.0..=head.height.0).map(Height) {
             let block = Block::read(space, &*snapshot, height)
                 .and_then(|block| block.ok_or_else(|| damaged(format!("block {height}"), "it is missing")));
             // Without the block the history behind it can't be computed either.
@@ -80,7 +86,7 @@ impl ChainReader {
             parent = Some(block.header.digest());
             root = Some(block.outcome.state_root).filter(|_| height == head.height);
         }
-        if verified.blocks == head.height.next().0 {
+        if verified.blocks == head.height.next().0.saturating_sub(base.0) {
             let same = head.history().is_ok_and(|stored| HistoryHead::of(&stored) == HistoryHead::of(&frontier));
             verified.check(same, head.height, "the head's history isn't that of its blocks");
         }
@@ -101,8 +107,12 @@ impl ChainReader {
         verified.check(follows, height, "its header doesn't name the block before it");
         let own = outcome.height == height && outcome.block == header.digest();
         verified.check(own, height, "its outcome is another block's");
-        // A header commits to the history of some blocks before it.
+        // A header commits to the history of some blocks before it. What lies before a snapshot isn't here to be held
+        // against it: that the header is final is what stands for it.
         let HistoryHead { size, .. } = header.history;
+        if size != 0 && Height(size) < self.base() {
+            return;
+        }
         let head = match size <= height.0 {
             true => verified.found(self.history_head(size)),
             false => None,
@@ -113,6 +123,8 @@ impl ChainReader {
     fn verify_results(&self, snapshot: &dyn Snapshot, outcome: &Outcome, newest: Height, verified: &mut VerifiedViews) {
         let (space, height) = (self.shared.space, outcome.height);
         let results = match self.results(height) {
+            // The block that a snapshot is of has none here.
+            Err(StoreError::BeforeSnapshot { .. }) => return,
             Err(StoreError::Pruned { .. }) => {
                 verified.pruned += 1;
                 return;

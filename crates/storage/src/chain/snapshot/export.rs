@@ -4,7 +4,7 @@ use ledger_core::codec::{self, Format};
 use ledger_core::snapshot::{self, SNAPSHOT_VERSION};
 use ledger_core::{Checkpoint, CheckpointBundle, Height, Key, SnapshotChunk, SnapshotManifest, StateError};
 
-use super::super::ChainReader;
+use super::super::{ChainReader, StoreError};
 use super::SnapshotStoreError;
 use crate::state::{StateChunk, StatePin};
 
@@ -37,7 +37,7 @@ pub struct SnapshotExport {
 
 impl SnapshotExport {
     /// Begins the snapshot that `checkpoint` proves: of the state after the last block that it commits to, which must
-    /// be provable still.
+    /// be provable still, or must be that of a later block which is: where a chain rests, its last blocks are empty.
     ///
     /// # Errors
     /// [`SnapshotStoreError`] when the checkpoint isn't one of this chain's, or its state is too old.
@@ -51,7 +51,7 @@ impl SnapshotExport {
             None => return Err(SnapshotStoreError::NothingExecuted { height: header.height }),
             Some(height) => Height(height),
         };
-        let pin = reader.pin(height)?.ok_or(SnapshotStoreError::Busy)?;
+        let pin = pin(reader, height)?.ok_or(SnapshotStoreError::Busy)?;
         let block = reader.block(height)?;
         let (found, expected) = (header.chain, block.header.chain);
         if found != expected {
@@ -80,7 +80,7 @@ impl SnapshotExport {
     /// The snapshot's height.
     #[must_use]
     pub fn height(&self) -> Height {
-        self.pin.height()
+        self.manifest.height()
     }
 
     /// The next chunk's description and bytes; `None` after the last.
@@ -90,7 +90,9 @@ impl SnapshotExport {
     pub fn next_chunk(&mut self) -> Result<Option<(SnapshotChunk, Vec<u8>)>, SnapshotStoreError> {
         let Some(from) = self.next.take() else { return Ok(None) };
         let StateChunk { tree, next } = self.pin.chunk(&from, self.chunk_bytes).map_err(|error| match error {
-            StateError::Height { height, .. } => SnapshotStoreError::Outlived { height, blocks: self.pin.longest() },
+            StateError::Height { .. } => {
+                SnapshotStoreError::Outlived { height: self.height(), blocks: self.pin.longest() }
+            }
             error => error.into(),
         })?;
         let bytes = codec::encode(&tree);
@@ -115,5 +117,20 @@ impl SnapshotExport {
     pub fn finish(mut self) -> Result<SnapshotManifest, SnapshotStoreError> {
         while self.next_chunk()?.is_some() {}
         Ok(SnapshotManifest { chunks: self.chunks.into(), ..self.manifest })
+    }
+}
+
+/// Pins the state after block `height`, or that after the oldest block which can be proven, if it is the same: the root
+/// commits to every key with value and version, so nothing was written between two blocks that have the same.
+fn pin(reader: &ChainReader, height: Height) -> Result<Option<StatePin>, StoreError> {
+    let error = match reader.pin(height) {
+        Err(error) => error,
+        pinned => return pinned,
+    };
+    let StoreError::State(StateError::Height { oldest, .. }) = error else { return Err(error) };
+    let root = |at| reader.outcome(at).map(|outcome| outcome.state_root).ok();
+    match root(height) {
+        Some(own) if height < oldest && root(oldest) == Some(own) => reader.pin(oldest),
+        _ => Err(error),
     }
 }

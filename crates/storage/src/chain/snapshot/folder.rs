@@ -112,18 +112,54 @@ pub fn import_from_folder(
     let genesis: &Genesis = &trust.genesis;
     let snapshot = read_manifest(folder, trust)?;
     let mut import = SnapshotImport::open(engine, genesis, snapshot, config)?;
+    add_from_folder(folder, &mut import)?;
+    import.finish()
+}
+
+/// Adds to an import all chunks that it lacks. Those of the folder are its snapshot's.
+///
+/// # Errors
+/// As [`import_from_folder`].
+pub fn add_from_folder(folder: &dyn Disk, import: &mut SnapshotImport) -> Result<(), SnapshotStoreError> {
     let missing: Vec<usize> = import.missing().collect();
     for index in missing {
-        let Some(chunk) = import.snapshot().chunk(index).cloned() else { continue };
-        let name = chunk_file(&chunk);
-        let of = || format!(": it is chunk {index} of the snapshot at height {}", import.snapshot().height());
-        let bytes = read(folder, &name, MAX_CHUNK_BYTES as u64, of)?;
+        let Some((name, bytes)) = read_chunk(folder, import.snapshot(), index)? else { continue };
         import.add(index, &bytes).map_err(|error| match error {
             SnapshotStoreError::Snapshot(error) => SnapshotStoreError::Damaged { file: name, error },
             error => error,
         })?;
     }
-    import.finish()
+    Ok(())
+}
+
+/// Reads and verifies the whole folder; returns the snapshot and how many keys it has. Holds one chunk in memory.
+///
+/// # Errors
+/// [`SnapshotStoreError`] that names the file.
+pub fn verify_folder(folder: &dyn Disk, trust: &TrustRoot) -> Result<(VerifiedSnapshot, u64), SnapshotStoreError> {
+    let snapshot = read_manifest(folder, trust)?;
+    let mut keys = 0;
+    for index in 0..snapshot.chunks() {
+        let Some((name, bytes)) = read_chunk(folder, &snapshot, index)? else { continue };
+        let entries = snapshot
+            .verify_chunk(index, &bytes)
+            .map_err(|error| SnapshotStoreError::Damaged { file: name, error: Box::new(error) })?;
+        keys += entries.len() as u64;
+    }
+    Ok((snapshot, keys))
+}
+
+/// The name and bytes of the file of chunk `index`; `None` behind the last. What the bytes are, nobody has looked at.
+fn read_chunk(
+    folder: &dyn Disk,
+    snapshot: &VerifiedSnapshot,
+    index: usize,
+) -> Result<Option<(String, Vec<u8>)>, SnapshotStoreError> {
+    let Some(chunk) = snapshot.chunk(index) else { return Ok(None) };
+    let name = chunk_file(chunk);
+    let of = || format!(": it is chunk {index} of the snapshot at height {}", snapshot.height());
+    let bytes = read(folder, &name, MAX_CHUNK_BYTES as u64, of)?;
+    Ok(Some((name, bytes)))
 }
 
 fn read(folder: &dyn Disk, name: &str, limit: u64, of: impl Fn() -> String) -> Result<Vec<u8>, SnapshotStoreError> {

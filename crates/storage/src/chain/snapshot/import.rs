@@ -41,6 +41,21 @@ impl SnapshotImport {
         codec::decode(&bytes).map(Some).map_err(|error| damaged(place(), error).into())
     }
 
+    /// Removes what there is of an import that won't be gone on with; whether there was any.
+    ///
+    /// # Errors
+    /// [`SnapshotStoreError`] when the engine fails.
+    pub fn forget(engine: &dyn Engine, chain: &ChainId) -> Result<bool, SnapshotStoreError> {
+        let find = || records::find_import(&*engine.snapshot(), chain);
+        if find()?.is_none() {
+            return Ok(false);
+        }
+        let _numbering = NUMBERING.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((_, space)) = find()? else { return Ok(false) };
+        abandon(engine, chain, space)?;
+        Ok(true)
+    }
+
     /// Begins to put together the views of the chain that `genesis` begins, or goes on with what there is of the same
     /// snapshot. What there is of another one is removed.
     ///

@@ -31,5 +31,8 @@ mod import;
 
 pub use error::SnapshotStoreError;
 pub use export::{ExportConfig, SnapshotExport};
-pub use folder::{MANIFEST_FILE, chunk_file, export_to_folder, export_to_folder_while, import_from_folder, read_manifest};
+pub use folder::{
+    MANIFEST_FILE, add_from_folder, chunk_file, export_to_folder, export_to_folder_while, import_from_folder,
+    read_manifest, verify_folder,
+};
 pub use import::SnapshotImport;
