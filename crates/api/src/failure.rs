@@ -64,7 +64,7 @@ pub(crate) fn of_chain(error: ChainError) -> Problem {
 fn of_store(error: &StoreError) -> ProblemKind {
     match error {
         StoreError::NotReached { .. } => ProblemKind::UnknownBlock,
-        StoreError::Pruned { .. } => ProblemKind::NotKept,
+        StoreError::Pruned { .. } | StoreError::BeforeSnapshot { .. } => ProblemKind::NotKept,
         StoreError::HistoryNotReached { .. } | StoreError::OutsideHistory { .. } => ProblemKind::MalformedRequest,
         StoreError::State(error) => of_state(error),
         _ => ProblemKind::Internal,

@@ -35,8 +35,8 @@ impl Solo {
     }
 }
 
-/// The vote at `height`.
-fn position(height: Height) -> VotePosition {
+/// Where in a chain's life its owner's vote for block `height` stands.
+pub fn position(height: Height) -> VotePosition {
     VotePosition { epoch: 0, view: height.0, slot: 0 }
 }
 

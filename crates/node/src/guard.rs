@@ -1,9 +1,11 @@
 //! Vote guards on the node's own disk: [`DiskGuard`], a file for one chain, and [`SharedGuards`], one small log for the
 //! chains of a host.
 
+mod moved;
 mod prefixed;
 mod shared;
 
+pub use moved::MoveGuardError;
 pub use shared::{SharedGuard, SharedGuards};
 
 use ledger_crypto::{Guard, GuardError, GuardRecord};

@@ -23,6 +23,15 @@ pub const NOTE_RECORD: RecordKind = RecordKind::new(17);
 /// The log record of a validator that was caught: its encoded [`Evidence`].
 pub const EVIDENCE_RECORD: RecordKind = RecordKind::new(18);
 
+/// The log record of a chain that begins behind a block whose state came from a snapshot: the block's digest, at its height.
+/// What the log has of the chain up to there counts no more. It is durable before the snapshot's views count.
+pub const BASE_RECORD: RecordKind = RecordKind::new(19);
+
+/// The [base record](BASE_RECORD) of `chain`.
+pub(crate) fn base_record(chain: ChainId, base: &BlockId) -> Record {
+    Record { chain: chain.0, kind: BASE_RECORD, height: base.height.0, bytes: base.digest.as_bytes().to_vec() }
+}
+
 /// A record of a consensus engine's as the log holds it. A certificate is preceded by the digest of the header that it
 /// is of, since there may be several payloads at one height.
 pub fn to_log(chain: ChainId, record: &ledger_consensus::Record) -> Record {
@@ -67,6 +76,42 @@ pub enum RecoveryError {
         position: LogPosition,
         /// Its length in bytes.
         found: usize,
+    },
+    /// A base record that isn't a digest.
+    #[error("the base record at {position} has {found} bytes, and a block's digest has 32")]
+    BaseLength {
+        /// Where.
+        position: LogPosition,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// A base record at a height that the log has reached: it would take final blocks back.
+    #[error(
+        "the base record at {position} says that chain {chain} begins at block {found} from a snapshot, but the log has its \
+         blocks up to {height}"
+    )]
+    BaseBelow {
+        /// Where.
+        position: LogPosition,
+        /// The chain.
+        chain: ChainId,
+        /// The height that it states.
+        found: Height,
+        /// The height that the log had reached.
+        height: Height,
+    },
+    /// The log says that the chain begins from a snapshot, which hasn't come in whole.
+    #[error(
+        "chain {chain} begins here behind block {base}, and the snapshot of block {snapshot} that its state comes from has \
+         not come in whole: import it again or join again, which goes on where it stopped"
+    )]
+    Unfinished {
+        /// The chain.
+        chain: ChainId,
+        /// The block behind which the log begins.
+        base: Height,
+        /// The height of the snapshot that was begun with.
+        snapshot: Height,
     },
     /// A certificate of a block whose payload was not logged before.
     #[error("the certificate at {position} is of block {block} at height {height}, whose payload the log lacks")]
@@ -123,16 +168,16 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The views lack blocks that were cut off the log, and no archive here has them.
     #[error(
-        "the views of chain {chain} stand at block {views}, but the log was cut behind block {cut} and no archive here has \
-         the blocks between: restore the folders `views` and `log` of one backup together, or start with an empty folder \
-         and fetch the chain from its peers or from a snapshot"
+        "the views of chain {chain} stand at block {views}, but the log begins behind block {cut} and no archive here has \
+         the blocks between: restore the folders `views` and `log` of one backup together, or begin from a snapshot of \
+         block {cut} or a later one: import it, or join"
     )]
     Cut {
         /// The chain.
         chain: ChainId,
         /// The views' height.
         views: Height,
-        /// The last block that was cut off.
+        /// The last block that was cut off, or that the chain began with.
         cut: Height,
     },
     /// A block of the archive can't be read, or isn't one.
@@ -217,7 +262,8 @@ impl Noted {
 pub struct LoggedChain {
     /// The chain's genesis.
     pub genesis: Option<Genesis>,
-    /// The last finalized block of those that were cut off the log, if any were.
+    /// The block behind which the log begins, if that isn't the genesis: the last one of those that were cut off, or that
+    /// of the snapshot from which the chain began.
     pub cut: Option<BlockId>,
     /// Its finalized blocks without gaps: from height 1 on, or from the one behind `cut`.
     pub blocks: Vec<LoggedBlock>,
@@ -246,7 +292,7 @@ impl LoggedChain {
         Height(self.base().0.saturating_add(self.blocks.len() as u64))
     }
 
-    /// The height of the last block that was cut off the log; 0 when none was.
+    /// The height of the block behind which the log begins; 0 when that is the genesis.
     pub fn base(&self) -> Height {
         self.cut.map_or(Height::GENESIS, |cut| cut.height)
     }
@@ -287,6 +333,20 @@ impl LoggedChain {
         let payload = found.ok_or(RecoveryError::NoPayload { position, block, height })?.2;
         self.blocks.push(LoggedBlock { payload, certificate: position });
         self.tip = Some(BlockId { height, digest: block });
+        self.forget_through(height);
+        Ok(())
+    }
+
+    /// The chain goes on behind `base`, whose state came from a snapshot: what was recorded up to its height is forgotten,
+    /// but for the last vote.
+    fn begin_at(&mut self, base: BlockId) {
+        (self.cut, self.tip) = (Some(base), Some(base));
+        self.blocks.clear();
+        self.forget_through(base.height);
+    }
+
+    /// Forgets the engine's records up to `height`, but for the last vote.
+    fn forget_through(&mut self, height: Height) {
         self.pending.retain(|(at, ..)| *at > height);
         let last = self.records.iter().rposition(|noted| noted.kind == RecordKind::VOTE);
         let mut index = 0;
@@ -295,7 +355,6 @@ impl LoggedChain {
             index += 1;
             kept
         });
-        Ok(())
     }
 }
 
@@ -387,6 +446,16 @@ pub(crate) fn note(
             }
             entry.records.push(Noted { height: found, kind: record.kind, source: Source::Log(position) });
         }
+        BASE_RECORD => {
+            let digest = <[u8; 32]>::try_from(record.bytes.as_slice());
+            let length = RecoveryError::BaseLength { position, found: record.bytes.len() };
+            let digest = Digest::new(digest.map_err(|_| length)?);
+            if found < expected {
+                let height = entry.height();
+                return Err(RecoveryError::BaseBelow { position, chain, found, height });
+            }
+            entry.begin_at(BlockId { height: found, digest });
+        }
         EVIDENCE_RECORD => {
             let evidence = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
             entry.evidence.push(evidence);
@@ -472,8 +541,12 @@ pub fn replay(
     }
     let owed = owed(applier, &checkpoint.header)?;
     let (history, reader) = (applier.store().head().history, applier.reader());
-    let sizes = checkpoint.header.history.size.max(1)..=history.size;
-    let heads = sizes.map(|size| reader.history_head(size)).collect::<Result<_, _>>()?;
+    // Behind a snapshot the tip may commit to less than is known here: that head is certified, those between are nobody's
+    // to vote for.
+    let (base, certified) = (reader.base(), checkpoint.header.history);
+    let sizes = certified.size.max(base.0).max(1)..=history.size;
+    let mut heads: Vec<_> = sizes.map(|size| reader.history_head(size)).collect::<Result<_, _>>()?;
+    heads.extend(Some(certified).filter(|head| head.size > 0 && head.size < base.0));
     let read = |(_, _, position): &(Height, Digest, LogPosition)| {
         let block = codec::decode(&log.read(*position)?.bytes)
             .map_err(|error| RecoveryError::Record { position: *position, error })?;
@@ -501,7 +574,7 @@ pub fn replay_archived(
     if views >= cut.height {
         return Ok(());
     }
-    if archive.held(&chain).is_none_or(|held| held.first > views.next() || held.last < cut.height) {
+    if !is_archived(archive, &chain, views, cut.height) {
         return Err(RecoveryError::Cut { chain, views, cut: cut.height });
     }
     let mut parent = head;
@@ -523,22 +596,34 @@ pub fn replay_archived(
     Ok(())
 }
 
+/// Whether the archive has all blocks above `from` up to `to`.
+pub(crate) fn is_archived(archive: &ArchiveReader, chain: &ChainId, from: Height, to: Height) -> bool {
+    archive.held(chain).is_some_and(|held| held.first <= from.next() && held.last >= to)
+}
+
+/// Holds what a final header commits to against what execution gave here. A history that ends before the snapshot which
+/// the chain began from isn't here: the first blocks behind one commit to such, up to the checkpoint that proves the
+/// snapshot, and that a quorum signed them is what stands for it.
 fn check_history(applier: &Applier, header: &Header) -> Result<(), RecoveryError> {
     let size = header.history.size;
-    match applier.reader().history_head(size)? == header.history {
-        true => Ok(()),
-        false => Err(RecoveryError::Diverged { height: header.height, size }),
+    match applier.reader().history_head(size) {
+        Ok(head) if head == header.history => Ok(()),
+        Ok(_) => Err(RecoveryError::Diverged { height: header.height, size }),
+        Err(StoreError::BeforeSnapshot { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// The newest block with transactions whose outcome the tip doesn't commit to.
+/// The newest block with transactions whose outcome the tip doesn't commit to. Of blocks before a snapshot nobody knows
+/// here whether they have any: then it is the snapshot's own block, so that something commits to them in any case.
 fn owed(applier: &Applier, tip: &Header) -> Result<Option<Height>, RecoveryError> {
     let empty = Block::transactions_root(&[]);
-    let first = tip.history.size.max(1);
-    for height in (first..=tip.height.0).rev() {
-        if applier.reader().header(Height(height))?.transactions_root != empty {
+    let (reader, first) = (applier.reader(), tip.history.size.max(1));
+    let base = reader.base();
+    for height in (first.max(base.0)..=tip.height.0).rev() {
+        if reader.header(Height(height))?.transactions_root != empty {
             return Ok(Some(Height(height)));
         }
     }
-    Ok(None)
+    Ok(Some(base).filter(|base| first < base.0))
 }

@@ -176,8 +176,8 @@ async fn what_was_given_up_is_refused_by_name_and_the_state_is_proven() {
         assert_eq!(
             refused.to_string(),
             format!(
-                "block 1 was given up by this node, which keeps blocks {} to {}; the archive of the chain is kept by \
-                 the member {keeper}",
+                "block 1 isn't kept by this node, which has blocks {} to {}; the archive of the chain is kept by the \
+                 member {keeper}",
                 kept.first, kept.newest
             ),
             "attempt {attempt}"

@@ -135,6 +135,14 @@ pub enum GuardError {
         #[source]
         error: RecordError,
     },
+    /// There is none where there has to be one. A new one must not be made to get on: that may cost the stake.
+    #[error("there is no vote guard in {place}: {reason}")]
+    Absent {
+        /// Where it should be.
+        place: String,
+        /// Why nobody can do without, and what to do.
+        reason: String,
+    },
     /// Reading or writing failed.
     #[error("cannot {action} vote guard {place}")]
     Storage {

@@ -1,6 +1,7 @@
 //! A client's handle on a chain: submit, query, prove, subscribe.
 
 pub(crate) mod durable;
+mod export;
 mod prove;
 pub(crate) mod shell;
 mod subscription;
@@ -23,7 +24,9 @@ use ledger_crypto::Signer;
 use ledger_storage::archive::ArchiveError;
 use ledger_storage::chain::{ChainReader, StoreError};
 use ledger_storage::log::{LogError, LogReader};
+use ledger_storage::snapshot::SnapshotStoreError;
 use shell::Submission;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -57,10 +60,10 @@ pub enum ChainError {
         /// The last block executed.
         newest: Height,
     },
-    /// The block's body and receipts were given up here.
+    /// The block's body and receipts were given up here, or never came: the chain began from a snapshot.
     #[error(
-        "block {height} was given up by this node, which keeps blocks {first} to {newest}; the archive of the chain is kept \
-         by {keepers}"
+        "block {height} isn't kept by this node, which has blocks {first} to {newest}; the archive of the chain is kept by \
+         {keepers}"
     )]
     Pruned {
         /// The height asked for.
@@ -71,6 +74,14 @@ pub enum ChainError {
         newest: Height,
         /// Who keeps everything.
         keepers: Keepers,
+    },
+    /// A snapshot can't be made.
+    #[error("no snapshot in {}: {error}", folder.display())]
+    Export {
+        /// The folder that it was for.
+        folder: PathBuf,
+        /// Why not.
+        error: SnapshotStoreError,
     },
     /// The archive can't be read.
     #[error(transparent)]
@@ -302,9 +313,9 @@ impl Chain {
     /// The header of block `height`.
     ///
     /// # Errors
-    /// [`ChainError::Store`] when the chain isn't there yet.
+    /// [`ChainError::Store`] when the chain isn't there yet; [`ChainError::Pruned`] when it began behind it.
     pub fn header(&self, height: Height) -> Result<Header, ChainError> {
-        Ok(self.shared.reader.header(height)?)
+        self.shared.reader.header(height).map_err(|error| self.explain(error))
     }
 
     /// Which blocks' bodies and receipts are here, and who keeps all of them.
@@ -317,27 +328,39 @@ impl Chain {
         ChainError::Pruned { height, first, newest, keepers }
     }
 
+    /// What the views say of what isn't here, with what is here and who has the rest.
+    pub(crate) fn explain(&self, error: StoreError) -> ChainError {
+        match error {
+            StoreError::Pruned { height, .. } | StoreError::BeforeSnapshot { height, .. } => self.pruned(height),
+            error => error.into(),
+        }
+    }
+
     /// What became of the transactions of block `height`, in order.
     ///
     /// # Errors
-    /// [`ChainError::Pruned`] when they were given up; [`ChainError`] when they can't be read.
+    /// [`ChainError::Pruned`] when they aren't here (any more); [`ChainError`] when they can't be read.
     pub fn results(&self, height: Height) -> Result<Vec<TransactionResult>, ChainError> {
-        self.shared.reader.results(height).map_err(|error| match error {
-            StoreError::Pruned { .. } => self.pruned(height),
-            error => error.into(),
-        })
+        self.shared.reader.results(height).map_err(|error| self.explain(error))
     }
 
     /// Block `height`, whole, from the log or the archive.
     ///
     /// # Errors
-    /// [`ChainError::NoBlock`] when the chain isn't there yet; [`ChainError::Pruned`] when it was given up; [`ChainError`] when it can't be read.
+    /// [`ChainError::NoBlock`] when the chain isn't there yet; [`ChainError::Pruned`] when it was given up, or the chain began
+    /// with it or behind it; [`ChainError`] when it can't be read.
     pub fn block(&self, height: Height) -> Result<Block, ChainError> {
         if height == Height::GENESIS {
             return Ok(Block { header: self.shared.genesis.header(), transactions: Vec::new().into() });
         }
         let newest = self.shared.reader.head().header.height;
-        let position = self.shared.reader.position(height)?.ok_or(ChainError::NoBlock { height, newest })?;
+        // A snapshot has its block's header, and not its transactions.
+        let missing = || match height <= self.shared.reader.base() {
+            true => self.pruned(height),
+            false => ChainError::NoBlock { height, newest },
+        };
+        let position = self.shared.reader.position(height).map_err(|error| self.explain(error))?;
+        let position = position.ok_or_else(missing)?;
         let bytes = match self.shared.log.read(position) {
             Ok(record) => record.bytes,
             Err(LogError::Removed { .. }) => {

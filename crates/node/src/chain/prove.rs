@@ -104,7 +104,8 @@ impl Chain {
     /// # Errors
     /// As [`Chain::prove_history`].
     pub fn prove_continues(&self, from: HistoryHead, checkpoint: &Checkpoint) -> Result<Consistency, ChainError> {
-        let path = self.shared.reader.consistency(from.size, checkpoint.header.history.size)?;
+        let path = self.shared.reader.consistency(from.size, checkpoint.header.history.size);
+        let path = path.map_err(|error| self.explain(error))?;
         Ok(Consistency { from, path })
     }
 
@@ -119,13 +120,14 @@ impl Chain {
     }
 
     fn block_proof(&self, height: Height, checkpoint: &Checkpoint) -> Result<BlockProof, ChainError> {
-        let reader = &self.shared.reader;
-        let block = reader.block(height)?;
-        Ok(BlockProof {
-            header: block.header,
-            outcome: block.outcome,
-            path: reader.history_path(height, checkpoint.header.history.size)?,
-        })
+        let (reader, size) = (&self.shared.reader, checkpoint.header.history.size);
+        // Right behind a snapshot, the newest checkpoint here may be older than it.
+        if size <= reader.base().0 {
+            return Err(ChainError::NotCertified { height: reader.base(), size });
+        }
+        let block = reader.block(height).map_err(|error| self.explain(error))?;
+        let path = reader.history_path(height, size)?;
+        Ok(BlockProof { header: block.header, outcome: block.outcome, path })
     }
 
     fn receipt_proof(

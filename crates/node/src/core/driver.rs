@@ -141,7 +141,7 @@ impl Driver {
         Some(match self.heads.get(&head.size) {
             Some(root) if *root == head.root => Ok(()),
             Some(root) => Err(format!("its history of {} leaves is {}, here it is {root}", head.size, head.root)),
-            None => Err(format!("its history of {} leaves is older than what its parent commits to", head.size)),
+            None => Err(format!("its history of {} leaves is older than what can be checked here", head.size)),
         })
     }
 

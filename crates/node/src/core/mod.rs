@@ -75,6 +75,8 @@ pub struct ChainCore {
     validators: Vec<PublicKey>,
     /// Whether an engine takes part in deciding.
     votes: bool,
+    /// Whether the engine decides nothing at all.
+    follows: bool,
     finality: Box<dyn Finality>,
     consensus: Box<dyn Consensus>,
     /// What the engine has still to be told.
@@ -124,6 +126,7 @@ impl ChainCore {
             chain: genesis.chain(),
             validators,
             votes,
+            follows: false,
             finality,
             driver: Driver::new(genesis.header()),
             proposals: Proposals::new(&config, genesis.rules.lag),
@@ -145,6 +148,11 @@ impl ChainCore {
             stopped: None,
             wake: None,
         })
+    }
+
+    /// Says that the engine decides nothing: what a chain owes is others' to order, and isn't waited for.
+    pub fn follow(&mut self) {
+        self.follows = true;
     }
 
     /// Takes one event and appends what follows from it to `effects`. `now` must not run backwards.
@@ -207,7 +215,7 @@ impl ChainCore {
     /// Whether nothing is under way here: an unexecuted block, and, where this node decides alone, an accepted
     /// transaction or an outcome to be committed to. What others have to decide isn't waited for.
     pub fn is_idle(&self) -> bool {
-        let alone = self.validators.is_empty();
+        let alone = self.validators.is_empty() && !self.follows;
         self.stopped.is_some()
             || (self.driver.is_settled() && (!alone || (self.mempool.executable() == 0 && self.driver.is_idle())))
     }

@@ -2,6 +2,7 @@
 
 use super::DiskGuard;
 use super::prefixed::PrefixedDisk;
+use ledger_core::Height;
 use ledger_crypto::{Digest, Guard, GuardError, GuardRecord, RecordError, VotePosition};
 use ledger_storage::disk::{Disk, DiskError};
 use ledger_storage::log::{Log, LogConfig, LogError, LogId, Record, RecordKind};
@@ -120,7 +121,7 @@ impl SharedGuards {
     /// The guard of one chain.
     #[must_use]
     pub fn of(&self, chain: Digest) -> SharedGuard {
-        SharedGuard { guards: self.clone(), chain, used: Arc::default() }
+        SharedGuard { guards: self.clone(), chain, begun: None, used: Arc::default() }
     }
 
     /// How many chains have a record.
@@ -255,10 +256,19 @@ impl std::fmt::Debug for SharedGuards {
 pub struct SharedGuard {
     guards: SharedGuards,
     chain: Digest,
+    /// The height of the snapshot that the chain began from here, if it did.
+    begun: Option<Height>,
     used: Arc<AtomicBool>,
 }
 
 impl SharedGuard {
+    /// Says that the chain began here from a snapshot at `base`. It had gone on without this folder, and maybe with this
+    /// key: a signer gets no new guard from here then.
+    pub(crate) fn begun(mut self, base: Height) -> Self {
+        self.begun = Some(base).filter(|base| *base > Height::GENESIS);
+        self
+    }
+
     /// Tells, also after the guard was given away, whether a signer was opened on it.
     pub(crate) fn usage(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.used)
@@ -268,7 +278,18 @@ impl SharedGuard {
 impl Guard for SharedGuard {
     fn load(&self) -> Result<Option<GuardRecord>, GuardError> {
         self.used.store(true, Ordering::Relaxed);
-        self.guards.load(self.chain)
+        let found = self.guards.load(self.chain)?;
+        match self.begun.filter(|_| found.is_none()) {
+            Some(base) => Err(GuardError::Absent {
+                place: format!("{PREFIX}log"),
+                reason: format!(
+                    "the chain began here from a snapshot of block {base}, and whether the key has voted before isn't known \
+                     here; if it has, give the engine the guard that it was used with, or observe; if it never has, give it \
+                     a guard kept elsewhere"
+                ),
+            }),
+            None => Ok(found),
+        }
     }
 
     fn store(&mut self, record: &GuardRecord) -> Result<(), GuardError> {

@@ -128,14 +128,16 @@ impl NodeBuilder {
     }
 
     /// Keeps everything in `folder`: the log on a [`RealDisk`], the views in a [`FjallEngine`](ledger_storage::engine::FjallEngine) below it. Views that
-    /// can't be opened are removed; they are replayed from the log.
+    /// can't be opened are removed and replayed from the log; where it was cut, or a chain began from a snapshot, they are
+    /// set aside.
     ///
     /// # Errors
     /// [`HostError`] when the folder is in use, or can't be read or written.
     pub fn folder(self, folder: impl AsRef<Path>) -> Result<Self, HostError> {
-        let disk = RealDisk::open(&folder)?;
-        let (engine, rebuilt) = shard::open_views(folder.as_ref())?;
-        let mut builder = self.disk(disk).engine(engine);
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&folder)?);
+        let (engine, rebuilt) = shard::open_views(folder.as_ref(), &disk)?;
+        let mut builder = self.engine(engine);
+        builder.disk = Some(disk);
         builder.rebuilt = rebuilt;
         builder.folder = Some(folder.as_ref().to_path_buf());
         Ok(builder)

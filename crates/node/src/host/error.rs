@@ -4,13 +4,14 @@ use super::growth::GrowthError;
 use crate::recovery::RecoveryError;
 use crate::retention::PolicyError;
 use ledger_consensus::StartError;
-use ledger_core::{ChainId, GenesisError};
-use ledger_crypto::GuardError;
+use ledger_core::{ChainId, GenesisError, Height};
+use ledger_crypto::{Digest, GuardError};
 use ledger_network::JoinError;
 use ledger_storage::chain::StoreError;
 use ledger_storage::disk::DiskError;
 use ledger_storage::engine::EngineError;
 use ledger_storage::log::LogError;
+use ledger_storage::snapshot::SnapshotStoreError;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,6 +54,43 @@ pub enum HostError {
     /// A chain's views can't be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A chain can't be begun from a snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotStoreError),
+    /// A chain can't be begun from the snapshot in a folder.
+    #[error("{}: {error}", folder.display())]
+    SnapshotFolder {
+        /// The folder.
+        folder: PathBuf,
+        /// File, and what is wrong with it.
+        error: SnapshotStoreError,
+    },
+    /// The blocks between the snapshot and the log's first one are nowhere here.
+    #[error(
+        "the snapshot of chain {chain} is of block {height}, but the log here begins behind block {base} and no archive has \
+         the blocks between: take a snapshot of block {base} or a later one"
+    )]
+    SnapshotBelow {
+        /// The chain.
+        chain: ChainId,
+        /// The snapshot's height.
+        height: Height,
+        /// The block behind which the log begins.
+        base: Height,
+    },
+    /// The log has another block at the snapshot's height.
+    #[error(
+        "block {height} of chain {chain} is {logged} in the log here, and another one in the snapshot: both are certified, so \
+         the chain has forked; keep both and find out which validators signed twice"
+    )]
+    SnapshotDiffers {
+        /// The chain.
+        chain: ChainId,
+        /// The height.
+        height: Height,
+        /// The log's block.
+        logged: Digest,
+    },
     /// The genesis makes no chain.
     #[error(transparent)]
     Genesis(#[from] GenesisError),

@@ -164,6 +164,10 @@ impl Growth {
 
     /// What there is of a chain.
     pub(crate) fn kept(&self, chain: &ChainId, newest: Height) -> Kept {
+        let grown = lock(&self.chains).get(chain).cloned();
+        let base = grown.as_ref().map_or(Height::GENESIS, |grown| grown.reader.base());
+        // Of the blocks up to a snapshot the views have no results.
+        let begins = if base == Height::GENESIS { base } else { base.next() };
         let cut = lock(&self.start).chains.get(chain).map_or(Height::GENESIS, LoggedChain::base);
         let first = match self.archived.held(chain).filter(|held| held.last >= cut) {
             _ if cut == Height::GENESIS => Height::GENESIS,
@@ -171,7 +175,8 @@ impl Growth {
             Some(held) => held.first,
             None => cut.next(),
         };
-        let keepers = lock(&self.chains).get(chain).map(|grown| grown.policy.keepers.clone()).unwrap_or_default();
+        let first = first.max(begins);
+        let keepers = grown.map(|grown| grown.policy.keepers).unwrap_or_default();
         Kept { first, newest, keepers }
     }
 
@@ -264,7 +269,8 @@ impl Growth {
             let last = archive.last(id);
             for (place, height) in logged.blocks.iter().zip(logged.base().next().0..) {
                 let height = Height(height);
-                if height < floor || last.is_some_and(|last| height <= last) {
+                // Of what was before the snapshot that the views began with, they have no results.
+                if height < floor || height <= grown.reader.base() || last.is_some_and(|last| height <= last) {
                     continue;
                 }
                 let block = self.reader.read(place.payload)?.bytes;
@@ -335,7 +341,8 @@ fn settle(
             bound = bound.min(unapplied.payload.segment);
             continue;
         }
-        while logged.height() < *views {
+        // Behind blocks that end before the snapshot which the views began with, the log says further on where it goes on.
+        while logged.height() < *views && logged.height().next() >= grown.reader.base() {
             let height = logged.height().next();
             let digest = grown.reader.header(height)?.digest();
             let waiting = logged.pending.iter().find(|(at, found, _)| *at == height && *found == digest);
@@ -343,7 +350,7 @@ fn settle(
             logged.finalized(height, digest, position)?;
         }
         for (height, digest, position) in &logged.pending {
-            if height > views || grown.reader.header(*height)?.digest() == *digest {
+            if height > views || *height < grown.reader.base() || grown.reader.header(*height)?.digest() == *digest {
                 bound = bound.min(position.segment);
             }
         }

@@ -1,5 +1,6 @@
 //! A host: what many chains share, and the chains.
 
+pub(crate) mod begin;
 mod builder;
 pub(crate) mod checker;
 mod error;
@@ -35,6 +36,7 @@ use ledger_storage::archive::ArchiveReader;
 use ledger_storage::chain::{ChainConfig, ChainStore};
 use ledger_storage::engine::{Engine, EngineError};
 use ledger_storage::log::{LogCounters, LogEnd, LogReader, LogWriter, Record};
+use ledger_storage::snapshot::SnapshotImport;
 use pool::Pool;
 use quota::{Meter, Share, Waiting};
 use shard::{Place, Shard};
@@ -98,19 +100,23 @@ impl Recovery {
             return Err(Box::new((logged, error)));
         }
         let recover = || {
+            let chain = genesis.chain();
             let finality = finality::of(&genesis)?;
-            let store = ChainStore::open(engine, &genesis, views)?;
+            let store = ChainStore::open(Arc::clone(&engine), &genesis, views)?;
             let mut applier = Applier::new(&genesis, executor, store).value_cache(cache);
             applier.reader().attach(archive.clone());
-            recovery::replay_archived(&mut applier, &*finality, &genesis, &archive, &logged, &mut |_| ())?;
+            let archived =
+                recovery::replay_archived(&mut applier, &*finality, &genesis, &archive, &logged, &mut |_| ());
+            archived.map_err(|error| unfinished(&*engine, error))?;
             let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
             let records = logged.records(&reader)?;
-            let chain = genesis.chain();
-            let guard = guards.of(chain.0);
+            let guard = guards.of(chain.0).begun(applier.reader().base());
             let used = guard.usage();
             let (log, tip) = (Digest::new(*reader.id().as_bytes()), &start.checkpoint.header);
             let setup = Setup { genesis: &genesis, chain, log, tip, records, guard: Box::new(guard) };
             let started = factory.start(setup)?;
+            // The chain goes on without the snapshot that was to be its beginning, if there was one.
+            SnapshotImport::forget(&*engine, &chain)?;
             Ok((applier, start, started, used.load(Ordering::Relaxed)))
         };
         match recover() {
@@ -120,6 +126,16 @@ impl Recovery {
             }
             Err(error) => Err(Box::new((logged, error))),
         }
+    }
+}
+
+/// Views that lack blocks which the log hasn't either may be those of a snapshot that is still to come.
+fn unfinished(engine: &dyn Engine, error: RecoveryError) -> HostError {
+    let RecoveryError::Cut { chain, cut: base, .. } = error else { return error.into() };
+    match SnapshotImport::pending(engine, &chain) {
+        Ok(Some(manifest)) => RecoveryError::Unfinished { chain, base, snapshot: manifest.height() }.into(),
+        Ok(None) => error.into(),
+        Err(error) => error.into(),
     }
 }
 
@@ -317,15 +333,25 @@ impl Host {
         observers: Observers,
     ) -> Result<Chain, HostError> {
         genesis.check()?;
+        let _opening = self.claim(genesis.chain())?;
+        self.open(genesis, Box::new(engine), observers).await
+    }
+
+    /// Opens or creates a chain that was claimed.
+    async fn open(
+        &self,
+        genesis: Genesis,
+        engine: Box<dyn EngineFactory>,
+        observers: Observers,
+    ) -> Result<Chain, HostError> {
         let id = genesis.chain();
-        let _opening = self.claim(id)?;
         let (index, shard) = self.shard(&id)?;
         let known = lock(&shard.logged).remove(&id);
         let (logged, created) = match known {
             Some(logged) => (logged, None),
             None => (LoggedChain::new(genesis.clone()), Some(create(&shard.log, &genesis)?)),
         };
-        let recovery = self.recovery(shard, Arc::new(genesis), logged, Box::new(engine));
+        let recovery = self.recovery(shard, Arc::new(genesis), logged, engine);
         // A new chain's guard and views are made while its genesis becomes durable: without it they stand for nothing.
         let recovered = blocking("recovery", move || recovery.run()).await;
         let bytes = match created {
@@ -487,7 +513,10 @@ impl Host {
         let evidence = Arc::new(Mutex::new(evidence));
         let peers = self.join(&genesis, observers)?;
         let node = peers.as_ref().map(|peers| peers.transport.local());
-        let core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
+        let mut core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
+        if started.signer.is_none() {
+            core.follow();
+        }
         let (progress, watched) = watch::channel(progress);
         let (signals, received) = mpsc::unbounded_channel();
         let logged = durable_line(shard, id, started.signer, guarded, &signals);

@@ -16,12 +16,12 @@ use super::growth::Growth;
 use crate::chain::durable::Keeper;
 use crate::guard::SharedGuards;
 use crate::log_start::LogStart;
-use crate::recovery::{self, LoggedChain, RecoveryError};
+use crate::recovery::{self, BASE_RECORD, LoggedChain, RecoveryError};
 use ledger_core::ChainId;
 use ledger_storage::archive::ArchiveConfig;
 use ledger_storage::disk::{Disk, DiskError, RealDisk};
 use ledger_storage::engine::{Engine, EngineError, FjallConfig, FjallEngine};
-use ledger_storage::log::{Log, LogConfig, LogEnd, LogId, LogReader, LogWriter};
+use ledger_storage::log::{Log, LogConfig, LogEnd, LogError, LogId, LogReader, LogWriter};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -56,7 +56,7 @@ pub(super) struct Shard {
     pub(super) guards: SharedGuards,
     pub(super) keeper: Keeper,
     /// What the log said of chains that aren't open yet.
-    pub(super) logged: Mutex<BTreeMap<ChainId, LoggedChain>>,
+    pub(super) logged: Arc<Mutex<BTreeMap<ChainId, LoggedChain>>>,
     pub(super) rebuilt: Option<EngineError>,
     pub(super) growth: Arc<Growth>,
 }
@@ -80,7 +80,7 @@ impl Shard {
         let growth = Arc::new(Growth::open((disk, Arc::clone(&engine)), &log, start, archive)?);
         let keeper = Keeper::spawn(guards.clone())
             .map_err(|error| HostError::Thread { task: "the vote guards", reason: error.to_string() })?;
-        Ok(Shard { engine, log, reader, guards, keeper, logged: Mutex::new(logged), rebuilt, growth })
+        Ok(Shard { engine, log, reader, guards, keeper, logged: Arc::new(Mutex::new(logged)), rebuilt, growth })
     }
 
     /// Closes the shard once its chains have ended; blocks until then.
@@ -93,21 +93,38 @@ impl Shard {
     }
 }
 
-/// Opens the views; what can't be opened is removed and made anew, since the log has everything. If the log was cut it
-/// hasn't, and what can't be opened is set aside.
-pub(super) fn open_views(shard: &Path) -> Result<(FjallEngine, Option<EngineError>), HostError> {
+/// Opens the views; what can't be opened is removed and made anew, since the log has everything. If the log was cut, or a
+/// chain of it began from a snapshot, it hasn't, and what can't be opened is set aside.
+pub(super) fn open_views(shard: &Path, disk: &Arc<dyn Disk>) -> Result<(FjallEngine, Option<EngineError>), HostError> {
     let folder = shard.join(VIEWS);
     let damage = match FjallEngine::open(&folder, FjallConfig::default()) {
         Ok(engine) => return Ok((engine, None)),
         Err(error) => error,
     };
     let away = match LogStart::file_in(shard) {
-        Ok(false) => std::fs::remove_dir_all(&folder),
-        Ok(true) => set_aside(shard, &folder),
+        Ok(cut) if cut || has_base(disk) => set_aside(shard, &folder),
+        Ok(_) => std::fs::remove_dir_all(&folder),
         Err(error) => Err(error),
     };
     away.map_err(|source| HostError::Views { folder: folder.clone(), reason: source.to_string() })?;
     Ok((FjallEngine::open(folder, FjallConfig::default())?, Some(damage)))
+}
+
+/// Whether the log says that a chain began from a snapshot. One that can't be read may say so.
+fn has_base(disk: &Arc<dyn Disk>) -> bool {
+    let search = || -> Result<bool, LogError> {
+        if !Log::exists(&**disk)? {
+            return Ok(false);
+        }
+        let log = Log::open(Arc::clone(disk), LogConfig::default())?;
+        for item in log.reader().records() {
+            if item?.1.kind == BASE_RECORD {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    search().unwrap_or(true)
 }
 
 /// Gives the views' folder a name that no other has.
@@ -137,8 +154,9 @@ pub(super) fn open_more(root: &Path, disk: &dyn Disk, wanted: usize) -> Result<V
             if exists && !Log::exists(&disk)? {
                 return Err(HostError::ShardMissing { shard, folder });
             }
-            let (engine, rebuilt) = open_views(&folder)?;
-            Ok(Place { disk: Arc::new(disk), engine: Arc::new(engine), rebuilt, exists })
+            let disk: Arc<dyn Disk> = Arc::new(disk);
+            let (engine, rebuilt) = open_views(&folder, &disk)?;
+            Ok(Place { disk, engine: Arc::new(engine), rebuilt, exists })
         })
         .collect()
 }

@@ -7,9 +7,9 @@ use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
 use ledger_core::{
     AccountId, ContractId, Executor, Genesis, Height, Timestamp, TransactionBuilder, Validator, ValidatorSet, Weight,
 };
-use ledger_crypto::{MemorySigner, PublicKey, Signer};
+use ledger_crypto::{MemoryGuard, MemorySigner, PublicKey, Signer};
 use ledger_network::{InProcessHub, NetworkConfig, Observers};
-use ledger_node::{Chain, Host, Limits, NodeBuilder};
+use ledger_node::{Chain, Host, HostError, Limits, NodeBuilder};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +74,43 @@ impl Network {
         let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
         let chain = host.chain(self.genesis.clone(), Observer).await.unwrap();
         self.nodes[number] = Some(Node { host, chain });
+    }
+
+    /// Begins a node without a vote from the snapshot in a folder.
+    pub(crate) async fn observe_from(&mut self, number: usize, snapshot: &Path) {
+        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
+        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let chain = host.chain_from_folder(self.genesis.clone(), Observer, Observers::None, snapshot).await.unwrap();
+        self.nodes[number] = Some(Node { host, chain });
+    }
+
+    /// Starts a validator whose guard is kept elsewhere, from its folder or from the snapshot in another one.
+    pub(crate) async fn start_guarded(
+        &mut self,
+        number: usize,
+        guard: MemoryGuard,
+        snapshot: Option<&Path>,
+    ) -> Result<(), HostError> {
+        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
+        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let (genesis, engine) = (self.genesis.clone(), Bft::new(member(number)).guard(guard));
+        let chain = match snapshot {
+            Some(snapshot) => host.chain_from_folder(genesis, engine, Observers::Anyone, snapshot).await,
+            None => host.chain_with(genesis, engine, Observers::Anyone).await,
+        };
+        match chain {
+            Ok(chain) => self.nodes[number] = Some(Node { host, chain }),
+            Err(error) => {
+                host.shutdown().await.unwrap();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a stopped node an empty folder.
+    pub(crate) fn empty(&mut self, number: usize) {
+        self.folders[number] = tempfile::tempdir().unwrap();
     }
 
     pub(crate) async fn stop(&mut self, number: usize) {
