@@ -96,7 +96,8 @@ pub use chain::{BlockUpdate, Chain, ChainError, EventUpdate, Refused, Stage, Sub
 pub use core::{CoreConfig, Stop, SubmitError};
 pub use guard::{DiskGuard, MoveGuardError, SharedGuard, SharedGuards};
 pub use host::{
-    GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded, SnapshotConfig, SnapshotReport,
+    GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded, SnapshotConfig,
+    SnapshotReport,
 };
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;

@@ -15,15 +15,16 @@ use ledger_crypto::{Guard, GuardError, MemoryGuard, MemorySigner, Signer, VoteEr
 use ledger_network::Observers;
 use ledger_node::recovery::RecoveryError;
 use ledger_node::{
-    Chain, ChainError, ChainPolicy, GrowthConfig, Host, HostError, Keepers, Limits, MoveGuardError, NodeBuilder,
-    Retention,
+    Chain, ChainError, ChainPolicy, DiskGuard, GrowthConfig, Host, HostError, Keepers, Limits, MoveGuardError,
+    NodeBuilder, Retention,
 };
-use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 use ledger_storage::snapshot::{ExportConfig, MANIFEST_FILE, SnapshotStoreError, chunk_file};
 use network::{Network, certified, mint, same_blocks, supply};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Chunks of a few keys.
@@ -152,6 +153,18 @@ async fn an_imported_chain_is_the_original_and_its_owner_goes_on_in_one_place_on
     );
     let chain = copy.chain(genesis("tea"), Observer).await.unwrap();
     assert_eq!(told(&chain, closing), begun);
+    // Also where the guard is a file with two slots, of which either may hold the last vote.
+    for turns in 0..2 {
+        let disk = Arc::new(SimulatedDisk::new(turns));
+        let file = || DiskGuard::new(Arc::clone(&disk) as Arc<dyn Disk>, "guard");
+        let last = guard.load().unwrap().unwrap();
+        for _ in 0..=turns {
+            file().store(&last).unwrap();
+        }
+        chain.move_guard(&mut file()).unwrap();
+        let moved = file().load().unwrap().unwrap();
+        assert!(moved.log != last.log && moved.chain == last.chain, "{moved:?}");
+    }
     chain.move_guard(&mut guard).unwrap();
     chain.move_guard(&mut guard).unwrap();
     close(copy, chain).await;

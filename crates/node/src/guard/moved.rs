@@ -70,7 +70,11 @@ impl Chain {
             _ => {
                 // What was signed at it, the log has.
                 let last = here.map(|position| LastVote { position, message: None });
-                Ok(guard.store(&GuardRecord { log, chain: expected, last })?)
+                let moved = GuardRecord { log, chain: expected, last };
+                // Twice, since it may be at the position of the record that it replaces: where a guard has two slots and
+                // the higher position counts, both have it then. A crash in between leaves the one or the other.
+                guard.store(&moved)?;
+                Ok(guard.store(&moved)?)
             }
         }
     }
