@@ -27,6 +27,9 @@ pub(crate) enum Command {
     Token(TokenOptions),
     /// Verify a proof file, offline.
     Verify(VerifyOptions),
+    /// Make a snapshot of a chain, begin a data folder from one, or verify one.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Say what a data folder holds and where it is damaged, without changing anything.
     Inspect(InspectOptions),
 }
@@ -147,4 +150,45 @@ pub(crate) struct InspectOptions {
     /// and version of each key, up to the root that the newest certificate proves.
     #[arg(long)]
     pub(crate) verify: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// Write the state of a stopped node's chain, as its newest checkpoint proves it, into a folder.
+    Export {
+        /// The data folder. The node must be stopped.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The chain, where the folder has several.
+        #[arg(long, value_name = "ID")]
+        chain: Option<String>,
+        /// The folder for the snapshot. One that is there already is replaced.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+    /// Begin a data folder with a snapshot. An import that broke off goes on where it stopped.
+    Import {
+        /// The chain's genesis, from somebody you trust.
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+        /// The snapshot's folder.
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+        /// The data folder. It is made if it isn't there.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The vote guard's folder of a ledger with one owner, to move along: the key goes on in the new data folder, and
+        /// in the old one no more. Refused if it has signed a block behind the snapshot's.
+        #[arg(long, value_name = "DIR")]
+        guard: Option<PathBuf>,
+    },
+    /// Verify each file of a snapshot against the genesis.
+    Verify {
+        /// The snapshot's folder.
+        #[arg(long, value_name = "FOLDER")]
+        from: PathBuf,
+        /// The chain's genesis or a trust root, from somebody you trust.
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+    },
 }

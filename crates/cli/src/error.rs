@@ -6,9 +6,10 @@ use ledger_core::codec::CodecError;
 use ledger_core::{ChainId, GenesisError, TrustError, ValidatorsError};
 use ledger_crypto::{KeyFileError, SignerError, VoteError};
 use ledger_node::recovery::RecoveryError;
-use ledger_node::{HostError, Stop};
+use ledger_node::{ChainError, HostError, MoveGuardError, Stop};
 use ledger_storage::disk::DiskError;
 use ledger_storage::log::LogError;
+use ledger_storage::snapshot::SnapshotStoreError;
 use std::io;
 use std::path::PathBuf;
 
@@ -190,6 +191,40 @@ pub enum CliError {
         guard: PathBuf,
         /// What the signer says.
         error: VoteError,
+    },
+    /// The data folder has no chain, or several, and none was chosen.
+    #[error("{}: {reason}", folder.display())]
+    Chains {
+        /// The folder.
+        folder: PathBuf,
+        /// What it has.
+        reason: String,
+    },
+    /// A snapshot can't be verified.
+    #[error("{}: {error}", folder.display())]
+    Snapshot {
+        /// The snapshot's folder.
+        folder: PathBuf,
+        /// File, and what is wrong with it.
+        error: Box<SnapshotStoreError>,
+    },
+    /// A snapshot can't be made.
+    #[error("{}: {error}", folder.display())]
+    Export {
+        /// The data folder.
+        folder: PathBuf,
+        /// Why not.
+        error: Box<ChainError>,
+    },
+    /// The vote guard can't be moved along.
+    #[error(
+        "{}: {error}. The snapshot is imported; without its guard the key doesn't sign in the new data folder", guard.display()
+    )]
+    MoveGuard {
+        /// The guard's folder.
+        guard: PathBuf,
+        /// Why not.
+        error: MoveGuardError,
     },
     /// No such engine in this program.
     #[error("{}: the engine `{name}` isn't in this program", genesis.display())]

@@ -1,10 +1,12 @@
-//! The node binary `ledgerkit`: makes a network's keys and settings, runs a node, verifies proofs, inspects data folders.
+//! The node binary `ledgerkit`: makes a network's keys and settings, runs a node, verifies proofs, inspects data folders,
+//! makes snapshots and begins from them.
 //!
 //! ```text
 //!   ledgerkit init ──▶ genesis.bin, trust-root.bin, node-1 … node-N
 //!                                                      │ ledgerkit.toml, node.key
 //!   ledgerkit run --config node-1/ledgerkit.toml ◀─────┘
 //!        │ data/ (log, views), guard/ (the last vote)
+//!        ├──▶ ledgerkit snapshot export ──▶ folder ──▶ ledgerkit snapshot import ──▶ another data/
 //!        ├──▶ ledgerkit inspect data/      what a folder holds, and where it is damaged, without changing a byte
 //!        └──▶ proofs ──▶ ledgerkit verify proof.json --trust trust-root.bin
 //! ```
@@ -44,6 +46,7 @@ mod output;
 mod passphrase;
 pub mod proof_file;
 mod run;
+mod snapshot;
 mod verify;
 
 pub use error::CliError;
@@ -72,6 +75,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Keys(command) => keys::run(&command, output),
         Command::Token(options) => keys::token(&options, output),
         Command::Verify(options) => verify::run(&options, output),
+        Command::Snapshot(command) => snapshot::run(&command, output),
         Command::Inspect(options) => inspect::run(&options, output),
     };
     match outcome {

@@ -5,7 +5,7 @@ use crate::arguments::InspectOptions;
 use crate::node::executor;
 use ledger_core::{Block, ChainId, Finality, Genesis, Header, Height, HistoryHead};
 use ledger_node::Applier;
-use ledger_node::recovery::{self, LoggedBlock, LoggedChain, RecoveryError};
+use ledger_node::recovery::{self, BlockId, LoggedBlock, LoggedChain, RecoveryError};
 use ledger_storage::chain::{ChainConfig, ChainStore, StoreError};
 use ledger_storage::engine::{Engine, FjallConfig, FjallEngine, MemoryEngine};
 use ledger_storage::log::{LogError, LogReader, RecordKind};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub(super) struct ChainReport {
     id: ChainId,
     genesis: Option<Genesis>,
+    /// The block behind which the log begins, if that isn't the genesis.
+    cut: Option<BlockId>,
     tip: Option<Tip>,
     transactions: u64,
     /// Blocks of which some transactions stand in the log, the newest first.
@@ -27,6 +29,8 @@ pub(super) struct ChainReport {
     /// Double votes of others that are proven in the log.
     evidence: usize,
     replayed: Option<StateReport>,
+    /// Why it can't be replayed, where the log doesn't begin with the genesis.
+    not_replayed: Option<String>,
     views: Option<Result<StateReport, String>>,
     verified: Option<ViewsCheck>,
     /// What doesn't hold, in words.
@@ -64,12 +68,14 @@ pub(super) fn inspect(
     let mut report = ChainReport {
         id,
         genesis: logged.genesis.clone(),
+        cut: logged.cut,
         tip: None,
         transactions: 0,
         blocks: VecDeque::new(),
         last_vote: last_vote(id, reader)?,
         evidence: logged.evidence.len(),
         replayed: None,
+        not_replayed: None,
         views: None,
         verified: None,
         damage: None,
@@ -97,6 +103,10 @@ pub(super) fn inspect(
         match replay(genesis, &*finality, logged, reader) {
             Ok(state) => report.replayed = Some(state),
             Err(RecoveryError::Log(error)) => return Err(error.into()),
+            Err(RecoveryError::Cut { cut, .. }) => {
+                let reason = format!("the log begins behind block {cut}, whose state isn't in it; the views have it");
+                report.not_replayed = Some(reason);
+            }
             Err(error) => report.damage = Some(error.to_string()),
         }
     }
@@ -262,6 +272,12 @@ impl StateReport {
 }
 
 impl ChainReport {
+    /// That of the newest final block.
+    fn height(&self) -> Height {
+        let cut = self.cut.map_or(Height::GENESIS, |cut| cut.height);
+        self.tip.as_ref().map_or(cut, |tip| tip.header.height)
+    }
+
     pub(super) fn value(&self) -> Value {
         let blocks = self.blocks.iter().map(|block| {
             json!({
@@ -277,7 +293,11 @@ impl ChainReport {
             "chain": self.id.to_string(),
             "name": self.genesis.as_ref().map(|genesis| genesis.name.as_str().to_owned()),
             "engine": self.genesis.as_ref().map(|genesis| genesis.engine.name.as_str().to_owned()),
-            "height": self.tip.as_ref().map_or_else(|| "0".to_owned(), |tip| tip.header.height.to_string()),
+            "height": self.height().to_string(),
+            "begins_behind": self.cut.map(|cut| json!({
+                "height": cut.height.to_string(),
+                "digest": cut.digest.to_string(),
+            })),
             "checkpoint": self.tip.as_ref().map(|Tip { header, certificate_bytes }| json!({
                 "digest": header.digest().to_string(),
                 "timestamp": header.timestamp.to_string(),
@@ -289,6 +309,7 @@ impl ChainReport {
             "evidence": self.evidence,
             "blocks": blocks.collect::<Vec<_>>(),
             "replayed": self.replayed.as_ref().map(StateReport::value),
+            "not_replayed": self.not_replayed,
             "views": self.views.as_ref().map(|views| match views {
                 Ok(state) => state.value(),
                 Err(reason) => json!({ "unreadable": reason }),
@@ -305,7 +326,14 @@ impl ChainReport {
             let (name, engine) = (genesis.name.as_str().escape_debug(), genesis.engine.name.as_str());
             let _ = writeln!(text, "name        {name}, ordered by {}", engine.escape_debug());
         }
+        if let Some(BlockId { height, digest }) = &self.cut {
+            let _ = writeln!(
+                text,
+                "begins      behind block {height}, {digest}: the log was cut there, or the chain began from a snapshot"
+            );
+        }
         match &self.tip {
+            None if self.cut.is_some() => text.push_str("blocks      none yet behind it\n"),
             None => text.push_str("blocks      the genesis alone\n"),
             Some(Tip { header, certificate_bytes }) => {
                 let _ = writeln!(
@@ -329,16 +357,20 @@ impl ChainReport {
         if let Some(state) = &self.replayed {
             let _ = writeln!(text, "replayed    {}; every header's history agrees", state.text());
         }
+        if let Some(reason) = &self.not_replayed {
+            let _ = writeln!(text, "replayed    no: {reason}");
+        }
         match &self.views {
             None => {}
             Some(Ok(state)) => {
                 let _ = writeln!(text, "views       {}", state.text());
             }
             Some(Err(reason)) => {
-                let _ = writeln!(
-                    text,
-                    "views       can't be read, and are replayed from the log at the next start: {reason}"
-                );
+                let way = match self.cut {
+                    None => "are replayed from the log at the next start",
+                    Some(_) => "the log doesn't have all that they had",
+                };
+                let _ = writeln!(text, "views       can't be read, and {way}: {reason}");
             }
         }
         if let Some(verified) = &self.verified {

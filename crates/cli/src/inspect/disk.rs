@@ -11,7 +11,7 @@ const LOCK: &str = "LOCK";
 
 /// A folder whose files are read. What recovery would cut off, remove or sync stays as it is: those calls do nothing.
 #[derive(Debug)]
-pub(super) struct ReadOnlyDisk {
+pub(crate) struct ReadOnlyDisk {
     folder: PathBuf,
     /// Held for its shared lock, so that no node starts on the folder meanwhile.
     _lock: Option<fs::File>,
@@ -19,7 +19,7 @@ pub(super) struct ReadOnlyDisk {
 
 impl ReadOnlyDisk {
     /// Opens `folder`, which must be there and in nobody's use.
-    pub(super) fn open(folder: &Path) -> Result<Self, DiskError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, DiskError> {
         let failed = |operation, path: &Path, error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => DiskError::NotFound { path: path.to_owned() },
             _ => DiskError::Io { operation, path: path.to_owned(), source: Arc::new(error) },

@@ -8,7 +8,7 @@ use crate::arguments::InspectOptions;
 use crate::error::CliError;
 use crate::output::Output;
 use chain::ChainReport;
-use disk::ReadOnlyDisk;
+pub(crate) use disk::ReadOnlyDisk;
 use ledger_node::log_start::{LogStart, LogStartError};
 use ledger_node::recovery::{self, RecoveryError};
 use ledger_storage::disk::Disk;

@@ -17,7 +17,18 @@ use std::time::Instant;
 
 /// The views' folder in a data folder.
 const VIEWS: &str = "views";
-const REBUILD: &str = "stop the node, remove the folder `views`, and start it: it fills them again from the log";
+
+/// How views are made again.
+fn rebuild(logged: &LoggedChain) -> String {
+    match &logged.cut {
+        None => "stop the node, remove the folder `views`, and start it: it fills them again from the log".to_owned(),
+        Some(cut) => format!(
+            "the log begins behind block {}, so the views can't be made from it alone: restore this folder from a copy, or \
+             remove the folder `views` and begin again from a snapshot of that block or a later one",
+            cut.height
+        ),
+    }
+}
 
 /// What was opened of a folder besides the log: the archive, and a copy of the views.
 pub(super) struct Opened {
@@ -67,23 +78,24 @@ impl Opened {
     ) -> ViewsCheck {
         let began = Instant::now();
         let mut check = ViewsCheck::default();
+        let rebuild = rebuild(logged);
         let engine = match &self.views {
             Ok(engine) => Arc::clone(engine),
-            Err(error) => return check.failed(format!("{error}; {REBUILD}")),
+            Err(error) => return check.failed(format!("{error}; {rebuild}")),
         };
         let store = match ChainStore::open(engine, genesis, ChainConfig::default()) {
             Ok(store) => store,
-            Err(error) => return check.failed(format!("{error}; {REBUILD}")),
+            Err(error) => return check.failed(format!("{error}; {rebuild}")),
         };
         let reader = store.reader();
         reader.attach(self.archive.clone());
         check.verified = reader.verify();
         check.height = store.head().header.height;
-        check.damages.extend(check.verified.damages.iter().map(|error| format!("{error}; {REBUILD}")));
+        check.damages.extend(check.verified.damages.iter().map(|error| format!("{error}; {rebuild}")));
         if let Some(stood) = store.rewound_from() {
             check.damages.push(format!(
                 "the views stood at block {stood}; a state record of block {} is damaged or was lost: start the node, and it \
-                 applies the blocks from there on again; if they are no longer in its log, {REBUILD}",
+                 applies the blocks from there on again; if they are no longer in its log, {rebuild}",
                 check.height.next()
             ));
         }
@@ -101,18 +113,19 @@ impl Opened {
                 finality.verify(&block.header, &block.certificate).map_err(|error| error.to_string())
             });
             if let Err(error) = proven {
-                check.damages.push(format!("block {} of the views, certificate: {error}; {REBUILD}", check.height));
+                check.damages.push(format!("block {} of the views, certificate: {error}; {rebuild}", check.height));
             }
         }
         // What the log's newest certificate commits to is what was executed, as far as the views are.
-        if let Some(wanted) = checkpoint.filter(|history| history.size <= check.height.next().0) {
+        let here = reader.base().0..=check.height.next().0;
+        if let Some(wanted) = checkpoint.filter(|history| here.contains(&history.size)) {
             match reader.history_head(wanted.size) {
                 Ok(found) if found == wanted => check.proven = wanted.size,
                 Ok(found) => check.damages.push(format!(
-                    "the history of {} blocks has the root {} in the views, the log's newest certificate says {}; {REBUILD}",
+                    "the history of {} blocks has the root {} in the views, the log's newest certificate says {}; {rebuild}",
                     wanted.size, found.root, wanted.root
                 )),
-                Err(error) => check.damages.push(format!("{error}; {REBUILD}")),
+                Err(error) => check.damages.push(format!("{error}; {rebuild}")),
             }
         }
         check.seconds = began.elapsed().as_secs_f64();

@@ -150,7 +150,7 @@ fn engine(config: &Config, genesis: &Genesis, signer: Arc<FileSigner>) -> Result
 }
 
 /// Beside the key, in a folder of its own with a lock of its own.
-fn guard(folder: &Path, genesis: &Genesis) -> Result<DiskGuard, CliError> {
+pub(crate) fn guard(folder: &Path, genesis: &Genesis) -> Result<DiskGuard, CliError> {
     let disk = RealDisk::open(folder).map_err(|error| CliError::Disk { folder: folder.to_owned(), error })?;
     let disk: Arc<dyn Disk> = Arc::new(disk);
     Ok(DiskGuard::new(disk, format!("guard-{}", genesis.chain())))
