@@ -93,11 +93,12 @@ mod value_cache;
 pub use answers::{Accepted, Certified, Executed, Ordered, Pending, PendingError, TransactionStatus};
 pub use apply::{Applier, ApplyError};
 pub use chain::{BlockUpdate, Chain, ChainError, EventUpdate, Refused, Stage, Subscription, SubscriptionError};
+pub use core::join::{JoinConfig, JoinProgress};
 pub use core::{CoreConfig, Stop, SubmitError};
 pub use guard::{DiskGuard, MoveGuardError, SharedGuard, SharedGuards};
 pub use host::{
     GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded, SnapshotConfig,
-    SnapshotReport,
+    SnapshotReport, beginning_records, snapshot_checkpoint,
 };
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;

@@ -27,7 +27,7 @@ use ledger_core::codec::{self, List};
 use ledger_core::{Block, ChainId, Genesis, Height, TrustRoot, VerifiedSnapshot};
 use ledger_network::Observers;
 use ledger_storage::archive::ArchiveReader;
-use ledger_storage::chain::ChainConfig;
+use ledger_storage::chain::{ChainConfig, ChainStore};
 use ledger_storage::disk::{DiskError, RealDisk};
 use ledger_storage::engine::Engine;
 use ledger_storage::log::{self, LogReader, LogWriter};
@@ -57,6 +57,24 @@ impl Ground {
         }
     }
 
+    /// Whether nothing of the chain is here to go on from: neither blocks nor views, or the log begins behind what the
+    /// views have, or a snapshot that it was begun with isn't complete.
+    ///
+    /// # Errors
+    /// [`HostError::Store`] and [`HostError::Snapshot`] when the views can't be read.
+    pub(crate) fn needs_a_beginning(&self, chain: &ChainId) -> Result<bool, HostError> {
+        let (base, height) = {
+            let logged = lock(&self.logged);
+            let logged = logged.get(chain).filter(|logged| logged.damage.is_none());
+            logged.map_or((Height::GENESIS, Height::GENESIS), |logged| (logged.base(), logged.height()))
+        };
+        if height == Height::GENESIS || Begin::pending(self, chain)?.is_some() {
+            return Ok(true);
+        }
+        let views = ChainStore::height_of(&*self.engine, chain)?.unwrap_or(Height::GENESIS);
+        Ok(views < base && !recovery::is_archived(&self.archive, chain, views, base))
+    }
+
     /// Refuses a snapshot that doesn't fit what the log has of the chain.
     fn check(&self, chain: ChainId, snapshot: &VerifiedSnapshot) -> Result<(), HostError> {
         let logged = lock(&self.logged);
@@ -80,22 +98,7 @@ impl Ground {
 
     /// Makes durable what the log has to say before the snapshot's views count.
     fn write(&self, genesis: &Genesis, snapshot: &VerifiedSnapshot) -> Result<(), HostError> {
-        let chain = genesis.chain();
-        let (known, end) = {
-            let logged = lock(&self.logged);
-            let logged = logged.get(&chain);
-            (logged.is_some_and(|logged| logged.genesis.is_some()), logged.map_or(Height::GENESIS, LoggedChain::height))
-        };
-        let mut records = Vec::new();
-        if !known {
-            let bytes = codec::encode(genesis);
-            records.push(log::Record { chain: chain.0, kind: GENESIS_RECORD, height: 0, bytes });
-        }
-        if snapshot.height() > end {
-            let base = BlockId { height: snapshot.height(), digest: snapshot.header().digest() };
-            records.push(recovery::base_record(chain, &base));
-            records.extend(closing(genesis, snapshot).iter().map(|record| recovery::to_log(chain, record)));
-        }
+        let records = beginning_records(genesis, snapshot, lock(&self.logged).get(&genesis.chain()));
         if records.is_empty() {
             return Ok(());
         }
@@ -106,6 +109,26 @@ impl Ground {
         }
         Ok(())
     }
+}
+
+/// What a log that has `logged` of the chain has to say, durable, before the snapshot's views count: nothing, where it has
+/// the snapshot's block.
+pub fn beginning_records(
+    genesis: &Genesis,
+    snapshot: &VerifiedSnapshot,
+    logged: Option<&LoggedChain>,
+) -> Vec<log::Record> {
+    let (chain, mut records) = (genesis.chain(), Vec::new());
+    if logged.is_none_or(|logged| logged.genesis.is_none()) {
+        let bytes = codec::encode(genesis);
+        records.push(log::Record { chain: chain.0, kind: GENESIS_RECORD, height: 0, bytes });
+    }
+    if snapshot.height() > logged.map_or(Height::GENESIS, LoggedChain::height) {
+        let base = BlockId { height: snapshot.height(), digest: snapshot.header().digest() };
+        records.push(recovery::base_record(chain, &base));
+        records.extend(closing(genesis, snapshot).iter().map(|record| recovery::to_log(chain, record)));
+    }
+    records
 }
 
 /// The records of the block that the snapshot's checkpoint is the header of, if it is the next one and empty.
@@ -135,7 +158,6 @@ impl Begin {
     ///
     /// # Errors
     /// [`HostError::Snapshot`] when it can't be read.
-    #[allow(dead_code, reason = "joining over the network asks for it")]
     pub(crate) fn pending(
         ground: &Ground,
         chain: &ChainId,
@@ -161,7 +183,6 @@ impl Begin {
     }
 
     /// The snapshot.
-    #[allow(dead_code, reason = "joining over the network asks for it")]
     pub(crate) fn snapshot(&self) -> &VerifiedSnapshot {
         self.import.snapshot()
     }
@@ -175,7 +196,6 @@ impl Begin {
     ///
     /// # Errors
     /// [`HostError::Snapshot`]; where the bytes aren't the chunk, nothing has changed.
-    #[allow(dead_code, reason = "joining over the network asks for it")]
     pub(crate) fn add(&mut self, index: usize, bytes: &[u8]) -> Result<(), HostError> {
         Ok(self.import.add(index, bytes)?)
     }

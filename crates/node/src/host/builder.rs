@@ -54,7 +54,7 @@ pub struct Limits {
     pub policy: ChainPolicy,
     /// Snapshots for peers that have none of a chain yet.
     pub snapshots: SnapshotConfig,
-    /// Bounds and patience of joining a chain by a snapshot.
+    /// Bounds and patience of [`Host::join`].
     pub join: JoinConfig,
     /// Threads that check signatures at once (default: as many as there are cores).
     pub check_workers: usize,

@@ -5,16 +5,18 @@ mod builder;
 pub(crate) mod checker;
 mod error;
 pub(crate) mod growth;
+mod join;
 pub(crate) mod pool;
 pub(crate) mod quota;
 mod shard;
 pub(crate) mod snapshots;
 
+pub use begin::beginning_records;
 pub use builder::{Limits, NodeBuilder};
 pub use error::HostError;
 pub use growth::{GrowthConfig, GrowthError, GrowthReport};
 pub use quota::{Quota, QuotaExceeded};
-pub use snapshots::{SnapshotConfig, SnapshotReport};
+pub use snapshots::{SnapshotConfig, SnapshotReport, snapshot_checkpoint};
 
 use crate::apply::Applier;
 use crate::chain::durable::{self, Durable, Line, Logged};
@@ -140,23 +142,23 @@ fn unfinished(engine: &dyn Engine, error: RecoveryError) -> HostError {
 }
 
 /// The right to open a chain, until it is dropped.
-struct Opening<'a> {
-    opening: &'a Mutex<BTreeSet<ChainId>>,
+struct Opening {
+    opening: Arc<Mutex<BTreeSet<ChainId>>>,
     chain: ChainId,
 }
 
-impl<'a> Opening<'a> {
-    fn claim(opening: &'a Mutex<BTreeSet<ChainId>>, chain: ChainId) -> Result<Self, HostError> {
-        match opening.lock().unwrap_or_else(PoisonError::into_inner).insert(chain) {
-            true => Ok(Opening { opening, chain }),
+impl Opening {
+    fn claim(opening: &Arc<Mutex<BTreeSet<ChainId>>>, chain: ChainId) -> Result<Self, HostError> {
+        match lock(opening).insert(chain) {
+            true => Ok(Opening { opening: Arc::clone(opening), chain }),
             false => Err(HostError::AlreadyOpen { chain }),
         }
     }
 }
 
-impl Drop for Opening<'_> {
+impl Drop for Opening {
     fn drop(&mut self) {
-        self.opening.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.chain);
+        lock(&self.opening).remove(&self.chain);
     }
 }
 
@@ -174,7 +176,7 @@ pub struct Host {
     transport: Option<Arc<dyn Transport>>,
     open: Mutex<BTreeMap<ChainId, Open>>,
     /// Chains that are being opened right now: two at once would write one chain's views.
-    opening: Mutex<BTreeSet<ChainId>>,
+    opening: Arc<Mutex<BTreeSet<ChainId>>>,
     /// Keeps the logs small, if they are to be.
     grower: Option<Grower>,
     snapshots: Arc<Snapshots>,
@@ -207,7 +209,7 @@ impl Host {
             .map_err(|error| HostError::Thread { task: "execution", reason: error.to_string() })?;
         let caches = CacheBudget::new(limits.value_caches_bytes.max(limits.value_cache_bytes));
         let waiting = Waiting::new(limits.waiting_bytes);
-        let (open, opening) = (Mutex::default(), Mutex::default());
+        let (open, opening) = (Mutex::default(), Arc::default());
         let growths = || shards.iter().map(|shard: &Shard| Arc::clone(&shard.growth)).collect();
         let grower = limits.growth.clone().map(|config| Grower::spawn(growths(), config));
         let window = limits.views.state.window_blocks;
@@ -396,7 +398,7 @@ impl Host {
             }
         }
         let mut results = Vec::with_capacity(wanted.len());
-        let mut under_way: VecDeque<UnderWay<'_>> = VecDeque::new();
+        let mut under_way: VecDeque<UnderWay> = VecDeque::new();
         let mut wanted = wanted.into_iter();
         loop {
             while under_way.len() < OPENING_AT_ONCE {
@@ -427,7 +429,7 @@ impl Host {
         &self,
         part: Vec<(usize, ChainId, Box<dyn EngineFactory>)>,
         results: &mut Vec<(ChainId, Result<Chain, HostError>)>,
-    ) -> UnderWay<'_> {
+    ) -> UnderWay {
         let (mut chains, mut recoveries) = (Vec::new(), Vec::new());
         for (index, id, factory) in part {
             let begun = self.claim(id).and_then(|opening| {
@@ -448,7 +450,7 @@ impl Host {
         UnderWay { chains, task }
     }
 
-    fn claim(&self, id: ChainId) -> Result<Opening<'_>, HostError> {
+    fn claim(&self, id: ChainId) -> Result<Opening, HostError> {
         let opening = Opening::claim(&self.opening, id)?;
         match lock(&self.open).contains_key(&id) {
             true => Err(HostError::AlreadyOpen { chain: id }),
@@ -511,7 +513,7 @@ impl Host {
         let caught = evidence.len();
         let progress = Progress { ordered: height, executed: height, checkpoint, stopped: None, evidence: caught };
         let evidence = Arc::new(Mutex::new(evidence));
-        let peers = self.join(&genesis, observers)?;
+        let peers = self.take_part(&genesis, observers)?;
         let node = peers.as_ref().map(|peers| peers.transport.local());
         let mut core = ChainCore::new(&genesis, node, started.engine, self.limits.core.clone())?;
         if started.signer.is_none() {
@@ -564,7 +566,7 @@ impl Host {
     }
 
     /// Takes part in a chain's network, if there is one: its validators are its members.
-    fn join(&self, genesis: &Genesis, observers: Observers) -> Result<Option<Peers>, HostError> {
+    fn take_part(&self, genesis: &Genesis, observers: Observers) -> Result<Option<Peers>, HostError> {
         let Some(transport) = &self.transport else { return Ok(None) };
         if genesis.engine.name.as_str() != finality::BFT {
             return Ok(None);
@@ -629,8 +631,8 @@ const OPENING_TOGETHER: usize = 64;
 /// Such goes at once.
 const OPENING_AT_ONCE: usize = 4;
 
-struct UnderWay<'a> {
-    chains: Vec<(usize, ChainId, Opening<'a>)>,
+struct UnderWay {
+    chains: Vec<(usize, ChainId, Opening)>,
     task: JoinHandle<Vec<Result<Recovered, NotRecovered>>>,
 }
 

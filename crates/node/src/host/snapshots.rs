@@ -217,21 +217,7 @@ impl Snapshots {
     /// The checkpoint of which every node with these settings makes its snapshot now, if there is one above the height
     /// that is there: the first that commits to the last multiple of `every_blocks`.
     fn wanted(&self, reader: &ChainReader, there: Option<Height>) -> Result<Option<Checkpoint>, StoreError> {
-        let head = reader.head().header.clone();
-        let every = self.config.every_blocks.min(self.window / 2).max(1);
-        let Some(newest) = head.history.size.checked_sub(1) else { return Ok(None) };
-        let multiple = newest - newest % every;
-        if multiple == 0 || there.is_some_and(|there| there.0 >= multiple) {
-            return Ok(None);
-        }
-        for height in (multiple.saturating_add(1)..=head.height.0).map(Height) {
-            let header = reader.header(height)?;
-            if header.history.size > multiple {
-                let certificate = reader.certificate(height)?;
-                return Ok(Some(Checkpoint { header, certificate }));
-            }
-        }
-        Ok(None)
+        snapshot_checkpoint(reader, self.config.every_blocks.min(self.window / 2), there)
     }
 
     /// Begins to make one, unless the host is making one already.
@@ -276,6 +262,32 @@ impl Snapshots {
             None => Ok(None),
         }
     }
+}
+
+/// The checkpoint of which a snapshot is to be made: the first that commits to the last multiple of `every_blocks` which
+/// the views' newest header commits to. `None` when there is none, or the snapshot at height `there` is of it or newer.
+///
+/// # Errors
+/// [`StoreError`] when the views can't be read, or began behind it.
+pub fn snapshot_checkpoint(
+    reader: &ChainReader,
+    every_blocks: u64,
+    there: Option<Height>,
+) -> Result<Option<Checkpoint>, StoreError> {
+    let head = reader.head().header.clone();
+    let Some(newest) = head.history.size.checked_sub(1) else { return Ok(None) };
+    let multiple = newest - newest % every_blocks.max(1);
+    if multiple == 0 || there.is_some_and(|there| there.0 >= multiple) {
+        return Ok(None);
+    }
+    for height in (multiple.saturating_add(1)..=head.height.0).map(Height) {
+        let header = reader.header(height)?;
+        if header.history.size > multiple {
+            let certificate = reader.certificate(height)?;
+            return Ok(Some(Checkpoint { header, certificate }));
+        }
+    }
+    Ok(None)
 }
 
 /// How long after the beginning of one that took `took` the next may be begun.

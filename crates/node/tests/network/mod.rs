@@ -8,7 +8,7 @@ use ledger_core::{
     AccountId, ContractId, Executor, Genesis, Height, Timestamp, TransactionBuilder, Validator, ValidatorSet, Weight,
 };
 use ledger_crypto::{MemoryGuard, MemorySigner, PublicKey, Signer};
-use ledger_network::{InProcessHub, NetworkConfig, Observers};
+use ledger_network::{InProcessHub, InProcessTransport, NetworkConfig, Observers, Transport};
 use ledger_node::{Chain, Host, HostError, Limits, NodeBuilder};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ pub(crate) fn client() -> MemorySigner {
     MemorySigner::from_seed([1; 32])
 }
 
+/// Puts something between a node and its transport.
+pub(crate) type Wrap = Box<dyn Fn(usize, InProcessTransport) -> Arc<dyn Transport>>;
+
 struct Node {
     host: Host,
     chain: Chain,
@@ -36,6 +39,8 @@ pub(crate) struct Network {
     nodes: Vec<Option<Node>>,
     /// Of nodes that are started from now on.
     pub(crate) limits: Limits,
+    /// What stands between a node and its transport, by number.
+    pub(crate) wrap: Option<Wrap>,
 }
 
 impl Network {
@@ -49,11 +54,30 @@ impl Network {
             folders: (0..count + 4).map(|_| tempfile::tempdir().unwrap()).collect(),
             nodes: (0..count + 4).map(|_| None).collect(),
             limits: Limits::default(),
+            wrap: None,
         }
     }
 
+    pub(crate) fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// A host of the node with this number, without its chain.
+    pub(crate) async fn bare(&self, number: usize) -> Host {
+        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
+        self.host(number, member(number).public_key(), Box::new(executor)).await
+    }
+
+    /// Takes in a node that was started by hand.
+    pub(crate) fn take_in(&mut self, number: usize, host: Host, chain: Chain) {
+        self.nodes[number] = Some(Node { host, chain });
+    }
+
     async fn host(&self, number: usize, key: PublicKey, executor: Box<dyn Executor>) -> Host {
-        let transport = Arc::new(self.hub.transport(key));
+        let transport: Arc<dyn Transport> = match &self.wrap {
+            Some(wrap) => wrap(number, self.hub.transport(key)),
+            None => Arc::new(self.hub.transport(key)),
+        };
         let builder = NodeBuilder::new().folder(&self.folders[number]).unwrap();
         builder.executor(Boxed(executor)).transport(transport).limits(self.limits.clone()).start().await.unwrap()
     }

@@ -78,6 +78,16 @@ pub struct ChainStore {
 pub(super) static NUMBERING: Mutex<()> = Mutex::new(());
 
 impl ChainStore {
+    /// How far the views of a chain are, without opening them; `None` where there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the record that says so can't be read.
+    pub fn height_of(engine: &dyn Engine, chain: &ChainId) -> Result<Option<Height>, StoreError> {
+        let reader = engine.snapshot();
+        let Some(space) = records::find_space(&*reader, chain)? else { return Ok(None) };
+        Ok(HeadRecord::read(space, &*reader)?.map(|head| head.height))
+    }
+
     /// Opens the views of the chain that `genesis` begins, and begins them if there are none.
     ///
     /// # Errors
