@@ -60,7 +60,7 @@ fn next(random: &mut Random, states: &mut States) -> (Height, Writes) {
     (height, writes)
 }
 
-fn compare(store: &StateStore, states: &States) {
+fn compare(store: &StateStore, states: &[BTreeMap<Key, Versioned>]) {
     let reader = store.reader();
     let newest = store.height();
     let all = KeyRange { namespace: NAMESPACE, from: Bytes::default(), to: None };
@@ -135,4 +135,89 @@ fn what_is_promised_stays() {
     drop(archive);
     let archive = open(&whole, height, Kept::All);
     compare(&archive, &states);
+}
+
+/// One that is there after every batch, and which heights those batches made it reach.
+struct Grown {
+    engine: MemoryEngine,
+    states: States,
+    writes: Vec<Writes>,
+    roots: Vec<Digest>,
+    /// After which batch each block was in.
+    batches: Vec<u64>,
+    /// After which batch everything up to which height was synced.
+    synced: Vec<(u64, u64)>,
+}
+
+const SMALL_SEGMENTS: u64 = 128 << 10;
+
+fn forgetful(engine: &MemoryEngine, height: Height) -> StateStore {
+    StateStore::open(Arc::new(engine.clone()), SPACE, height, config(Kept::Last(8))).unwrap()
+}
+
+fn step(store: &mut StateStore, engine: &MemoryEngine, height: Height, writes: &Writes) -> Digest {
+    let mut batch = Batch::new();
+    let root = store.update(height, writes, &mut batch).unwrap();
+    engine.apply(batch).unwrap();
+    root
+}
+
+fn grow(seed: u64, blocks: u64) -> Grown {
+    let mut random = Random(seed);
+    let engine = MemoryEngine::with_segments(MemoryConfig { kept_batches: 100_000 }, SMALL_SEGMENTS);
+    let mut store = forgetful(&engine, Height(0));
+    let mut grown = Grown {
+        engine: engine.clone(),
+        states: vec![BTreeMap::new()],
+        writes: vec![Writes::new(Vec::new())],
+        roots: vec![store.root()],
+        batches: vec![engine.batches()],
+        synced: vec![(0, 0)],
+    };
+    for _ in 0..blocks {
+        let (height, writes) = next(&mut random, &mut grown.states);
+        grown.roots.push(step(&mut store, &engine, height, &writes));
+        grown.writes.push(writes);
+        grown.batches.push(engine.batches());
+        if random.below(9) == 0 {
+            engine.sync().unwrap();
+            grown.synced.push((engine.batches(), height.0));
+        }
+    }
+    assert!(store.reader().oldest().0 > blocks / 3, "{}", store.reader().oldest());
+    grown
+}
+
+#[test]
+fn a_crash_while_it_forgets_costs_nothing_that_is_promised() {
+    let (blocks, every) = if cfg!(debug_assertions) { (200, 31) } else { (400, 5) };
+    let (mut lower, mut forgotten) = (0, 0);
+    for seed in 1..=2 {
+        let grown = grow(seed, blocks);
+        let last = grown.engine.batches();
+        for (round, batch) in (grown.batches[1]..=last).step_by(every).enumerate() {
+            let left = match round % 3 {
+                0 => grown.engine.rewind(batch).unwrap(),
+                round => grown.engine.rewind_torn(batch, seed * 100_000 + batch * 3 + round as u64).unwrap(),
+            };
+            let head = grown.batches.partition_point(|at| *at <= batch) as u64 - 1;
+            let floor = grown.synced.iter().rev().find(|(at, _)| *at <= batch).unwrap().1;
+            let mut store = forgetful(&left, Height(head));
+            let height = store.height().0;
+            assert!((floor..=head).contains(&height), "at {height} of {head}, {floor} was synced");
+            lower += u64::from(height < head);
+            forgotten += u64::from(store.reader().oldest().0 > 0);
+            assert_eq!(store.root(), grown.roots[height as usize], "block {height} after batch {batch}");
+            compare(&store, &grown.states[..=height as usize]);
+            // It forgets on, from wherever the crash left that.
+            let to = (height + 40).min(blocks);
+            for again in height + 1..=to {
+                let root = step(&mut store, &left, Height(again), &grown.writes[again as usize]);
+                assert_eq!(root, grown.roots[again as usize], "block {again}, applied again after batch {batch}");
+            }
+            compare(&store, &grown.states[..=to as usize]);
+        }
+    }
+    println!("{lower} came back lower than what counted, {forgotten} had forgotten something");
+    assert!(lower > 2 && forgotten > 5, "{lower} lower, {forgotten} had forgotten");
 }
