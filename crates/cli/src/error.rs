@@ -226,6 +226,15 @@ pub enum CliError {
         /// Why not.
         error: MoveGuardError,
     },
+    /// There is nobody who could give a snapshot.
+    #[error(
+        "{}: the chain has one owner and no validators to join; leave out `snapshots.join`, and bring the state here with \
+         `ledgerkit snapshot import`", genesis.display()
+    )]
+    NoPeers {
+        /// The genesis file.
+        genesis: PathBuf,
+    },
     /// No such engine in this program.
     #[error("{}: the engine `{name}` isn't in this program", genesis.display())]
     NoEngine {

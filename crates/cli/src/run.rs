@@ -11,6 +11,7 @@ use ledger_node::Chain;
 use serde_json::json;
 use std::io::Read as _;
 use std::path::Path;
+use std::pin::pin;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::filter::Targets;
@@ -54,12 +55,19 @@ fn start_logging(path: &Path, section: &LogSection) -> Result<(), CliError> {
 }
 
 async fn serve(config: &Config, signer: FileSigner, options: &RunOptions, output: Output) -> Result<(), CliError> {
-    let ending = ending(options.until_stdin_ends)?;
-    let node = Node::start(config, signer).await?;
+    let mut ending = pin!(ending(options.until_stdin_ends)?);
+    let node = tokio::select! {
+        node = Node::start(config, signer) => node?,
+        // What was kept of a snapshot is gone on with by the next start.
+        why = &mut ending => {
+            tracing::info!(why, "stopping before the chain was open");
+            return Ok(());
+        }
+    };
     announce(&node, output)?;
     let chain = node.chain.clone();
     let stopped = tokio::select! {
-        why = ending => { tracing::info!(why, "stopping"); None }
+        why = &mut ending => { tracing::info!(why, "stopping"); None }
         stop = stopped(&chain) => Some(stop),
     };
     drop(chain);

@@ -39,6 +39,8 @@ pub struct Config {
     pub api: ApiSection,
     /// Bounds.
     pub limits: LimitsSection,
+    /// Snapshots of the state, for and from peers.
+    pub snapshots: SnapshotsSection,
     /// How blocks are made.
     pub blocks: BlocksSection,
     /// The voting engine.
@@ -58,6 +60,7 @@ impl Default for Config {
             network: NetworkSection::default(),
             api: ApiSection::default(),
             limits: LimitsSection::default(),
+            snapshots: SnapshotsSection::default(),
             blocks: BlocksSection::default(),
             consensus: ConsensusSection::default(),
             log: LogSection::default(),
@@ -158,6 +161,27 @@ impl Default for LimitsSection {
             log_segment_bytes: limits.log.segment_bytes,
             log_queue_bytes: limits.log.queue_bytes,
         }
+    }
+}
+
+/// Snapshots of the state: taken from validators by a node that is new, and given to those that are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotsSection {
+    /// Whether a data folder that has nothing of the chain begins with a snapshot that validators give, instead of all
+    /// blocks. Default false: of a network that is itself new, somebody has to begin.
+    pub join: bool,
+    /// Whether this node gives snapshots to peers that ask. Default true.
+    pub serve: bool,
+    /// They are of the first checkpoint at each multiple of so many blocks: the same at every node, so that the pieces come
+    /// from all of them.
+    pub every_blocks: u64,
+}
+
+impl Default for SnapshotsSection {
+    fn default() -> Self {
+        let snapshots = Limits::default().snapshots;
+        SnapshotsSection { join: false, serve: snapshots.serve, every_blocks: snapshots.every_blocks }
     }
 }
 
@@ -292,6 +316,8 @@ impl Config {
         limits.cached_keys = given.cached_keys;
         limits.log.segment_bytes = given.log_segment_bytes;
         limits.log.queue_bytes = given.log_queue_bytes;
+        limits.snapshots.serve = self.snapshots.serve;
+        limits.snapshots.every_blocks = self.snapshots.every_blocks;
         limits.core.pipeline = self.blocks.pipeline;
         limits.core.block_interval_ms = self.blocks.interval_ms;
         limits.core.heartbeat_ms = self.blocks.heartbeat_ms;

@@ -72,6 +72,16 @@ listen = {api}
 #log_segment_bytes = 67108864
 #log_queue_bytes = 33554432
 
+[snapshots]
+# Whether a data folder that has nothing of the chain begins with a snapshot of the state that validators give, instead of
+# all blocks. Not while the whole network is new: nobody has one then.
+#join = false
+
+# Whether this node gives snapshots to peers that ask: that takes twice the state's size on disk, and three times while one
+# is made. They are of the first checkpoint at each multiple of so many blocks; the same at every node is best.
+#serve = true
+#every_blocks = 128
+
 [blocks]
 # How many blocks may be ordered and not yet executed before no more are proposed.
 #pipeline = 4

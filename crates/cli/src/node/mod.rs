@@ -13,14 +13,18 @@ use ledger_contracts::{LedgerExecutor, NativeRuntime};
 use ledger_core::{Genesis, finality};
 use ledger_crypto::{FileSigner, PublicKey, Signer, VoteError};
 use ledger_network::{NetworkConfig, Observers, Peer, QuicConfig, QuicTransport, Transport};
-use ledger_node::{Chain, DiskGuard, Host, HostError, NodeBuilder};
+use ledger_node::{Chain, DiskGuard, Host, HostError, JoinProgress, NodeBuilder};
 use ledger_storage::disk::{Disk, RealDisk};
 use ledger_traceability::contract::Traceability;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+
+/// How often it is logged how far a node that joins has come.
+const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// The contracts that this program comes with: tokens and traceability.
 pub(crate) fn contracts() -> NativeRuntime {
@@ -80,7 +84,11 @@ impl Node {
 
         let observers = if config.network.open_to_observers { Observers::Anyone } else { Observers::None };
         let engine = Chosen(engine(config, &genesis, signer)?);
-        let opened = host.chain_with(genesis, engine, observers).await;
+        let opened = match (config.snapshots.join, &transport) {
+            (false, _) => host.chain_with(genesis, engine, observers).await,
+            (true, Some(_)) => join(&host, genesis, engine, observers).await,
+            (true, None) => return Err(CliError::NoPeers { genesis: config.genesis.clone() }),
+        };
         let chain = opened.map_err(|error| explain(config, error))?;
 
         let tokens = match &config.api.tokens {
@@ -111,6 +119,26 @@ impl Node {
         }
         closed?;
         Ok(())
+    }
+}
+
+/// Begins with a snapshot where the folder has nothing of the chain, and says now and then how far it has come.
+async fn join(host: &Host, genesis: Genesis, engine: Chosen, observers: Observers) -> Result<Chain, HostError> {
+    let (progress, mut seen) = watch::channel(JoinProgress::default());
+    let told = async {
+        while seen.changed().await.is_ok() {
+            let JoinProgress { peers, banned, height, chunks, kept, fetched_bytes, .. } =
+                seen.borrow_and_update().clone();
+            let height = height.map(|height| height.0);
+            tracing::info!(?height, kept, chunks, fetched_bytes, peers, banned, "joining by a snapshot");
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+        // Whoever tells outlives this.
+        std::future::pending().await
+    };
+    tokio::select! {
+        chain = host.join(genesis, engine, observers, &progress) => chain,
+        chain = told => chain,
     }
 }
 
