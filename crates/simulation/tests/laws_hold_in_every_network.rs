@@ -63,6 +63,15 @@ fn forks() {
 }
 
 #[test]
+fn a_node_that_lost_everything_rejoins() {
+    for nodes in [4, 7] {
+        let counters = run(&named("rejoin", nodes));
+        fired(&counters, &["join: a node lost everything", "join: chunk kept", "join: finished"]);
+        fired(&counters, &["network: message lost", "crash: power cut", "network: healed and decided"]);
+    }
+}
+
+#[test]
 fn every_adversary_acts_and_the_others_go_on() {
     for adversary in Adversary::ALL {
         let scenario = network(4).byzantine(1, adversary).crashes(4).kills(4).loss(5);

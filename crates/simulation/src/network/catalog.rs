@@ -73,6 +73,15 @@ pub const NETWORKS: &[NamedNetwork] = &[
             network(nodes).byzantine(liars, Adversary::Equivocate).partitions(2).delay_us(1_000..=5_000).heal_at(1_500)
         },
     },
+    NamedNetwork {
+        name: "rejoin",
+        about: "an honest node loses everything and joins by a snapshot, amid losses, crashes, partitions and liars",
+        liars: |nodes| tolerated(nodes).saturating_sub(1),
+        build: |nodes, liars| {
+            let rough = network(nodes).byzantine_somehow(liars).loss(15).replay(20).partitions(1).crashes(3).kills(2);
+            rough.wipe_at(1_200).transactions(30).heal_at(4_000).real_signatures(100)
+        },
+    },
 ];
 
 /// The network scenario called `name`.

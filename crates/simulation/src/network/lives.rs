@@ -8,7 +8,9 @@ use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
 use crate::settings::BEGINNING;
 use ledger_crypto::{PublicKey, VoteError};
+use ledger_node::core::join::JoinEvent;
 use ledger_node::core::{Event, Stop};
+use ledger_storage::chain::StoreError;
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
@@ -39,14 +41,19 @@ impl NetworkWorld<'_> {
     /// A machine's process starts.
     pub(super) fn start(&mut self, machine: usize) -> Result<(), Violation> {
         let log_id = self.random.bytes();
-        let Some(one) = self.machines.get(machine).filter(|one| one.live.is_none() && !one.retired) else {
+        let Some(one) = self.machines.get(machine).filter(|one| !one.is_up() && !one.retired) else {
             return Ok(());
         };
         if one.wrong_folder {
             return self.start_on_wrong_folder(machine, log_id);
         }
+        if one.newcomer.is_some() && self.start_joining(machine)? {
+            return Ok(());
+        }
+        let Some(one) = self.machines.get(machine) else { return Ok(()) };
         let opened = self.opening(log_id).open(one, &one.disk, &one.views);
         let (honest, amnesia, faulty, crashed) = (one.honest, one.amnesia, one.faulty, one.crashed());
+        let newcomer = one.newcomer;
         match opened {
             _ if crashed => {
                 self.counters.add("crash: within a start");
@@ -61,7 +68,10 @@ impl NetworkWorld<'_> {
                 }
                 if honest {
                     let head = live.reader.head();
-                    self.oracle.recovered(machine, &live.log.reader(), &head.header)?;
+                    match newcomer {
+                        None => self.oracle.recovered(machine, &live.log.reader(), &head.header)?,
+                        Some(_) => self.oracle.rejoined(machine, &head.header)?,
+                    }
                     self.replayed_results(machine, &live)?;
                 }
                 self.trace.note(self.now, &format!("node {machine} up at {}", start.checkpoint.header.height));
@@ -95,6 +105,9 @@ impl NetworkWorld<'_> {
         let height = live.reader.head().header.height.0;
         for height in (1..=height).map(ledger_core::Height) {
             let read = live.reader.outcome(height).and_then(|outcome| Ok((outcome, live.reader.results(height)?)));
+            if let Err(StoreError::BeforeSnapshot { .. }) = read {
+                continue;
+            }
             let (outcome, results) = read.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
             let history = live.reader.history_head(height.0 + 1);
             let history = history.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
@@ -143,7 +156,7 @@ impl NetworkWorld<'_> {
         for other in 0..self.machines.len() {
             let Some(peer) = self.machines.get(other) else { continue };
             let peer_key = peer.key;
-            if other == machine || peer_key == key || peer.live.is_none() || !self.can_connect(machine, other) {
+            if other == machine || peer_key == key || !peer.is_up() || !self.can_connect(machine, other) {
                 continue;
             }
             self.connected(machine, peer_key)?;
@@ -154,6 +167,12 @@ impl NetworkWorld<'_> {
     }
 
     fn connected(&mut self, machine: usize, peer: PublicKey) -> Result<(), Violation> {
+        if let Some(joining) = self.machine(machine).and_then(|one| one.joining.as_mut()) {
+            return match joining.connected.insert(peer) {
+                true => self.step_join(machine, JoinEvent::Connected { peer }),
+                false => Ok(()),
+            };
+        }
         let Some(live) = self.live(machine) else { return Ok(()) };
         if live.connected.insert(peer) {
             return self.step(machine, Event::Connected { peer });
@@ -162,6 +181,12 @@ impl NetworkWorld<'_> {
     }
 
     pub(super) fn disconnected(&mut self, machine: usize, peer: PublicKey) -> Result<(), Violation> {
+        if let Some(joining) = self.machine(machine).and_then(|one| one.joining.as_mut()) {
+            return match joining.connected.remove(&peer) {
+                true => self.step_join(machine, JoinEvent::Disconnected { peer }),
+                false => Ok(()),
+            };
+        }
         let Some(live) = self.live(machine) else { return Ok(()) };
         if live.connected.remove(&peer) {
             self.counters.add("network: connection lost");
@@ -173,7 +198,7 @@ impl NetworkWorld<'_> {
     /// A transport notices that a peer is gone, unless it is there again, or has a twin.
     pub(super) fn notice_loss(&mut self, machine: usize, peer: PublicKey) -> Result<(), Violation> {
         let reachable = (0..self.machines.len()).any(|other| {
-            let there = |one: &super::machine::Machine| one.key == peer && one.live.is_some();
+            let there = |one: &super::machine::Machine| one.key == peer && one.is_up();
             self.machines.get(other).is_some_and(there) && self.can_connect(machine, other)
         });
         if reachable { Ok(()) } else { self.disconnected(machine, peer) }
@@ -186,7 +211,7 @@ impl NetworkWorld<'_> {
         let at = self.after(pause);
         let notice = self.after(200_000);
         let Some(one) = self.machines.get_mut(machine) else { return };
-        one.live = None;
+        (one.live, one.joining) = (None, None);
         one.life += 1;
         one.clock = BEGINNING;
         one.faulty = false;
@@ -239,7 +264,7 @@ impl NetworkWorld<'_> {
         Ok(())
     }
 
-    fn kill(&mut self, machine: usize) -> Result<(), Violation> {
+    pub(super) fn kill(&mut self, machine: usize) -> Result<(), Violation> {
         self.counters.add("crash: process killed");
         self.end_life(machine);
         if self.random.chance(50) {
@@ -266,7 +291,7 @@ impl NetworkWorld<'_> {
     /// After something has happened to a machine: has its power gone, has its node stopped?
     pub(super) fn look_at(&mut self, machine: usize) -> Result<(), Violation> {
         let Some(one) = self.machines.get_mut(machine) else { return Ok(()) };
-        if one.live.is_some() && one.crashed() {
+        if one.is_up() && one.crashed() {
             return self.lose_power(machine);
         }
         let (honest, faulty) = (one.honest, one.faulty);
@@ -330,7 +355,7 @@ impl NetworkWorld<'_> {
 
     fn connect_all(&mut self) -> Result<(), Violation> {
         for machine in 0..self.machines.len() {
-            if self.live(machine).is_some() {
+            if self.machines.get(machine).is_some_and(super::machine::Machine::is_up) {
                 self.connect(machine)?;
             }
         }
@@ -340,8 +365,9 @@ impl NetworkWorld<'_> {
     fn strike(&mut self, machine: usize, strike: Strike) -> Result<(), Violation> {
         let planted_guard = self.scenario.planted == Some(PlantedBug::LeavesTheGuard);
         let (operations, syncs) = (self.random.within(1..=12), self.random.within(1..=6));
-        let Some(one) = self.machines.get_mut(machine).filter(|one| one.live.is_some()) else { return Ok(()) };
+        let Some(one) = self.machines.get_mut(machine).filter(|one| one.is_up()) else { return Ok(()) };
         match strike {
+            Strike::Wipe => return self.wipe(machine),
             Strike::CutAtOperation => {
                 one.faulty = true;
                 one.disk.crash_at(one.disk.operations() + operations);
@@ -386,7 +412,7 @@ impl NetworkWorld<'_> {
             one.disk.crash_at(u64::MAX);
             one.disk.fail_sync(u64::MAX / 2);
             let right = BEGINNING.plus(self.now / 1_000);
-            if one.live.is_none() {
+            if !one.is_up() {
                 self.schedule.at(self.now, Happening::Restart { machine });
             } else if one.clock > right.plus(CLOCK_BOUND_MS) {
                 // A node's time doesn't run back while it runs, so a clock that is set back takes a restart.

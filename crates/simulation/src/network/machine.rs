@@ -1,12 +1,13 @@
 //! A machine: its disk, clock and guard, which survive, and the node that lives on it for a while.
 
 use super::engine;
+use super::joining::{Joining, Made, Newcomer};
 use super::settings::Settings;
 use crate::host::create;
 use crate::keys::Keys;
 use crate::planted::PlantedBug;
 use crate::settings::BEGINNING;
-use ledger_consensus::{EngineFactory, RecordKind, Setup, SharedSigner, StartError, TimerId};
+use ledger_consensus::{EngineFactory, Observer, RecordKind, Setup, SharedSigner, StartError, TimerId};
 use ledger_core::{Executor, Finality, Timestamp};
 use ledger_crypto::{Digest, Guard, MemoryGuard, PublicKey, VoteError, VotePosition};
 use ledger_node::core::{ChainCore, Start, Stop, Token};
@@ -78,6 +79,12 @@ pub(super) struct Machine {
     pub(super) copy: Option<(SimulatedDisk, Option<VotePosition>)>,
     /// The last vote that may have left.
     pub(super) voted: Option<VotePosition>,
+    /// It has lost everything, and only follows since.
+    pub(super) newcomer: Option<Newcomer>,
+    /// The life of one that joins.
+    pub(super) joining: Option<Joining>,
+    /// The snapshots that it gives, the newest first.
+    pub(super) made: Vec<Made>,
 }
 
 impl Machine {
@@ -100,6 +107,9 @@ impl Machine {
             retired: false,
             copy: None,
             voted: None,
+            newcomer: None,
+            joining: None,
+            made: Vec::new(),
         }
     }
 
@@ -175,8 +185,10 @@ impl Opening<'_> {
             records.retain(|record| record.kind == RecordKind::Vote);
         }
         let member = self.settings.members.get(machine.member).ok_or_else(|| failed("no such member"))?;
-        let factory: Box<dyn EngineFactory> =
-            engine::factory(Keys::new(member.seed, self.settings.mocked), self.engine);
+        let factory: Box<dyn EngineFactory> = match machine.newcomer {
+            Some(_) => Box::new(Observer),
+            None => engine::factory(Keys::new(member.seed, self.settings.mocked), self.engine),
+        };
         let setup = Setup {
             genesis,
             chain: genesis.chain(),
@@ -190,7 +202,10 @@ impl Opening<'_> {
             error => failed(error),
         })?;
         let config = self.settings.core.clone();
-        let core = ChainCore::new(genesis, Some(machine.key), started.engine, config).map_err(failed)?;
+        let mut core = ChainCore::new(genesis, Some(machine.key), started.engine, config).map_err(failed)?;
+        if started.signer.is_none() {
+            core.follow();
+        }
         let live = Live {
             log,
             core,

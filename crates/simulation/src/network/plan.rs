@@ -61,6 +61,8 @@ pub(super) enum Strike {
     WrongFolder,
     /// The process is killed and not started again.
     Stop,
+    /// The machine loses everything, and begins again without a vote.
+    Wipe,
 }
 
 /// A planned fault, or the end of it.
@@ -114,6 +116,13 @@ pub(super) fn draw(scenario: &Network, machines: usize, one_body: usize, random:
     }
     if let Some((machine, at)) = scenario.stopped {
         plan.push((at * 1_000, Planned::Strike { machine, strike: Strike::Stop }));
+    }
+    if let Some(at) = scenario.wiped {
+        let first = random.index(one_body);
+        for machine in (first..one_body).chain(0..first) {
+            // The first that is honest and up; the others stay as they are.
+            plan.push((at * 1_000, Planned::Strike { machine, strike: Strike::Wipe }));
+        }
     }
     plan.push((end, Planned::Heal));
     // What falls on the moment of healing comes before it.

@@ -43,6 +43,7 @@ pub struct Network {
     pub(crate) failing_syncs: u64,
     pub(crate) wrong_folders: u64,
     pub(crate) stopped: Option<(usize, u64)>,
+    pub(crate) wiped: Option<u64>,
     /// Whether the numbers above are the most, and each seed draws its own.
     pub(crate) drawn: bool,
     pub(crate) heal_at: u64,
@@ -74,6 +75,7 @@ pub fn network(nodes: usize) -> Network {
         failing_syncs: 0,
         wrong_folders: 0,
         stopped: None,
+        wiped: None,
         drawn: false,
         heal_at: 1_500,
         blocks: 10,
@@ -188,6 +190,13 @@ impl Network {
     /// Stops node `node` for good at `at`.
     pub fn stop_node(mut self, node: usize, at: u64) -> Self {
         self.stopped = Some((node, at));
+        self
+    }
+
+    /// At `at` an honest node loses everything that it has, and joins again by a snapshot that the others give; as its votes
+    /// are lost it only follows from then on.
+    pub fn wipe_at(mut self, at: u64) -> Self {
+        self.wiped = Some(at);
         self
     }
 

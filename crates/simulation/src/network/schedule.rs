@@ -4,6 +4,7 @@
 use ledger_consensus::TimerId;
 use ledger_core::{Lane, SignatureCheck, SignedTransaction, TransactionId};
 use ledger_crypto::{PublicKey, VotePosition};
+use ledger_node::core::join::JoinEffect;
 use ledger_node::core::{Applied, CheckFailure, CheckId, Event, Execute, FinalBlock, ReadId, Token};
 use ledger_storage::log::Outcome;
 use std::collections::BTreeMap;
@@ -49,6 +50,10 @@ pub(super) enum Local {
     Read { read: ReadId, blocks: Vec<FinalBlock> },
     /// Something of a snapshot was read for a peer.
     Answer(Box<Event>),
+    /// A machine that joins has verified, kept or finished something.
+    Join(Box<JoinEffect>),
+    /// It wanted to be woken, unless it asked for another time since.
+    WakeJoining { request: u64 },
 }
 
 pub(super) type Verdict = Result<u64, CheckFailure>;

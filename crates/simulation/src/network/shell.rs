@@ -12,7 +12,8 @@ use ledger_consensus::bft::wire::Message;
 use ledger_consensus::{Record, RecordKind};
 use ledger_core::{Height, Lane};
 use ledger_crypto::{PublicKey, VotePosition};
-use ledger_node::core::{Effect, Event, Execute, FinalBlock, Holding, Stop, Token};
+use ledger_node::core::join::JoinEvent;
+use ledger_node::core::{Effect, Event, Execute, FinalBlock, Stop, Token};
 use ledger_node::recovery::to_log;
 use ledger_storage::log::LogPosition;
 use std::sync::{Arc, PoisonError};
@@ -112,12 +113,12 @@ impl NetworkWorld<'_> {
                 self.within(machine, at, Local::Read { read, blocks });
             }
             Effect::ReadSnapshot { read } => {
-                let holding = self.holding(machine);
+                let holding = self.holding(machine)?;
                 let at = self.after(self.settings.host.flush);
                 self.within(machine, at, Local::Answer(Box::new(Event::SnapshotRead { read, holding })));
             }
-            Effect::ReadPiece { read, .. } => {
-                let bytes = Vec::new();
+            Effect::ReadPiece { read, digest, offset } => {
+                let bytes = self.piece(machine, &digest, offset);
                 let at = self.after(self.settings.host.flush);
                 self.within(machine, at, Local::Answer(Box::new(Event::PieceRead { read, bytes })));
             }
@@ -157,7 +158,7 @@ impl NetworkWorld<'_> {
     }
 
     /// When a machine's clock will show `at`, by the pace of the world's clock.
-    fn micros_until(&self, machine: usize, at: ledger_core::Timestamp) -> u64 {
+    pub(super) fn micros_until(&self, machine: usize, at: ledger_core::Timestamp) -> u64 {
         let clock = self.machines.get(machine).map_or(at, |machine| machine.clock);
         self.now + at.0.saturating_sub(clock.0).saturating_mul(1_000)
     }
@@ -179,7 +180,13 @@ impl NetworkWorld<'_> {
     }
 
     /// A core sends: an adversary may have its way with it, then the links.
-    fn send(&mut self, machine: usize, to: PublicKey, lane: Lane, bytes: Arc<[u8]>) -> Result<(), Violation> {
+    pub(super) fn send(
+        &mut self,
+        machine: usize,
+        to: PublicKey,
+        lane: Lane,
+        bytes: Arc<[u8]>,
+    ) -> Result<(), Violation> {
         let Some(sender) = self.machines.get(machine) else { return Ok(()) };
         let (key, member, honest) = (sender.key, sender.member, sender.honest);
         self.watch.sent(lane, bytes.len());
@@ -245,6 +252,12 @@ impl NetworkWorld<'_> {
     /// A message arrives at a machine.
     pub(super) fn arrive(&mut self, to: usize, from: PublicKey, lane: Lane, bytes: Arc<[u8]>) -> Result<(), Violation> {
         let Some(machine) = self.machines.get(to) else { return Ok(()) };
+        if let Some(joining) = &machine.joining {
+            return match joining.connected.contains(&from) && lane == Lane::Sync {
+                true => self.step_join(to, JoinEvent::Received { from, bytes }),
+                false => Ok(()),
+            };
+        }
         let Some(live) = &machine.live else {
             self.counters.add("network: message to a node that is down");
             return Ok(());
@@ -376,13 +389,6 @@ impl NetworkWorld<'_> {
             }
             Err(error) => self.stop(machine, Stop::Apply { height, reason: error.to_string() }),
         }
-    }
-
-    /// What a newcomer could be given: these machines make no snapshots.
-    fn holding(&self, machine: usize) -> Holding {
-        let live = self.machines.get(machine).and_then(|machine| machine.live.as_ref());
-        let newest = live.map_or(Height::GENESIS, |live| live.reader.head().header.height);
-        Holding { first: Height::GENESIS, newest, making: false, snapshot: None }
     }
 
     fn read_blocks(&self, machine: usize, from: Height, count: u64, max_bytes: usize) -> Vec<FinalBlock> {

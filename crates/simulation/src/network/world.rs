@@ -20,6 +20,7 @@ use crate::trace::Trace;
 use ledger_contracts::{LedgerExecutor, NativeRuntime, Token};
 use ledger_core::{Executor, Height, ValidatorSet, View};
 use ledger_crypto::MemoryGuard;
+use ledger_node::core::join::JoinEvent;
 use ledger_node::core::{Ask, Event};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -241,6 +242,14 @@ impl<'a> NetworkWorld<'a> {
             }
             Local::Read { read, blocks } => self.step(machine, Event::BlocksRead { read, blocks }),
             Local::Answer(event) => self.step(machine, *event),
+            Local::Join(work) => self.work_at_joining(machine, *work),
+            Local::WakeJoining { request } => {
+                let joining = self.machines.get(machine).and_then(|one| one.joining.as_ref());
+                match joining.is_some_and(|joining| joining.alarm == request) {
+                    true => self.step_join(machine, JoinEvent::Wake),
+                    false => Ok(()),
+                }
+            }
         }
     }
 

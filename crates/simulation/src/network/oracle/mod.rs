@@ -19,7 +19,7 @@ use ledger_core::{
 use ledger_crypto::merkle::Frontier;
 use ledger_crypto::{Digest, PublicKey};
 use ledger_node::core::Applied;
-use ledger_storage::chain::ChainReader;
+use ledger_storage::chain::{ChainReader, StoreError};
 use ledger_storage::log::LogReader;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -289,6 +289,26 @@ impl Oracle {
         Ok(())
     }
 
+    /// A machine has lost everything.
+    pub(super) fn lost(&mut self, machine: usize) {
+        if let Some(told) = self.told.get_mut(machine) {
+            told.finalized = 0;
+        }
+    }
+
+    /// An honest machine that had lost everything is up again: it stands on a block of the chain, and none behind what it
+    /// has finalized since.
+    pub(super) fn rejoined(&mut self, machine: usize, head: &Header) -> Result<(), Violation> {
+        let (height, told) = (head.height, self.height_of(machine));
+        let known = height == Height::GENESIS || self.seen(height).is_some_and(|seen| seen.digest == head.digest());
+        ensure(known, AGREEMENT, || format!("node {machine} begins with another block {height}"))?;
+        ensure(height.0 >= told, KEPT, || format!("node {machine} is at {height} again, {told} were final before"))?;
+        if let Some(told) = self.told.get_mut(machine) {
+            told.finalized = height.0;
+        }
+        Ok(())
+    }
+
     /// A validator's key signed a vote, and it left a machine.
     pub(super) fn vote_left(&mut self, key: &PublicKey, view: View, vote: BftVote) -> Result<(), Violation> {
         let first = *self.votes.entry((*key, view, slot(&vote))).or_insert(vote);
@@ -321,7 +341,10 @@ impl Oracle {
         })?;
         ensure(Some(&head.history) == self.heads.last(), EQUAL, || format!("node {machine}: another history"))?;
         for height in (1..=expected).map(Height) {
-            let digest = reader.header(height).map_err(unreadable)?.digest();
+            let digest = match reader.header(height) {
+                Err(StoreError::BeforeSnapshot { .. }) => continue,
+                header => header.map_err(unreadable)?.digest(),
+            };
             let known = self.seen(height).is_some_and(|seen| seen.digest == digest);
             ensure(known, AGREEMENT, || format!("node {machine} holds another block {height}"))?;
         }
