@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 const MAGIC: [u8; 8] = *b"LEDGRCUT";
-const VERSION: u32 = 0;
+const VERSION: u32 = 1;
 const HEADER: usize = 24;
 const CHECKSUM: usize = 32;
 const PREFIX: &str = "start-";
@@ -126,6 +126,7 @@ struct StoredChain {
     block: Digest,
     records: List<StoredRecord>,
     evidence: List<Bytes>,
+    policy: Option<Bytes>,
 }
 
 #[derive(Encode, Decode)]
@@ -255,7 +256,7 @@ impl LogStart {
     ) -> Result<Self, RecoveryError> {
         let mut kept = BTreeMap::new();
         for (id, chain) in chains {
-            let LoggedChain { genesis, tip, cut, records, evidence, .. } = chain;
+            let LoggedChain { genesis, tip, cut, records, evidence, policy, .. } = chain;
             let keep = |noted: Noted| {
                 let bytes = noted.bytes(log)?;
                 Ok(Noted { source: Source::Kept(bytes), ..noted })
@@ -264,7 +265,10 @@ impl LogStart {
             let live = records.into_iter().filter(|noted| noted.kind != RecordKind::PAYLOAD);
             let records = live.map(keep).collect::<Result<_, RecoveryError>>()?;
             let cut = tip.or(cut);
-            kept.insert(id, LoggedChain { genesis, cut, tip: cut, records, evidence, ..LoggedChain::default() });
+            kept.insert(
+                id,
+                LoggedChain { genesis, cut, tip: cut, records, evidence, policy, ..LoggedChain::default() },
+            );
         }
         Ok(Self { segment, records, chains: kept })
     }
@@ -329,6 +333,7 @@ impl StoredChain {
             block: cut.digest,
             records: records.collect(),
             evidence: logged.evidence.iter().map(|evidence| Bytes::from(codec::encode(evidence))).collect(),
+            policy: logged.policy.as_ref().map(|policy| codec::encode(policy).into()),
         }
     }
 
@@ -345,6 +350,7 @@ impl StoredChain {
             tip: cut,
             records: records.collect(),
             evidence: self.evidence.into_iter().map(|bytes| codec::decode(&bytes)).collect::<Result<_, _>>()?,
+            policy: self.policy.map(|bytes| codec::decode(&bytes)).transpose()?,
             ..LoggedChain::default()
         })
     }

@@ -3,6 +3,7 @@
 use crate::apply::{Applier, ApplyError};
 use crate::core::{Execute, LoggedPayload, Start};
 use crate::log_start::{LogStart, LogStartError};
+use crate::retention::ChainPolicy;
 use ledger_core::codec::{self, Bytes, CodecError, Format};
 use ledger_core::{
     Block, BlockError, CertificateError, ChainId, Checkpoint, Evidence, Finality, Genesis, Header, Height,
@@ -26,6 +27,9 @@ pub const EVIDENCE_RECORD: RecordKind = RecordKind::new(18);
 /// The log record of a chain that begins behind a block whose state came from a snapshot: the block's digest, at its height.
 /// What the log has of the chain up to there counts no more. It is durable before the snapshot's views count.
 pub const BASE_RECORD: RecordKind = RecordKind::new(19);
+
+/// The log record of what the host keeps of a chain: its encoded [`ChainPolicy`], at height 0. The newest one counts.
+pub const POLICY_RECORD: RecordKind = RecordKind::new(20);
 
 /// The [base record](BASE_RECORD) of `chain`.
 pub(crate) fn base_record(chain: ChainId, base: &BlockId) -> Record {
@@ -275,6 +279,8 @@ pub struct LoggedChain {
     pub(crate) tip: Option<BlockId>,
     /// Validators that were caught.
     pub evidence: Vec<Evidence>,
+    /// What is kept of it, if that was said for this chain.
+    pub policy: Option<ChainPolicy>,
     /// The bytes that its records take in the log.
     pub bytes: u64,
     /// What of the chain's records couldn't be understood, if [`index_each`] met any: what followed it is not noted.
@@ -424,6 +430,10 @@ pub(crate) fn note(
         GENESIS_RECORD => {
             let genesis = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
             entry.genesis = Some(genesis);
+        }
+        POLICY_RECORD => {
+            let policy = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
+            entry.policy = Some(policy);
         }
         // A payload of a height that is final already came too late to matter.
         RecordKind::PAYLOAD if found < expected => {}

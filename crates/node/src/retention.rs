@@ -1,13 +1,15 @@
 //! What a node keeps of a chain's past, and who keeps all of it.
 
 use ledger_core::Height;
+use ledger_core::codec::{self, Decode, Encode, Format, List};
 use ledger_crypto::PublicKey;
 use std::fmt;
 
 /// What a node keeps of the blocks behind it. Headers, outcomes, certificates, the history tree and where each transaction
 /// is are always kept, so that every proof of a block's place in the history can be made; what a policy gives up are
 /// bodies, receipts and events, and the proofs of those.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
 pub enum Retention {
     /// Everything, for ever.
     #[default]
@@ -45,13 +47,23 @@ impl Retention {
 }
 
 /// Who promises to keep everything of a chain.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
 pub enum Keepers {
     /// Everyone who takes part.
     #[default]
     Everyone,
     /// The members with these keys.
-    Members(Vec<PublicKey>),
+    Members(List<PublicKey>),
+}
+
+impl Keepers {
+    fn members(&self) -> usize {
+        match self {
+            Keepers::Everyone => 0,
+            Keepers::Members(keys) => keys.len(),
+        }
+    }
 }
 
 impl fmt::Display for Keepers {
@@ -72,12 +84,18 @@ impl fmt::Display for Keepers {
 
 /// A chain's policy on a node: what this node keeps, and who keeps the archive. The default keeps everything and says
 /// that everyone does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "codec::wire")]
 pub struct ChainPolicy {
     /// What this node keeps.
     pub retention: Retention,
     /// Who promises [`Retention::Archive`].
     pub keepers: Keepers,
+}
+
+impl Format for ChainPolicy {
+    const NAME: &'static str = "chain policy";
+    const LIMIT: usize = 64 + 32 * ChainPolicy::MAX_KEEPERS;
 }
 
 /// Why a policy can't be.
@@ -92,6 +110,14 @@ pub enum PolicyError {
         /// The fewest.
         least: u64,
     },
+    /// More members than a policy names.
+    #[error("a policy names {found} members who keep the archive, {limit} at most")]
+    TooManyKeepers {
+        /// How many.
+        found: usize,
+        /// The most.
+        limit: usize,
+    },
     /// Nobody would keep what this node gives up.
     #[error("a policy that gives up blocks has to name the members who keep the archive, and this one says {found}")]
     NoKeepers {
@@ -101,6 +127,9 @@ pub enum PolicyError {
 }
 
 impl ChainPolicy {
+    /// The most members that a policy names.
+    pub const MAX_KEEPERS: usize = 1_024;
+
     /// Keeps everything.
     #[must_use]
     pub fn archive() -> Self {
@@ -121,6 +150,10 @@ impl ChainPolicy {
     /// # Errors
     /// As [`ChainPolicy::new`].
     pub fn check(&self) -> Result<(), PolicyError> {
+        let (found, limit) = (self.keepers.members(), Self::MAX_KEEPERS);
+        if found > limit {
+            return Err(PolicyError::TooManyKeepers { found, limit });
+        }
         match self.retention {
             Retention::Archive => return Ok(()),
             Retention::Last(heights) if heights < Retention::LEAST => {
@@ -156,13 +189,13 @@ mod tests {
     #[test]
     fn a_policy_keeps_what_is_provable_and_names_who_keeps_the_rest() {
         let member = MemorySigner::from_seed([1; 32]).public_key();
-        let members = Keepers::Members(vec![member]);
+        let members = Keepers::Members(vec![member].into());
         assert!(ChainPolicy::new(Retention::Archive, Keepers::Everyone).is_ok());
         assert!(ChainPolicy::new(Retention::Last(256), members.clone()).is_ok());
         assert!(ChainPolicy::new(Retention::StateOnly, members.clone()).is_ok());
         let few = ChainPolicy::new(Retention::Last(255), members.clone()).unwrap_err();
         assert_eq!(few, PolicyError::TooFew { heights: 255, least: 256 });
-        for keepers in [Keepers::Everyone, Keepers::Members(vec![])] {
+        for keepers in [Keepers::Everyone, Keepers::Members(List::new())] {
             assert!(matches!(ChainPolicy::new(Retention::StateOnly, keepers), Err(PolicyError::NoKeepers { .. })));
         }
         assert_eq!(members.to_string(), format!("the member {member}"));

@@ -350,7 +350,7 @@ fn growing(policy: ChainPolicy) -> Limits {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_begins_with_a_snapshot_is_cut_like_any_other() {
-    let members = Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()]);
+    let members = Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()].into());
     for policy in [ChainPolicy::archive(), ChainPolicy::new(Retention::StateOnly, members).unwrap()] {
         let [old, new, snapshot] = [(); 3].map(|()| tempfile::tempdir().unwrap());
         let mut guard = MemoryGuard::new();

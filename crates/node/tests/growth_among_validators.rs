@@ -23,7 +23,7 @@ fn limits(policy: ChainPolicy) -> Limits {
 async fn validators_go_on_from_cut_logs_and_serve_who_comes_late() {
     use ledger_crypto::Signer;
     let mut network = Network::new(4);
-    let keepers = Keepers::Members([1, 2].map(|number| member(number).public_key()).to_vec());
+    let keepers = Keepers::Members([1, 2].map(|number| member(number).public_key()).to_vec().into());
     let pruning = ChainPolicy::new(Retention::StateOnly, keepers.clone()).unwrap();
     let archiving = ChainPolicy { retention: Retention::Archive, keepers };
     for number in 0..4 {

@@ -27,7 +27,7 @@ fn account() -> AccountId {
 }
 
 fn keeper() -> Keepers {
-    Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()])
+    Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()].into())
 }
 
 fn genesis(name: &str) -> Genesis {
@@ -255,11 +255,11 @@ async fn a_policy_that_breaks_a_promise_is_refused_by_name() {
     assert!(matches!(started, Err(HostError::Policy(PolicyError::TooFew { heights: 10, least: 256 }))));
     let host = host(folder.path(), ChainPolicy::archive()).await;
     let chain = open(&host, "busy").await.unwrap();
-    assert!(matches!(host.set_policy(&chain.id(), &refused), Err(HostError::Policy(_))));
-    let unknown = host.set_policy(&genesis("none").chain(), &ChainPolicy::archive());
+    assert!(matches!(host.set_policy(&chain.id(), &refused).await, Err(HostError::Policy(_))));
+    let unknown = host.set_policy(&genesis("none").chain(), &ChainPolicy::archive()).await;
     assert!(matches!(unknown, Err(HostError::UnknownChain { .. })));
     assert_eq!(chain.kept().keepers, Keepers::Everyone);
-    host.set_policy(&chain.id(), &state_only()).unwrap();
+    host.set_policy(&chain.id(), &state_only()).await.unwrap();
     assert_eq!(chain.kept().keepers, keeper());
     drop(chain);
     host.shutdown().await.unwrap();
@@ -371,4 +371,40 @@ async fn the_log_is_cut_up_to_a_damaged_record_and_no_further() {
     open(&host, "busy").await.unwrap();
     assert!(matches!(open(&host, "quiet").await, Err(HostError::Damaged { chain, .. }) if chain == quiet));
     host.shutdown().await.unwrap();
+}
+
+/// What was said of one chain holds after a restart, also of a log from which the saying was cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_s_policy_is_kept_through_restarts_and_cuts() {
+    let folder = tempfile::tempdir().unwrap();
+    // The host would give everything up.
+    let host = host(folder.path(), state_only()).await;
+    let (whole, other) = (open(&host, "whole").await.unwrap(), open(&host, "other").await.unwrap());
+    let archive = ChainPolicy::new(Retention::Archive, keeper()).unwrap();
+    host.set_policy(&whole.id(), &archive).await.unwrap();
+    assert_eq!(host.policy(&whole.id()), Some(archive.clone()));
+    assert_eq!(host.policy(&other.id()), Some(state_only()));
+    drop((whole, other));
+    host.shutdown().await.unwrap();
+    for _ in 0..2 {
+        let host = self::host(folder.path(), state_only()).await;
+        let (whole, other) = (open(&host, "whole").await.unwrap(), open(&host, "other").await.unwrap());
+        assert_eq!(host.policy(&whole.id()), Some(archive.clone()));
+        assert_eq!(host.policy(&other.id()), Some(state_only()));
+        grow(&other, 20).await;
+        cut(&host, &whole, 2).await;
+        assert_eq!(whole.kept().first, Height::GENESIS);
+        assert_eq!(whole.kept().keepers, keeper());
+        assert!(other.kept().first > Height::GENESIS);
+        whole.block(Height(1)).unwrap();
+        assert!(matches!(other.block(Height(1)), Err(ChainError::Pruned { .. })));
+        drop((whole, other));
+        host.shutdown().await.unwrap();
+    }
+    let mut many = vec![owner().public_key(); ChainPolicy::MAX_KEEPERS];
+    assert!(ChainPolicy::new(Retention::StateOnly, Keepers::Members(many.clone().into())).is_ok());
+    many.push(owner().public_key());
+    let found = many.len();
+    let refused = ChainPolicy::new(Retention::Archive, Keepers::Members(many.into()));
+    assert_eq!(refused, Err(PolicyError::TooManyKeepers { found, limit: ChainPolicy::MAX_KEEPERS }));
 }

@@ -148,6 +148,15 @@ impl Growth {
         lock(&self.chains).insert(chain, Grown { reader, policy });
     }
 
+    /// Whether the chain is one of these.
+    pub(super) fn has(&self, chain: &ChainId) -> bool {
+        lock(&self.chains).contains_key(chain)
+    }
+
+    pub(super) fn policy(&self, chain: &ChainId) -> Option<ChainPolicy> {
+        lock(&self.chains).get(chain).map(|grown| grown.policy.clone())
+    }
+
     /// Whether the chain is one of these; its policy is the given one from now on.
     pub(super) fn set_policy(&self, chain: &ChainId, policy: &ChainPolicy) -> bool {
         let mut chains = lock(&self.chains);

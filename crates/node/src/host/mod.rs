@@ -6,6 +6,7 @@ pub(crate) mod checker;
 mod error;
 pub(crate) mod growth;
 mod join;
+mod policy;
 pub(crate) mod pool;
 pub(crate) mod quota;
 mod shard;
@@ -68,6 +69,8 @@ struct Recovered {
     applier: Applier,
     start: Start,
     evidence: Vec<Evidence>,
+    /// What is kept of it, if that was said for this chain.
+    policy: Option<ChainPolicy>,
     /// Bytes that its records take in the log.
     bytes: u64,
     started: Started,
@@ -123,8 +126,8 @@ impl Recovery {
         };
         match recover() {
             Ok((applier, start, started, guarded)) => {
-                let LoggedChain { evidence, bytes, .. } = logged;
-                Ok(Recovered { genesis, applier, start, evidence, bytes, started, guarded })
+                let LoggedChain { evidence, policy, bytes, .. } = logged;
+                Ok(Recovered { genesis, applier, start, evidence, policy, bytes, started, guarded })
             }
             Err(error) => Err(Box::new((logged, error))),
         }
@@ -254,18 +257,6 @@ impl Host {
         self.shards.iter().map(|shard| shard.guards.syncs()).sum()
     }
 
-    /// Says what is kept of an open chain from now on, and who keeps its archive. What was given up doesn't come back.
-    ///
-    /// # Errors
-    /// [`HostError::Policy`] when it can't be kept; [`HostError::UnknownChain`] when the chain isn't open.
-    pub fn set_policy(&self, chain: &ChainId, policy: &ChainPolicy) -> Result<(), HostError> {
-        policy.check()?;
-        match self.shards.iter().any(|shard| shard.growth.set_policy(chain, policy)) {
-            true => Ok(()),
-            false => Err(HostError::UnknownChain { chain: *chain }),
-        }
-    }
-
     /// What was done to keep the logs small, shard by shard.
     pub fn growth(&self) -> Vec<GrowthReport> {
         self.shards.iter().map(|shard| shard.growth.report()).collect()
@@ -351,7 +342,7 @@ impl Host {
         let known = lock(&shard.logged).remove(&id);
         let (logged, created) = match known {
             Some(logged) => (logged, None),
-            None => (LoggedChain::new(genesis.clone()), Some(create(&shard.log, &genesis)?)),
+            None => (LoggedChain::new(genesis.clone()), Some(append(&shard.log, genesis_record(&genesis))?)),
         };
         let recovery = self.recovery(shard, Arc::new(genesis), logged, engine);
         // A new chain's guard and views are made while its genesis becomes durable: without it they stand for nothing.
@@ -505,7 +496,7 @@ impl Host {
     }
 
     fn run(&self, shard: &Shard, recovered: Recovered, observers: Observers) -> Result<Chain, HostError> {
-        let Recovered { genesis, applier, start, evidence, bytes, started, guarded } = recovered;
+        let Recovered { genesis, applier, start, evidence, policy, bytes, started, guarded } = recovered;
         let id = genesis.chain();
         let height = start.checkpoint.header.height;
         let reader = applier.reader();
@@ -556,7 +547,7 @@ impl Host {
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
         let growth = Arc::clone(&shard.growth);
-        growth.add(id, reader.clone(), self.limits.policy.clone());
+        growth.add(id, reader.clone(), policy.unwrap_or_else(|| self.limits.policy.clone()));
         let log = shard.reader.clone();
         let shared = Shared { id, genesis, reader, log, growth, executor, progress: watched, evidence };
         let chain = Chain { shared: Arc::new(shared), submissions };
@@ -657,12 +648,15 @@ fn durable_line(
     }
 }
 
-/// Writes the genesis to the log. What is returned ends when it is durable, with the bytes that it takes there.
-fn create(
+fn genesis_record(genesis: &Genesis) -> Record {
+    Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) }
+}
+
+/// Writes a record to the log. What is returned ends when it is durable, with the bytes that it takes there.
+fn append(
     log: &LogWriter,
-    genesis: &Genesis,
+    record: Record,
 ) -> Result<impl Future<Output = Result<u64, HostError>> + Send + use<>, HostError> {
-    let record = Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) };
     let ticket = log.submit(vec![record])?;
     let (sender, receiver) = oneshot::channel();
     ticket.on_done(move |outcome| {
