@@ -50,7 +50,7 @@ impl Retention {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "codec::wire")]
 pub enum Keepers {
-    /// Everyone who takes part.
+    /// Everyone who takes part, from where they began.
     #[default]
     Everyone,
     /// The members with these keys.
@@ -69,7 +69,7 @@ impl Keepers {
 impl fmt::Display for Keepers {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Keepers::Everyone => formatter.write_str("everyone who takes part in the chain"),
+            Keepers::Everyone => formatter.write_str("everyone who has taken part in it from its beginning"),
             Keepers::Members(keys) => {
                 formatter.write_str(if keys.len() == 1 { "the member " } else { "the members " })?;
                 for (index, key) in keys.iter().enumerate() {

@@ -119,7 +119,7 @@ async fn an_imported_chain_is_the_original_and_its_owner_goes_on_in_one_place_on
             error.to_string(),
             format!(
                 "block {height} isn't kept by this node, which has blocks {closing} to {closing}; the archive of the chain is \
-                 kept by everyone who takes part in the chain"
+                 kept by everyone who has taken part in it from its beginning"
             )
         );
         assert!(matches!(chain.results(height), Err(ChainError::Pruned { .. })));
@@ -396,6 +396,39 @@ async fn a_log_that_begins_with_a_snapshot_is_cut_like_any_other() {
             (other, _) => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_cut_behind_views_that_never_had_its_first_blocks() {
+    let [old, snapshot] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let guard = MemoryGuard::new();
+    let base = original(old.path(), &guard, snapshot.path()).await.height();
+    let start = || builder().limits(growing(ChainPolicy::archive())).folder(old.path()).unwrap().start();
+    let open = async |host: &Host| host.chain(genesis("tea"), Solo::new(owner()).guard(guard.clone())).await.unwrap();
+    let host = start().await.unwrap();
+    let chain = open(&host).await;
+    grow(&chain, 6).await;
+    close(host, chain).await;
+    fs::remove_dir_all(old.path().join("views")).unwrap();
+    let host = start().await.unwrap();
+    let chain = import(&host, snapshot.path()).await.unwrap();
+    close(host, chain).await;
+    let host = start().await.unwrap();
+    let chain = open(&host).await;
+    while host.growth()[0].cuts < 3 {
+        grow(&chain, 10).await;
+        assert_eq!(host.growth()[0].error, None);
+        assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
+    }
+    close(host, chain).await;
+    let host = start().await.unwrap();
+    let chain = open(&host).await;
+    let kept = chain.kept();
+    assert_eq!(kept.first, base.next());
+    for height in (kept.first.0..=kept.newest.0).map(Height) {
+        assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
+    }
+    close(host, chain).await;
 }
 
 /// Power is cut at each operation of the disk while a chain is begun, and the views keep what was in them then, or less:
