@@ -102,6 +102,26 @@ pub trait Engine: Send + Sync {
     /// [`EngineError`] when they can't be read.
     fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError>;
 
+    /// Reads from each of `addresses` as [`Engine::read_bulk`] does: `buffer` is filled in equal parts, one for each
+    /// address, and `counts` says how many bytes there were in each. For many reads at once, where what is common to them
+    /// is done once.
+    ///
+    /// # Errors
+    /// Those of [`Engine::read_bulk`], for any of the addresses; what the buffer holds is then unknown.
+    fn read_bulk_each(
+        &self,
+        addresses: &[Address],
+        buffer: &mut [u8],
+        counts: &mut [usize],
+    ) -> Result<(), EngineError> {
+        let length = buffer.len() / addresses.len().max(1);
+        let parts = buffer.chunks_mut(length.max(1));
+        for ((address, part), count) in addresses.iter().zip(parts).zip(counts) {
+            *count = self.read_bulk(*address, part)?;
+        }
+        Ok(())
+    }
+
     /// Takes note that `space` needs no bulk bytes below `below` any more, and deletes the segments that no space
     /// needs; the one that is being written is kept. Returns how many bytes that freed. What was said once holds: an
     /// address below an earlier one changes nothing.

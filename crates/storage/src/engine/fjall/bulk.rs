@@ -14,6 +14,8 @@ use crate::engine::address::{aligned, length};
 use crate::engine::{Address, Batch, EngineError, Snapshot, Space};
 
 type Segments = BTreeMap<Address, Arc<Segment>>;
+/// A segment and its file.
+type OpenSegment = (Arc<Segment>, Arc<File>);
 
 /// The ordered keys, as bulk storage needs them.
 pub(super) trait Keys {
@@ -54,6 +56,33 @@ fn failed(engine: &Path, path: &Path, error: &io::Error) -> EngineError {
     match error.kind() {
         io::ErrorKind::NotFound => EngineError::Damaged { folder, reason },
         _ => EngineError::Failed { folder, reason },
+    }
+}
+
+/// Reads one after another: each segment is looked up once.
+pub(super) struct Reads<'a> {
+    bulk: &'a Bulk,
+    found: Vec<OpenSegment>,
+}
+
+/// Segments that [`Reads`] remembers at most.
+const MOST_FOUND: usize = 32;
+
+impl Reads<'_> {
+    pub(super) fn read(&mut self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        let holds = |(segment, _): &&OpenSegment| segment.start <= address && !segment.ends_before(address);
+        let read = |(segment, file): &OpenSegment, buffer: &mut [u8]| {
+            segment.read(file, address, buffer).map_err(|error| self.bulk.failed(segment.path(), &error))
+        };
+        if let Some(found) = self.found.iter().find(holds) {
+            return read(found, buffer);
+        }
+        let Some(found) = self.bulk.segment_of(address)? else { return Ok(0) };
+        let count = read(&found, buffer)?;
+        if self.found.len() < MOST_FOUND {
+            self.found.push(found);
+        }
+        Ok(count)
     }
 }
 
@@ -159,10 +188,11 @@ impl Bulk {
         segment.set_file(Some(Arc::clone(file)));
     }
 
-    pub(super) fn read(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+    /// The segment that holds `address`, and its file. `None` where nothing was ever written.
+    fn segment_of(&self, address: Address) -> Result<Option<OpenSegment>, EngineError> {
         let segments = self.read_segments();
         let Some((_, segment)) = segments.range(..=address).next_back() else {
-            return if segments.is_empty() { Ok(0) } else { Err(EngineError::Released { address }) };
+            return if segments.is_empty() { Ok(None) } else { Err(EngineError::Released { address }) };
         };
         if segment.ends_before(address) {
             return Err(EngineError::Released { address });
@@ -170,7 +200,16 @@ impl Bulk {
         let segment = Arc::clone(segment);
         drop(segments);
         let file = self.file(&segment)?;
-        segment.read(&file, address, buffer).map_err(|error| self.failed(segment.path(), &error))
+        Ok(Some((segment, file)))
+    }
+
+    pub(super) fn read(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.reads().read(address, buffer)
+    }
+
+    /// For several reads.
+    pub(super) fn reads(&self) -> Reads<'_> {
+        Reads { bulk: self, found: Vec::new() }
     }
 
     pub(super) fn append(&self, space: Space, bytes: &[u8], keys: &dyn Keys) -> Result<Address, EngineError> {

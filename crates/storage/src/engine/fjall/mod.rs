@@ -220,6 +220,24 @@ impl Engine for FjallEngine {
         }
     }
 
+    fn read_bulk_each(
+        &self,
+        addresses: &[Address],
+        buffer: &mut [u8],
+        counts: &mut [usize],
+    ) -> Result<(), EngineError> {
+        let (mut kept, mut scratch) = (self.bulk.reads(), self.scratch.reads());
+        let length = buffer.len() / addresses.len().max(1);
+        let parts = buffer.chunks_mut(length.max(1));
+        for ((address, part), count) in addresses.iter().zip(parts).zip(counts) {
+            *count = match self.scratch.has(*address) {
+                true => scratch.read(*address, part)?,
+                false => kept.read(*address, part)?,
+            };
+        }
+        Ok(())
+    }
+
     fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
         self.bulk_of(space).release(space, below, &self.keys)
     }

@@ -42,6 +42,18 @@ fn read(engine: &dyn Engine, address: Address, bytes: usize) -> Result<Vec<u8>, 
     Ok(buffer)
 }
 
+/// Reads of these lengths at most, made together, give what each of them gives.
+fn together(engine: &dyn Engine, law: &'static str, placed: &[Placed], length: usize) -> Result<(), ConformanceError> {
+    let addresses: Vec<Address> = placed.iter().map(|(address, _)| *address).collect();
+    let (mut buffer, mut counts) = (vec![0xa5; addresses.len() * length], vec![0; addresses.len()]);
+    engine.read_bulk_each(&addresses, &mut buffer, &mut counts).map_err(failed(law))?;
+    for ((address, part), count) in addresses.iter().zip(buffer.chunks(length)).zip(counts) {
+        let found = part.get(..count).unwrap_or_default().to_vec();
+        same(law, &found, &read(engine, *address, length).map_err(failed(law))?)?;
+    }
+    Ok(())
+}
+
 fn holds(engine: &dyn Engine, law: &'static str, (address, bytes): &Placed) -> Result<(), ConformanceError> {
     let found = read(engine, *address, bytes.len()).map_err(failed(law))?;
     if found == *bytes { Ok(()) } else { broken(law, "the bytes appended", (address, bytes.len(), found.len())) }
@@ -74,6 +86,7 @@ pub(super) fn bulk_bytes_come_back(engine: &dyn Engine) -> Result<(), Conformanc
         placed.push((address, bytes));
     }
     placed.iter().try_for_each(|placed| holds(engine, law, placed))?;
+    [1, 40, 1_000].iter().try_for_each(|length| together(engine, law, &placed, *length))?;
     let Some((address, bytes)) = placed.last() else { return Ok(()) };
     let law = "a read ends where the written bytes end";
     let found = read(engine, *address, bytes.len() + 1_000).map_err(failed(law))?;
