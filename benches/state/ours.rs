@@ -15,6 +15,7 @@ use ledger_storage::log::{Log, LogConfig, LogId, LogWriter, Record, RecordKind, 
 use ledger_storage::state::{StateConfig, StateStore};
 
 use crate::contender::{Contender, Outcome};
+use crate::measure::Report;
 use crate::workload::{self, Update};
 
 const SPACE: Space = Space::new(1);
@@ -39,7 +40,8 @@ fn encode(writes: &Writes) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(writes.len() * 180);
     for write in writes.iter() {
         bytes.extend_from_slice(&write.index.to_le_bytes());
-        bytes.extend_from_slice(&write.key.to_bytes());
+        bytes.extend_from_slice(write.key.namespace.0.as_bytes());
+        bytes.extend_from_slice(&write.key.name);
         bytes.extend_from_slice(write.value.as_deref().unwrap_or_default());
     }
     bytes
@@ -113,6 +115,12 @@ impl Contender for Ours {
 
     fn provable_back(&self) -> u64 {
         self.height.0.saturating_sub(self.store.reader().oldest_provable().0)
+    }
+
+    fn extra(&self, report: &mut Report) -> Outcome<()> {
+        let (bytes, keys) = (self.store.memory_bytes() as f64, self.store.keys() as f64);
+        report.put("index_bytes_per_key", format!("{:.1}", bytes / keys));
+        Ok(())
     }
 
     fn facts() -> Vec<(&'static str, &'static str)> {

@@ -285,6 +285,31 @@ fn combs_and_loads_have_the_oracles_root() {
     subject.compare(&asked);
 }
 
+/// Blocks that change, delete and add a few keys among many: what isn't hashed again was right.
+#[test]
+fn a_few_changes_among_many_keys_have_the_oracles_root() {
+    let mut subject = Subject::new();
+    let name = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    let write = |number: u64, value: Option<u64>| Write {
+        key: Key::new(namespace(1), name(number).as_slice()),
+        index: 0,
+        value: value.map(|value| Bytes::from(value.to_le_bytes().as_slice())),
+    };
+    subject.act(&Act::Block(Writes::new((0..3_000).map(|number| write(number, Some(number))).collect())));
+    let mut random = 7_u64;
+    for block in 1..=150_u64 {
+        let writes = (0..block % 40 + 1).map(|change| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Of the keys written to, one in twelve is new, and one in four changes deletes.
+            write((random >> 33) % 3_250, (random >> 20 & 3 > 0).then_some(block << 32 | change))
+        });
+        subject.act(&Act::Block(Writes::new(writes.collect())));
+        if block % 50 == 0 {
+            subject.act(&Act::Reopen);
+        }
+    }
+}
+
 #[test]
 fn what_is_too_long_is_refused_by_name() {
     let mut subject = Subject::new();

@@ -11,7 +11,7 @@
 //! What a root commits to is said in [`ledger_core::state::tree`]; docs/storage.md compares the design with others.
 //!
 //! # How it works
-//! A key costs about 46 bytes of memory, and no more when its value is long; the keys themselves are on disk. An update
+//! A key costs about 48 bytes of memory, and no more when its value is long; the keys themselves are on disk. An update
 //! reads the key's newest record (one positioned read), appends a record, replaces a leaf of 40 bytes, and hashes the
 //! page again, 16 nodes at a time beside those of all other keys of the block. Nothing is rewritten in place, so readers
 //! need no locks that a writer holds for long: a reader knows the height that it reads at, and passes over records that
@@ -43,6 +43,7 @@ mod prune;
 mod reader;
 mod record;
 mod rehash;
+mod slabs;
 mod store;
 mod trie;
 mod verify;

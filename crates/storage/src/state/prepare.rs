@@ -1,14 +1,17 @@
 //! What a block's writes become: records, and new leaves. Nothing is changed here.
 
+use std::sync::{Mutex, PoisonError};
+
 use ledger_core::state::tree;
 use ledger_core::{Height, StateError, Version, Write, domains};
 use ledger_crypto::Digest;
 
 use super::group::Messages;
 use super::names::Namespaces;
-use super::record::{self, Link, Links, NamespaceId, Record, RecordReader};
+use super::page::Leaf;
+use super::record::{self, Link, Links, NamespaceId, Record, RecordBatch, RecordReader, Stored};
 use super::trie::{Spot, Tree};
-use crate::engine::{Engine, Space};
+use crate::engine::{Address, Engine, Space};
 
 /// The writes of one key.
 #[derive(Clone, Copy, Debug)]
@@ -46,20 +49,23 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    fn with_room_for(groups: &[Group<'_>]) -> Self {
+    /// Makes room for what `groups` write.
+    fn make_room_for(&mut self, groups: &[Group<'_>]) {
         let writes = || groups.iter().flat_map(|group| group.writes);
         let keys = groups.iter().filter_map(|group| group.writes.first()).map(|write| 32 + write.key.name.len()).sum();
         let bytes = |write: &Write| record::room_for(&write.key.name, write.value.as_deref());
-        Self {
-            changes: Vec::with_capacity(groups.len()),
-            keys: Vec::with_capacity(keys),
-            region: Vec::with_capacity(writes().map(bytes).sum()),
-        }
+        self.changes.reserve_exact(groups.len());
+        self.keys.reserve_exact(keys);
+        self.region.reserve_exact(writes().map(bytes).sum());
     }
 
     /// The key of one of the changes, as one byte string.
     pub(super) fn key(&self, change: &Change) -> &[u8] {
-        self.keys.get(change.key.0..change.key.1).unwrap_or_default()
+        self.key_at(change.key)
+    }
+
+    fn key_at(&self, (from, to): (usize, usize)) -> &[u8] {
+        self.keys.get(from..to).unwrap_or_default()
     }
 
     pub(super) fn push_key(&mut self, namespace: &Digest, name: &[u8]) -> (usize, usize) {
@@ -73,12 +79,8 @@ impl Changes {
         self.changes.push(Change { target, offset, leaf, key });
     }
 
-    /// Puts `later` behind these.
-    pub(super) fn append(&mut self, mut later: Self) {
-        if self.changes.is_empty() {
-            *self = later;
-            return;
-        }
+    /// Puts `later` behind these, and leaves it empty.
+    pub(super) fn append(&mut self, later: &mut Self) {
         let (bytes, keys) = (self.region.len() as u64, self.keys.len());
         for change in &mut later.changes {
             change.offset += bytes;
@@ -87,6 +89,40 @@ impl Changes {
         self.changes.append(&mut later.changes);
         self.keys.append(&mut later.keys);
         self.region.append(&mut later.region);
+    }
+
+    fn clear(&mut self) {
+        self.changes.clear();
+        self.keys.clear();
+        self.region.clear();
+    }
+
+    fn capacity(&self) -> usize {
+        self.changes.capacity() * size_of::<Change>() + self.keys.capacity() + self.region.capacity()
+    }
+}
+
+/// Room of changes that were made, for those of later blocks, of whatever chain: what an allocator gets back in
+/// megabytes for each block, it keeps much more of.
+static SPARE: Mutex<Vec<Changes>> = Mutex::new(Vec::new());
+
+/// Changes that are kept for their room, at most.
+const MOST_SPARE: usize = 4;
+/// What of them may take up to so many bytes.
+const MOST_SPARE_BYTES: usize = 8 << 20;
+
+/// Empty changes, with the room of earlier ones if there are any: those with most room first.
+pub(super) fn spare() -> Changes {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+}
+
+/// Takes back what [`spare`] gave.
+pub(super) fn give_back(mut changes: Changes) {
+    changes.clear();
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    if spare.len() < MOST_SPARE && changes.capacity() <= MOST_SPARE_BYTES {
+        spare.push(changes);
+        spare.sort_by_key(Changes::capacity);
     }
 }
 
@@ -115,18 +151,70 @@ impl Sources<'_> {
     ) -> Result<Found, StateError> {
         let Some(spot) = self.tree.candidate(key) else { return Ok(Found::Nothing { near: None, right: false }) };
         let Some(leaf) = self.tree.leaf(spot) else { return Ok(Found::Nothing { near: None, right: false }) };
-        let stored = reader.read(leaf.address)?;
+        self.compare(spot, leaf.digest, reader.read(leaf.address)?, scratch, key)
+    }
+
+    /// Whether the leaf at `spot`, whose newest record is `stored`, is that of `key`.
+    fn compare(
+        &self,
+        spot: Spot,
+        leaf: Digest,
+        stored: Stored<'_>,
+        scratch: &mut Vec<u8>,
+        key: &[u8],
+    ) -> Result<Found, StateError> {
         let namespace = self.names.namespace(stored.record.namespace)?;
         let (own, name) = key.split_at_checked(32).unwrap_or_default();
         if namespace.0.as_bytes() == own && stored.name == name {
             let Record { number, links, .. } = stored.record;
-            return Ok(Found::Leaf { spot, number, links, leaf: leaf.digest });
+            return Ok(Found::Leaf { spot, number, links, leaf });
         }
         scratch.clear();
         scratch.extend_from_slice(namespace.0.as_bytes());
         scratch.extend_from_slice(stored.name);
         let crit = tree::crit_bit(scratch, key).and_then(|bit| u16::try_from(bit).ok()).unwrap_or(u16::MAX);
         Ok(Found::Nothing { near: Some((spot, crit)), right: tree::bit(key, u32::from(crit)) })
+    }
+}
+
+/// Keys that are looked up together.
+struct Lookup<'a> {
+    sources: Sources<'a>,
+    records: RecordBatch<'a>,
+    spots: Vec<Spot>,
+    leaves: Vec<Leaf>,
+    scratch: Vec<u8>,
+}
+
+/// How many keys are looked up together: what is read for them stays in the processor's nearest caches.
+const KEYS_AT_ONCE: usize = 128;
+
+impl<'a> Lookup<'a> {
+    fn new(sources: Sources<'a>) -> Self {
+        let records = RecordBatch::new(sources.engine, sources.space);
+        Self { sources, records, spots: Vec::new(), leaves: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Reads what [`Lookup::get`] needs for `keys`.
+    fn read<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Result<(), StateError> {
+        let tree = self.sources.tree;
+        self.leaves.clear();
+        self.spots.clear();
+        if tree.leaves() > 0 {
+            tree.candidates(keys, &mut self.spots);
+            let nowhere = Leaf { address: Address::MAX, digest: Digest::ZERO };
+            self.leaves.extend(self.spots.iter().map(|spot| tree.leaf(*spot).unwrap_or(nowhere)));
+        }
+        self.records.read(self.leaves.iter().map(|leaf| leaf.address))
+    }
+
+    /// What [`Sources::find`] gives for `key`, which has this number.
+    fn get(&mut self, index: usize, key: &[u8]) -> Result<(Found, Address), StateError> {
+        let (Some(spot), Some(leaf)) = (self.spots.get(index), self.leaves.get(index)) else {
+            return Ok((Found::Nothing { near: None, right: false }, Address::ZERO));
+        };
+        let stored = self.records.get(index)?;
+        Ok((self.sources.compare(*spot, leaf.digest, stored, &mut self.scratch, key)?, leaf.address))
     }
 }
 
@@ -137,82 +225,125 @@ struct Pending {
     predecessor: Option<Digest>,
 }
 
-/// The changes that `groups` make in block `height`. Groups are in the order of their keys.
-pub(super) fn prepare(sources: Sources<'_>, height: Height, groups: &[Group<'_>]) -> Result<Changes, StateError> {
-    let mut reader = RecordReader::new(sources.engine, sources.space);
-    let mut scratch = Vec::new();
-    let mut made = Changes::with_room_for(groups);
-    let mut pending = Vec::with_capacity(groups.len());
-    let mut values = vec![Digest::ZERO; groups.len()];
-    let mut hasher = Messages::new(domains::STATE_VALUE);
-    for group in groups {
-        let Some(first) = group.writes.first() else { continue };
-        let key = made.push_key(&first.key.namespace.0, &first.key.name);
-        let bytes = made.keys.get(key.0..key.1).unwrap_or_default();
-        let (target, mut number, mut links, mut live) = match sources.find(&mut reader, &mut scratch, bytes)? {
-            Found::Leaf { spot, number, links, leaf } => {
-                let address = sources.tree.leaf(spot).map(|leaf| leaf.address);
-                let links = address.map_or(links, |address| links.after(number, Link::At(address)));
-                (Target::Known(spot), number.saturating_add(1), links, Some(leaf).filter(|leaf| *leaf != Digest::ZERO))
-            }
-            Found::Nothing { near, right } => (Target::New { near, right }, 0, Links::default(), None),
-        };
-        let mut newest = None;
-        let last = group.writes.len() - 1;
-        for (index, write) in group.writes.iter().enumerate() {
-            if write.value.is_none() && live.is_none() {
-                continue;
-            }
-            let offset = made.region.len() as u64;
-            let version = Version { height, index: write.index };
-            let record = Record { namespace: group.namespace, number, version, links, predecessor: live };
-            record::append(sources.space, &record, &write.key.name, write.value.as_deref(), &mut made.region);
-            links = links.after(number, Link::Within(offset));
-            number = number.saturating_add(1);
-            newest = Some(offset);
-            live = match &write.value {
-                None => None,
-                Some(value) if index == last => {
-                    let change = made.changes.len();
-                    let slot = u32::try_from(pending.len()).unwrap_or(u32::MAX);
-                    hasher.push(slot, &mut values, |out| tree::value_message(value, out));
-                    pending.push(Pending { change, version, predecessor: record.predecessor });
-                    // Its own digest follows below.
-                    Some(Digest::ZERO)
-                }
-                Some(value) => {
-                    let key = made.keys.get(key.0..key.1).unwrap_or_default();
-                    let digest = tree::value_digest(value);
-                    Some(tree::leaf(key, version, record.predecessor.as_ref(), &digest))
-                }
-            };
-        }
-        if let Some(offset) = newest {
-            made.push(key, target, offset, live.unwrap_or(Digest::ZERO));
-        }
-    }
-    hasher.finish(&mut values);
-    hash_leaves(&mut made, &pending, &values);
-    Ok(made)
+/// Computes the leaves of several changes together.
+struct Leaves {
+    values: Messages,
+    leaves: Messages,
+    pending: Vec<Pending>,
+    found: Vec<Digest>,
 }
 
-/// Computes the leaves of all `pending` together.
-fn hash_leaves(made: &mut Changes, pending: &[Pending], values: &[Digest]) {
-    let mut hasher = Messages::new(domains::STATE_LEAF);
-    let mut leaves = vec![Digest::ZERO; pending.len()];
-    for (slot, (pending, value)) in pending.iter().zip(values).enumerate() {
-        let Some(change) = made.changes.get(pending.change) else { continue };
-        let key = made.key(change);
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-        hasher.push(slot, &mut leaves, |out| {
-            tree::leaf_message(key, pending.version, pending.predecessor.as_ref(), value, out);
-        });
+impl Leaves {
+    fn new() -> Self {
+        let (values, leaves) = (Messages::new(domains::STATE_VALUE), Messages::new(domains::STATE_LEAF));
+        Self { values, leaves, pending: Vec::new(), found: Vec::new() }
     }
-    hasher.finish(&mut leaves);
-    for (pending, leaf) in pending.iter().zip(leaves) {
-        if let Some(change) = made.changes.get_mut(pending.change) {
-            change.leaf = leaf;
+
+    /// Takes the value of a change.
+    fn push(&mut self, change: usize, version: Version, predecessor: Option<Digest>, value: &[u8]) {
+        let slot = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
+        self.pending.push(Pending { change, version, predecessor });
+        self.found.push(Digest::ZERO);
+        self.values.push(slot, &mut self.found, |out| tree::value_message(value, out));
+    }
+
+    fn is_full(&self) -> bool {
+        self.pending.len() >= KEYS_AT_ONCE
+    }
+
+    /// Gives the changes that were taken their leaves.
+    fn finish(&mut self, made: &mut Changes) {
+        let Self { values, leaves, pending, found } = self;
+        values.finish(found);
+        for (slot, pending) in (0..).zip(pending.iter()) {
+            let value = found.get(slot as usize).copied().unwrap_or(Digest::ZERO);
+            let Some(change) = made.changes.get(pending.change) else { continue };
+            let key = made.key(change);
+            leaves.push(slot, found, |out| {
+                tree::leaf_message(key, pending.version, pending.predecessor.as_ref(), &value, out);
+            });
         }
+        leaves.finish(found);
+        for (pending, leaf) in pending.drain(..).zip(found.drain(..)) {
+            if let Some(change) = made.changes.get_mut(pending.change) {
+                change.leaf = leaf;
+            }
+        }
+    }
+}
+
+/// The changes that `groups` make in block `height`, put behind those in `made`. Groups are in the order of their keys.
+pub(super) fn prepare(
+    sources: Sources<'_>,
+    height: Height,
+    groups: &[Group<'_>],
+    made: &mut Changes,
+) -> Result<(), StateError> {
+    let mut lookup = Lookup::new(sources);
+    let mut leaves = Leaves::new();
+    made.make_room_for(groups);
+    let mut places = Vec::with_capacity(KEYS_AT_ONCE);
+    for groups in groups.chunks(KEYS_AT_ONCE) {
+        places.clear();
+        for group in groups {
+            let first = group.writes.first().map(|write| &write.key);
+            places.push(first.map_or((0, 0), |key| made.push_key(&key.namespace.0, &key.name)));
+        }
+        lookup.read(places.iter().map(|place| made.key_at(*place)))?;
+        for (index, (group, key)) in groups.iter().zip(&places).enumerate() {
+            let found = lookup.get(index, made.key_at(*key))?;
+            write_group(sources.space, height, group, *key, found, &mut leaves, made);
+        }
+        leaves.finish(made);
+    }
+    Ok(())
+}
+
+/// Appends the records of a key, and what becomes of its leaf.
+fn write_group(
+    space: Space,
+    height: Height,
+    group: &Group<'_>,
+    key: (usize, usize),
+    (found, address): (Found, Address),
+    leaves: &mut Leaves,
+    made: &mut Changes,
+) {
+    let (target, mut number, mut links, mut live) = match found {
+        Found::Leaf { spot, number, links, leaf } => {
+            let links = links.after(number, Link::At(address));
+            (Target::Known(spot), number.saturating_add(1), links, Some(leaf).filter(|leaf| *leaf != Digest::ZERO))
+        }
+        Found::Nothing { near, right } => (Target::New { near, right }, 0, Links::default(), None),
+    };
+    let mut newest = None;
+    let last = group.writes.len().saturating_sub(1);
+    for (index, write) in group.writes.iter().enumerate() {
+        if write.value.is_none() && live.is_none() {
+            continue;
+        }
+        let offset = made.region.len() as u64;
+        let version = Version { height, index: write.index };
+        let record = Record { namespace: group.namespace, number, version, links, predecessor: live };
+        record::append(space, &record, &write.key.name, write.value.as_deref(), &mut made.region);
+        links = links.after(number, Link::Within(offset));
+        number = number.saturating_add(1);
+        newest = Some(offset);
+        live = match &write.value {
+            None => None,
+            Some(value) if index == last => {
+                leaves.push(made.changes.len(), version, record.predecessor, value);
+                // Its own digest follows with those of others.
+                Some(Digest::ZERO)
+            }
+            Some(value) => {
+                let digest = tree::value_digest(value);
+                Some(tree::leaf(made.key_at(key), version, record.predecessor.as_ref(), &digest))
+            }
+        };
+    }
+    if let Some(offset) = newest {
+        made.push(key, target, offset, live.unwrap_or(Digest::ZERO));
     }
 }
 
@@ -226,9 +357,7 @@ pub(super) fn prepare_again(
     let mut reader = RecordReader::new(sources.engine, sources.space);
     let mut scratch = Vec::new();
     let mut made = Changes::default();
-    let mut pending = Vec::new();
-    let mut values = Vec::new();
-    let mut hasher = Messages::new(domains::STATE_VALUE);
+    let mut leaves = Leaves::new();
     let mut at = 0;
     let ends = || super::damage::damaged("state region", base, "a record reaches beyond its end");
     while let Some(rest) = region.get(at..).filter(|rest| !rest.is_empty()) {
@@ -246,22 +375,20 @@ pub(super) fn prepare_again(
         }
         let namespace = sources.names.namespace(stored.record.namespace)?;
         let key = made.push_key(&namespace.0, stored.name);
-        let bytes = made.keys.get(key.0..key.1).unwrap_or_default();
-        let target = match sources.find(&mut reader, &mut scratch, bytes)? {
+        let target = match sources.find(&mut reader, &mut scratch, made.key_at(key))? {
             Found::Leaf { spot, .. } if sources.tree.leaf(spot).is_some_and(|leaf| leaf.address >= address) => continue,
             Found::Leaf { spot, .. } => Target::Known(spot),
             Found::Nothing { near, right } => Target::New { near, right },
         };
-        if let Some(value) = stored.value {
-            let slot = u32::try_from(pending.len()).unwrap_or(u32::MAX);
-            values.push(Digest::ZERO);
-            hasher.push(slot, &mut values, |out| tree::value_message(value, out));
-            let Record { version, predecessor, .. } = stored.record;
-            pending.push(Pending { change: made.changes.len(), version, predecessor });
-        }
+        let change = made.changes.len();
         made.push(key, target, offset, Digest::ZERO);
+        if let Some(value) = stored.value {
+            leaves.push(change, stored.record.version, stored.record.predecessor, value);
+            if leaves.is_full() {
+                leaves.finish(&mut made);
+            }
+        }
     }
-    hasher.finish(&mut values);
-    hash_leaves(&mut made, &pending, &values);
+    leaves.finish(&mut made);
     Ok(made)
 }

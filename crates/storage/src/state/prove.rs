@@ -96,7 +96,7 @@ impl<'a> Past<'a> {
     }
 
     /// The digest of a leaf then.
-    fn leaf(&mut self, page: &Page, index: usize) -> Result<Digest, StateError> {
+    fn leaf(&mut self, page: Page<'_>, index: usize) -> Result<Digest, StateError> {
         let older = version_at(&mut self.reader, page.address(index), self.at)?.older;
         Ok(older.map_or(page.digest(index), |older| older.unwrap_or(Digest::ZERO)))
     }
@@ -120,9 +120,11 @@ impl<'a> Past<'a> {
                 found.push(join(left.unwrap_or(Digest::ZERO), right.unwrap_or(Digest::ZERO)));
                 continue;
             }
-            let Some(node) = self.tree().node(id) else { continue };
+            if !self.tree().has(id) {
+                continue;
+            }
             if self.tree().changed(id) <= self.at.0 {
-                found.push(node.digest);
+                found.push(self.tree().digest_of(id));
                 continue;
             }
             if self.tree().created(id) <= self.at.0
@@ -325,7 +327,7 @@ impl<'a> Past<'a> {
     }
 
     /// Shows a leaf: whole inside the range, without its value outside.
-    fn step(&mut self, page: &Page, index: usize, from: &[u8], to: Option<&[u8]>) -> Result<Step, StateError> {
+    fn step(&mut self, page: Page<'_>, index: usize, from: &[u8], to: Option<&[u8]>) -> Result<Step, StateError> {
         let newest = page.address(index);
         let missing = || damaged("state record", newest, "a leaf has no value");
         let address = version_at(&mut self.reader, newest, self.at)?.address.ok_or_else(missing)?;

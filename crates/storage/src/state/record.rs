@@ -263,6 +263,44 @@ impl<'a> RecordReader<'a> {
     }
 }
 
+/// Records that are read together.
+#[derive(Debug)]
+pub(super) struct RecordBatch<'a> {
+    reader: RecordReader<'a>,
+    addresses: Vec<Address>,
+    bytes: Vec<u8>,
+    counts: Vec<usize>,
+}
+
+impl<'a> RecordBatch<'a> {
+    pub(super) fn new(engine: &'a dyn Engine, space: Space) -> Self {
+        let reader = RecordReader::new(engine, space);
+        Self { reader, addresses: Vec::new(), bytes: Vec::new(), counts: Vec::new() }
+    }
+
+    /// Reads the records at `addresses`, in place of those read before.
+    pub(super) fn read(&mut self, addresses: impl Iterator<Item = Address>) -> Result<(), StateError> {
+        self.addresses.clear();
+        self.addresses.extend(addresses);
+        self.bytes.resize(self.addresses.len() * FIRST_READ, 0);
+        self.counts.resize(self.addresses.len(), 0);
+        Ok(self.reader.engine.read_bulk_each(&self.addresses, &mut self.bytes, &mut self.counts)?)
+    }
+
+    /// The record at the address with this number.
+    pub(super) fn get(&mut self, index: usize) -> Result<Stored<'_>, StateError> {
+        let address = self.addresses.get(index).copied().unwrap_or(Address::MAX);
+        let count = self.counts.get(index).copied().unwrap_or(0);
+        let start = index * FIRST_READ;
+        let bytes = self.bytes.get(start..start + count).unwrap_or_default();
+        match length_of(bytes) {
+            Some(length) if length <= count => decode(self.reader.space, address, bytes),
+            // A long one, or one that isn't there.
+            _ => self.reader.read(address),
+        }
+    }
+}
+
 /// The longest value, in bytes: what a [`Versioned`](ledger_core::Versioned) may take when it is encoded, and room for
 /// what stands beside it.
 pub(super) const MAX_VALUE_BYTES: usize = (16 << 20) - 64;

@@ -3,17 +3,29 @@
 use ledger_core::domains;
 use ledger_crypto::{Digest, hash_many};
 
-use super::trie::{Kind, NOWHERE, NodeId, Tree};
+use super::page::{self, Cuts, LeafSet, PARTS, Page};
+use super::trie::{NOWHERE, NodeId, Tree};
 
 /// A value that isn't there: the digest of a subtree without live keys.
 const NOTHING: u32 = u32::MAX;
+
+/// A digest that will be at `place` of a table once the operations below `level` are done.
+#[derive(Clone, Copy)]
+struct Planned {
+    place: u32,
+    level: u32,
+}
+
+impl Planned {
+    const NOTHING: Self = Self { place: NOTHING, level: 0 };
+}
 
 /// Hash operations on a table of digests, by how far above the leaves they are: those of one level are independent.
 #[derive(Default)]
 struct Plan {
     digests: Vec<Digest>,
     levels: Vec<Vec<[u32; 3]>>,
-    stack: Vec<(u32, u32)>,
+    stack: Vec<Planned>,
     crits: Vec<u16>,
     messages: Vec<[u8; 64]>,
     found: Vec<Digest>,
@@ -27,14 +39,14 @@ impl Plan {
         }
     }
 
-    /// Plans the root over `leaves`, neighbours of which differ in `crits`, and gives its place in the table.
-    fn tree(&mut self, leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -> u32 {
+    /// Plans the digest over `leaves`, neighbours of which differ in `crits`.
+    fn subtree(&mut self, leaves: &[[u8; 32]], mut crits: impl Iterator<Item = u16>) -> Planned {
         self.stack.clear();
         self.crits.clear();
         let mut leaves = leaves.iter();
-        let mut crits = crits;
         while let Some(leaf) = leaves.next() {
-            self.leaf(leaf);
+            let leaf = self.known(leaf);
+            self.stack.push(leaf);
             let Some(crit) = crits.next().filter(|_| leaves.len() > 0) else { break };
             while self.crits.last().is_some_and(|last| *last > crit) {
                 self.crits.pop();
@@ -45,39 +57,67 @@ impl Plan {
         while self.crits.pop().is_some() {
             self.combine();
         }
-        self.stack.pop().map_or(NOTHING, |(place, _)| place)
+        self.stack.pop().unwrap_or(Planned::NOTHING)
     }
 
-    fn leaf(&mut self, digest: &[u8; 32]) {
+    /// Plans the digest of `page` whose leaves in `changed` aren't those over which the digests of its parts are. The
+    /// places of the page's digest, and of those of its parts.
+    fn page(&mut self, page: Page<'_>, cuts: Cuts, changed: LeafSet) -> (u32, [u32; PARTS]) {
+        let leaves = page.digest_bytes();
+        if page.parts().is_empty() {
+            return (self.subtree(leaves, page.crits()).place, [NOTHING; PARTS]);
+        }
+        let mut parts = [Planned::NOTHING; PARTS];
+        for ((part, (from, to)), kept) in parts.iter_mut().zip(page::ranges(cuts)).zip(page.parts()) {
+            let own = leaves.get(from..to).unwrap_or_default();
+            if own.is_empty() {
+                continue;
+            }
+            *part = match changed & page::leaf_set(from, to) {
+                0 => self.known(kept),
+                _ => self.subtree(own, page.crits().skip(from)),
+            };
+        }
+        let [first, second, third, fourth] = parts;
+        let (left, right) = (self.join(first, second), self.join(third, fourth));
+        (self.join(left, right).place, parts.map(|part| part.place))
+    }
+
+    /// A digest that needs no planning.
+    fn known(&mut self, digest: &[u8; 32]) -> Planned {
         let digest = Digest::new(*digest);
         if digest == Digest::ZERO {
-            self.stack.push((NOTHING, 0));
-            return;
+            return Planned::NOTHING;
         }
         let place = self.digests.len();
         self.digests.push(digest);
-        self.stack.push((u32::try_from(place).unwrap_or(NOTHING), 0));
+        Planned { place: u32::try_from(place).unwrap_or(NOTHING), level: 0 }
     }
 
     fn combine(&mut self) {
         let (Some(right), Some(left)) = (self.stack.pop(), self.stack.pop()) else { return };
-        let both = match (left.0, right.0) {
+        let both = self.join(left, right);
+        self.stack.push(both);
+    }
+
+    /// Plans the parent of two nodes.
+    fn join(&mut self, left: Planned, right: Planned) -> Planned {
+        match (left.place, right.place) {
             (NOTHING, _) => right,
             (_, NOTHING) => left,
             _ => {
                 let place = u32::try_from(self.digests.len()).unwrap_or(NOTHING);
                 self.digests.push(Digest::ZERO);
-                let level = left.1.max(right.1);
+                let level = left.level.max(right.level);
                 if self.levels.len() <= level as usize {
                     self.levels.resize_with(level as usize + 1, Vec::new);
                 }
                 if let Some(operations) = self.levels.get_mut(level as usize) {
-                    operations.push([left.0, right.0, place]);
+                    operations.push([left.place, right.place, place]);
                 }
-                (place, level + 1)
+                Planned { place, level: level + 1 }
             }
-        };
-        self.stack.push(both);
+        }
     }
 
     fn run(&mut self) {
@@ -112,34 +152,54 @@ fn pair(left: &Digest, right: &Digest) -> [u8; 64] {
 /// The digest over `leaves`, neighbours of which differ first in `crits`.
 pub(super) fn of_leaves(leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -> Digest {
     let mut plan = Plan::default();
-    let root = plan.tree(leaves, crits);
+    let root = plan.subtree(leaves, crits);
     plan.run();
-    get(&plan.digests, root)
+    get(&plan.digests, root.place)
 }
 
 /// Pages that are planned together: their digests stay in the processor's caches.
 const PAGES_AT_ONCE: usize = 64;
 
+/// A page, and its leaves that were changed since its parts' digests were computed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChangedPage {
+    pub(super) id: NodeId,
+    pub(super) leaves: LeafSet,
+}
+
+/// What a page's node and the page itself keep.
+pub(super) struct PageDigests {
+    pub(super) page: Digest,
+    pub(super) parts: [Digest; PARTS],
+}
+
 /// The digests of `pages`, in their order.
-pub(super) fn of_pages(tree: &Tree, pages: &[NodeId], out: &mut Vec<Digest>) {
+pub(super) fn of_pages(tree: &Tree, pages: &[ChangedPage], out: &mut Vec<PageDigests>) {
     let mut plan = Plan::default();
-    let mut roots = Vec::with_capacity(PAGES_AT_ONCE);
+    let mut cuts = Vec::with_capacity(PAGES_AT_ONCE);
+    let mut places = Vec::with_capacity(PAGES_AT_ONCE);
     for pages in pages.chunks(PAGES_AT_ONCE) {
         plan.clear();
-        roots.clear();
-        for id in pages {
-            let page = tree.page(*id);
-            roots.push(plan.tree(page.digest_bytes(), page.crits()));
+        cuts.clear();
+        places.clear();
+        // What will be needed of all of them is fetched at the same time.
+        let touched = pages.iter().map(|page| tree.page(page.id).touch_crits()).fold(0, |all, one| all ^ one);
+        cuts.extend(pages.iter().map(|page| tree.page(page.id).cuts()));
+        let digests = pages.iter().zip(&cuts).map(|(page, cuts)| tree.page(page.id).touch_digests(*cuts, page.leaves));
+        std::hint::black_box(digests.fold(touched, |all, one| all ^ one));
+        for (page, cuts) in pages.iter().zip(&cuts) {
+            places.push(plan.page(tree.page(page.id), *cuts, page.leaves));
         }
         plan.run();
-        out.extend(roots.iter().map(|root| get(&plan.digests, *root)));
+        let digest = |place| get(&plan.digests, place);
+        out.extend(places.iter().map(|(page, parts)| PageDigests { page: digest(*page), parts: parts.map(digest) }));
     }
 }
 
 /// The branches above `pages` that aren't marked yet, by their depth below the root: marks them, and the pages.
-pub(super) fn branches_above(tree: &Tree, pages: &[NodeId], marks: &mut Marks) -> Vec<Vec<NodeId>> {
+pub(super) fn branches_above(tree: &Tree, pages: &[ChangedPage], marks: &mut Marks) -> Vec<Vec<NodeId>> {
     for page in pages {
-        let mut id = *page;
+        let mut id = page.id;
         while id != NOWHERE && marks.insert(id) {
             id = tree.parent(id);
         }
@@ -170,8 +230,7 @@ pub(super) fn set_branches(tree: &mut Tree, levels: &[Vec<NodeId>], height: u64)
         places.clear();
         for id in level {
             let Some((left, right)) = tree.children(*id) else { continue };
-            let digest = |id| tree.node(id).map_or(Digest::ZERO, |node| node.digest);
-            let (left, right) = (digest(left), digest(right));
+            let (left, right) = (tree.digest_of(left), tree.digest_of(right));
             if left == Digest::ZERO || right == Digest::ZERO {
                 let only = if left == Digest::ZERO { right } else { left };
                 tree.set_digest(*id, only, height);
@@ -242,9 +301,4 @@ impl Marks {
             })
         })
     }
-}
-
-/// Whether the node is a branch.
-pub(super) fn is_branch(tree: &Tree, id: NodeId) -> bool {
-    matches!(tree.kind(id), Some(Kind::Branch { .. }))
 }

@@ -11,10 +11,11 @@ use rayon::slice::ParallelSlice;
 use super::checkpoint::{self, Checkpoints, Region};
 use super::import;
 use super::names::Namespaces;
+use super::page::{self, ALL, Leaf};
 use super::prepare::{self, Changes, Group, Sources, Target};
 use super::prune::{Kept, Pruning};
 use super::reader::StateReader;
-use super::rehash::{self, Marks};
+use super::rehash::{self, ChangedPage, Marks};
 use super::trie::{NodeId, Tree};
 use super::window::{Undo, Window};
 use crate::engine::{Address, Batch, Engine, Snapshot, Space};
@@ -293,6 +294,7 @@ impl StateStore {
             let pages = self.change(height, base, &changes);
             self.rehash(height, &pages);
         }
+        prepare::give_back(changes);
         let needed = self.shared.window_mut().advance(height.0);
         let needed = needed.into_iter().chain(self.checkpoints.needed()).min();
         self.release_scratch(needed)?;
@@ -400,10 +402,16 @@ impl StateStore {
         }
         let (tree, names) = (self.shared.tree(), self.shared.names());
         let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
-        let parts = in_parts(&groups, self.config.threads, |groups| prepare::prepare(sources, height, groups));
-        let mut changes = Changes::default();
+        let parts = in_parts(&groups, self.config.threads, |groups| {
+            let mut changes = prepare::spare();
+            prepare::prepare(sources, height, groups, &mut changes).map(|()| changes)
+        });
+        let mut parts = parts.into_iter();
+        let mut changes = parts.next().unwrap_or_else(|| Ok(Changes::default()))?;
         for part in parts {
-            changes.append(part?);
+            let mut part = part?;
+            changes.append(&mut part);
+            prepare::give_back(part);
         }
         Ok(changes)
     }
@@ -429,41 +437,50 @@ impl StateStore {
     }
 
     /// Puts the changed leaves into the tree, whose records begin at `base`, and gives the pages that have changed.
-    pub(super) fn change(&mut self, height: Height, base: Address, changes: &Changes) -> Vec<NodeId> {
+    pub(super) fn change(&mut self, height: Height, base: Address, changes: &Changes) -> Vec<ChangedPage> {
         let at = |offset: u64| base.offset(offset).unwrap_or(Address::MAX);
-        let mut pages = Vec::with_capacity(changes.changes.len());
+        let mut pages: Vec<ChangedPage> = Vec::with_capacity(changes.changes.len());
         for some in changes.changes.chunks(CHANGES_AT_ONCE) {
             let mut tree = self.shared.tree_mut();
             for change in some {
-                if let Target::Known(spot) = change.target {
-                    tree.set(spot, super::page::Leaf { address: at(change.offset), digest: change.leaf }, height.0);
-                    pages.push(spot.page);
+                let Target::Known(spot) = change.target else { continue };
+                tree.set(spot, Leaf { address: at(change.offset), digest: change.leaf }, height.0);
+                let leaf = page::leaf_set(spot.index, spot.index + 1);
+                // Changes of a page follow each other, as their keys do.
+                match pages.last_mut().filter(|last| last.id == spot.page) {
+                    Some(last) => last.leaves |= leaf,
+                    None => pages.push(ChangedPage { id: spot.page, leaves: leaf }),
                 }
             }
         }
         // New leaves move those beside them, so they come last.
         let before = self.shared.tree().len();
+        let known = pages.len();
         let new = |change: &&prepare::Change| matches!(change.target, Target::New { .. });
         let mut rest = changes.changes.iter().filter(new).peekable();
         while rest.peek().is_some() {
             let mut tree = self.shared.tree_mut();
             for change in rest.by_ref().take(CHANGES_AT_ONCE) {
                 let Target::New { near, right } = change.target else { continue };
-                let leaf = super::page::Leaf { address: at(change.offset), digest: change.leaf };
+                let leaf = Leaf { address: at(change.offset), digest: change.leaf };
                 let (near, right) = place_of(&tree, base, changes, change, near, right);
-                pages.push(tree.insert(near, right, leaf, height.0));
+                pages.push(ChangedPage { id: tree.insert(near, right, leaf, height.0), leaves: ALL });
             }
         }
-        let tree = self.shared.tree();
-        pages.extend((before..tree.len()).filter_map(|id| u32::try_from(id).ok()));
-        pages.sort_unstable();
-        pages.dedup();
-        pages.retain(|id| !rehash::is_branch(&tree, *id));
+        if pages.len() > known {
+            let tree = self.shared.tree();
+            let made = (before..tree.len()).filter_map(|id| u32::try_from(id).ok());
+            pages.extend(made.map(|id| ChangedPage { id, leaves: ALL }));
+            // A page that got a new leaf counts as changed in all.
+            pages.sort_unstable_by_key(|page| (page.id, !page.leaves));
+            pages.dedup_by_key(|page| page.id);
+            pages.retain(|page| tree.is_page(page.id));
+        }
         pages
     }
 
     /// Computes the digests of `pages` and of all that stands above them.
-    fn rehash(&mut self, height: Height, pages: &[NodeId]) {
+    fn rehash(&mut self, height: Height, pages: &[ChangedPage]) {
         let levels = {
             let tree = self.shared.tree();
             self.marks.clear(tree.len());
@@ -478,19 +495,18 @@ impl StateStore {
             })
         };
         let mut tree = self.shared.tree_mut();
-        for (id, digest) in pages.iter().zip(digests.into_iter().flatten()) {
-            tree.set_digest(*id, digest, height.0);
+        for (page, digests) in pages.iter().zip(digests.into_iter().flatten()) {
+            tree.set_parts(page.id, &digests.parts);
+            tree.set_digest(page.id, digests.page, height.0);
         }
         rehash::set_branches(&mut tree, &levels, height.0);
     }
 
     pub(super) fn rehash_all(&mut self, height: Height) {
-        let pages: Vec<NodeId> = {
+        let pages: Vec<ChangedPage> = {
             let tree = self.shared.tree();
-            (0..tree.len())
-                .filter_map(|id| u32::try_from(id).ok())
-                .filter(|id| !rehash::is_branch(&tree, *id))
-                .collect()
+            let ids = (0..tree.len()).filter_map(|id| NodeId::try_from(id).ok());
+            ids.filter(|id| tree.is_page(*id)).map(|id| ChangedPage { id, leaves: ALL }).collect()
         };
         self.rehash(height, &pages);
     }
@@ -513,11 +529,14 @@ fn digests_before(shared: &Shared, marks: &mut Marks, height: Height, changes: &
     for change in &changes.changes {
         let (Target::Known(spot) | Target::New { near: Some((spot, _)), .. }) = change.target else { continue };
         let mut id = spot.page;
-        while tree.node(id).is_some() && marks.insert(id) {
+        while tree.has(id) && marks.insert(id) {
             id = tree.parent(id);
         }
     }
-    let digests = marks.iter().filter_map(|id| tree.node(id)).map(|node| node.digest).collect();
+    let mut digests = Vec::with_capacity(marks.len() * Digest::ZERO.as_bytes().len());
+    for id in marks.iter() {
+        digests.extend_from_slice(tree.digest_of(id).as_bytes());
+    }
     Undo::new(&*shared.engine, shared.space.scratch(), height.0, marks, digests)
 }
 

@@ -16,42 +16,42 @@ use ledger_crypto::Digest;
 
 use crate::engine::Address;
 
-use super::page::{LEAF_BYTES, Leaf, MAX_LEAVES, Page};
+use super::page::{Leaf, Loose, MAX_LEAVES, PARTS, Page};
+use super::slabs::{Slabs, Slot};
 
 pub(super) type NodeId = u32;
 
 /// No node has this number.
 pub(super) const NOWHERE: NodeId = NodeId::MAX;
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// Keys whose bit is 0 are left.
-    Branch {
-        bit: u16,
-        left: NodeId,
-        right: NodeId,
-    },
-    Page(Page),
+    Branch { bit: u16, left: NodeId, right: NodeId },
+    /// So many leaves, and where they are.
+    Page { leaves: u8, slot: Slot },
+    /// Not a node: two numbers are given at a time, and one of them wasn't needed.
+    Unused,
 }
 
-/// What is known of a node, apart from what is below it.
-#[derive(Debug)]
-pub(super) struct Node {
-    /// Zero when no key below has a value.
-    pub(super) digest: Digest,
-    pub(super) parent: NodeId,
-    /// The height that changed it last, less the tree's first.
+/// Heights that touched a node, less the tree's first.
+#[derive(Clone, Copy, Debug)]
+struct Touched {
     changed: u32,
-    /// The height that made it, less the tree's first.
     created: u32,
 }
 
-/// All nodes of a chain's tree.
+/// All nodes of a chain's tree. What is known of them stands apart, so that whoever walks through many nodes reads no
+/// more than he looks at; the two sides of a branch mostly have neighbouring numbers, and their digests then share a
+/// line of the processor's caches.
 #[derive(Debug)]
 pub(super) struct Tree {
-    /// Apart from the rest of the nodes: ways down read nothing else, and find most of it in the processor's caches.
     kinds: Vec<Kind>,
-    nodes: Vec<Node>,
+    /// Zero when no key below has a value.
+    digests: Vec<Digest>,
+    parents: Vec<NodeId>,
+    touched: Vec<Touched>,
+    pages: Slabs,
     root: NodeId,
     leaves: u64,
     /// Heights of nodes are counted from here.
@@ -65,12 +65,18 @@ pub(super) struct Spot {
     pub(super) index: usize,
 }
 
-/// The page of a branch, or of a number without a node.
-static NO_PAGE: std::sync::LazyLock<Page> = std::sync::LazyLock::new(Page::default);
-
 impl Default for Tree {
     fn default() -> Self {
-        Self { kinds: Vec::new(), nodes: Vec::new(), root: NOWHERE, leaves: 0, first: 0 }
+        Self {
+            kinds: Vec::new(),
+            digests: Vec::new(),
+            parents: Vec::new(),
+            touched: Vec::new(),
+            pages: Slabs::default(),
+            root: NOWHERE,
+            leaves: 0,
+            first: 0,
+        }
     }
 }
 
@@ -79,13 +85,19 @@ impl Tree {
         self.root
     }
 
-    /// The root's digest; zero for a tree without keys.
-    pub(super) fn digest(&self) -> Digest {
-        self.node(self.root).map_or(Digest::ZERO, |node| node.digest)
+    /// A node's digest; zero where no key below has a value, or where there is no node.
+    pub(super) fn digest_of(&self, id: NodeId) -> Digest {
+        self.digests.get(id as usize).copied().unwrap_or(Digest::ZERO)
     }
 
+    /// The root's digest; zero for a tree without keys.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest_of(self.root)
+    }
+
+    /// Numbers of nodes are below this.
     pub(super) fn len(&self) -> usize {
-        self.nodes.len()
+        self.kinds.len()
     }
 
     /// Leaves, those of deleted keys included.
@@ -93,38 +105,67 @@ impl Tree {
         self.leaves
     }
 
-    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(id as usize)
-    }
-
-    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
-        self.nodes.get_mut(id as usize)
+    /// Whether there is such a node.
+    pub(super) fn has(&self, id: NodeId) -> bool {
+        (id as usize) < self.kinds.len()
     }
 
     pub(super) fn kind(&self, id: NodeId) -> Option<&Kind> {
         self.kinds.get(id as usize)
     }
 
-    fn kind_mut(&mut self, id: NodeId) -> Option<&mut Kind> {
-        self.kinds.get_mut(id as usize)
+    fn set_kind(&mut self, id: NodeId, kind: Kind) {
+        if let Some(place) = self.kinds.get_mut(id as usize) {
+            *place = kind;
+        }
+    }
+
+    pub(super) fn is_page(&self, id: NodeId) -> bool {
+        matches!(self.kind(id), Some(Kind::Page { .. }))
     }
 
     pub(super) fn parent(&self, id: NodeId) -> NodeId {
-        self.node(id).map_or(NOWHERE, |node| node.parent)
+        self.parents.get(id as usize).copied().unwrap_or(NOWHERE)
+    }
+
+    fn set_parent(&mut self, id: NodeId, parent: NodeId) {
+        if let Some(place) = self.parents.get_mut(id as usize) {
+            *place = parent;
+        }
     }
 
     /// The two sides of a branch.
     pub(super) fn children(&self, id: NodeId) -> Option<(NodeId, NodeId)> {
         match self.kind(id)? {
             Kind::Branch { left, right, .. } => Some((*left, *right)),
-            Kind::Page(_) => None,
+            _ => None,
         }
     }
 
-    pub(super) fn page(&self, id: NodeId) -> &Page {
+    /// The page of a node; one without leaves for a branch.
+    pub(super) fn page(&self, id: NodeId) -> Page<'_> {
         match self.kind(id) {
-            Some(Kind::Page(page)) => page,
-            _ => &NO_PAGE,
+            Some(Kind::Page { leaves, slot }) => self.pages.page(*slot, usize::from(*leaves)),
+            _ => Page::new(&[], 0),
+        }
+    }
+
+    /// Makes a node the page of these leaves.
+    fn put_page(&mut self, id: NodeId, leaves: &[Leaf], crits: &[u16], packed: &mut Vec<u8>) {
+        self.let_go(id);
+        Loose::pack(leaves, crits, packed);
+        let slot = self.pages.insert(id, leaves.len(), packed);
+        // At most MAX_LEAVES of them.
+        let leaves = u8::try_from(leaves.len()).unwrap_or(u8::MAX);
+        self.set_kind(id, Kind::Page { leaves, slot });
+    }
+
+    /// Takes the leaves from a node, if it is a page.
+    fn let_go(&mut self, id: NodeId) {
+        let Some(Kind::Page { leaves, slot }) = self.kind(id).copied() else { return };
+        self.set_kind(id, Kind::Unused);
+        if let Some(moved) = self.pages.remove(slot, usize::from(leaves)) {
+            self.set_kind(moved, Kind::Page { leaves, slot });
         }
     }
 
@@ -136,8 +177,31 @@ impl Tree {
                 Kind::Branch { bit, left, right } => {
                     id = if tree::bit(key, u32::from(*bit)) { *right } else { *left };
                 }
-                Kind::Page(page) => return Some(Spot { page: id, index: page.candidate(key) }),
+                Kind::Page { .. } => return Some(Spot { page: id, index: self.page(id).candidate(key) }),
+                Kind::Unused => return None,
             }
+        }
+    }
+
+    /// What [`Tree::candidate`] gives for each of `keys`, in a tree that isn't empty: step by step for all of them, so
+    /// that the processor waits for many nodes and pages at a time, and not for one after the other.
+    pub(super) fn candidates<'k>(&self, keys: impl Iterator<Item = &'k [u8]> + Clone, spots: &mut Vec<Spot>) {
+        spots.clear();
+        spots.extend(keys.clone().map(|_| Spot { page: self.root, index: 0 }));
+        let mut open = true;
+        while open {
+            open = false;
+            for (spot, key) in spots.iter_mut().zip(keys.clone()) {
+                if let Some(Kind::Branch { bit, left, right }) = self.kind(spot.page) {
+                    spot.page = if tree::bit(key, u32::from(*bit)) { *right } else { *left };
+                    open = true;
+                }
+            }
+        }
+        let touched = spots.iter().map(|spot| self.page(spot.page).touch()).fold(0, |all, one| all ^ one);
+        std::hint::black_box(touched);
+        for (spot, key) in spots.iter_mut().zip(keys) {
+            spot.index = self.page(spot.page).candidate(key);
         }
     }
 
@@ -148,27 +212,31 @@ impl Tree {
 
     /// Replaces a leaf in block `height`. Its page counts as changed from here on, though its digest comes later.
     pub(super) fn set(&mut self, spot: Spot, leaf: Leaf, height: u64) {
-        if let Some(Kind::Page(page)) = self.kind_mut(spot.page)
-            && spot.index < page.len()
-        {
-            page.set(spot.index, leaf);
+        if let Some(Kind::Page { leaves, slot }) = self.kind(spot.page).copied() {
+            self.pages.page_mut(slot, usize::from(leaves)).set(spot.index, leaf);
         }
         self.touch(spot.page, height);
     }
 
     /// Points a leaf to the same version elsewhere.
     pub(super) fn relocate(&mut self, spot: Spot, address: Address) {
-        if let Some(Kind::Page(page)) = self.kind_mut(spot.page)
-            && spot.index < page.len()
-        {
-            page.set(spot.index, Leaf { address, digest: page.digest(spot.index) });
+        if let Some(Kind::Page { leaves, slot }) = self.kind(spot.page).copied() {
+            self.pages.page_mut(slot, usize::from(leaves)).set_address(spot.index, address);
+        }
+    }
+
+    /// Gives a page the digests of its parts.
+    pub(super) fn set_parts(&mut self, id: NodeId, parts: &[Digest; PARTS]) {
+        if let Some(Kind::Page { leaves, slot }) = self.kind(id).copied() {
+            let mut page = self.pages.page_mut(slot, usize::from(leaves));
+            parts.iter().enumerate().for_each(|(part, digest)| page.set_part(part, digest));
         }
     }
 
     fn touch(&mut self, id: NodeId, height: u64) {
         let count = self.count(height);
-        if let Some(node) = self.node_mut(id) {
-            node.changed = count;
+        if let Some(touched) = self.touched.get_mut(id as usize) {
+            touched.changed = count;
         }
     }
 
@@ -179,9 +247,9 @@ impl Tree {
         }
         let first = height - u64::from(u32::MAX / 2);
         let shift = u32::try_from(first - self.first).unwrap_or(u32::MAX);
-        for node in &mut self.nodes {
-            node.changed = node.changed.saturating_sub(shift);
-            node.created = node.created.saturating_sub(shift);
+        for touched in &mut self.touched {
+            touched.changed = touched.changed.saturating_sub(shift);
+            touched.created = touched.created.saturating_sub(shift);
         }
         self.first = first;
         u32::MAX / 2
@@ -189,38 +257,45 @@ impl Tree {
 
     /// The height that changed a node last.
     pub(super) fn changed(&self, id: NodeId) -> u64 {
-        self.node(id).map_or(0, |node| self.first + u64::from(node.changed))
+        self.touched.get(id as usize).map_or(0, |touched| self.first + u64::from(touched.changed))
     }
 
     /// The height that made a node.
     pub(super) fn created(&self, id: NodeId) -> u64 {
-        self.node(id).map_or(0, |node| self.first + u64::from(node.created))
+        self.touched.get(id as usize).map_or(0, |touched| self.first + u64::from(touched.created))
     }
 
     /// Gives a node its digest after block `height`.
     pub(super) fn set_digest(&mut self, id: NodeId, digest: Digest, height: u64) {
         self.touch(id, height);
-        if let Some(node) = self.node_mut(id) {
-            node.digest = digest;
+        if let Some(place) = self.digests.get_mut(id as usize) {
+            *place = digest;
         }
     }
 
-    fn push(&mut self, parent: NodeId, height: u64, kind: Kind) -> NodeId {
-        let id = u32::try_from(self.nodes.len()).unwrap_or(NOWHERE);
+    /// Two nodes below `parent`, to be told what they are. The first number is even.
+    fn push_pair(&mut self, parent: NodeId, height: u64) -> (NodeId, NodeId) {
+        let first = u32::try_from(self.len()).unwrap_or(NOWHERE);
         let count = self.count(height);
-        if self.nodes.len() == self.nodes.capacity() {
+        if self.kinds.len() + 2 > self.kinds.capacity() {
             // Growing by half or more, as vectors do, would be most of what the tree takes beside its leaves.
-            let more = self.nodes.len() / 8 + 16;
-            self.nodes.reserve_exact(more);
+            let more = self.len() / 8 + 16;
             self.kinds.reserve_exact(more);
+            self.digests.reserve_exact(more);
+            self.parents.reserve_exact(more);
+            self.touched.reserve_exact(more);
         }
-        self.nodes.push(Node { digest: Digest::ZERO, parent, changed: count, created: count });
-        self.kinds.push(kind);
-        id
+        self.kinds.extend([Kind::Unused; 2]);
+        self.digests.extend([Digest::ZERO; 2]);
+        self.parents.extend([parent; 2]);
+        self.touched.extend([Touched { changed: count, created: count }; 2]);
+        (first, first.saturating_add(1))
     }
 
-    fn new_page(&mut self, parent: NodeId, height: u64, page: Page) -> NodeId {
-        self.push(parent, height, Kind::Page(page))
+    /// The number of the tree's first node.
+    fn push_root(&mut self, height: u64) -> NodeId {
+        self.root = self.push_pair(NOWHERE, height).0;
+        self.root
     }
 
     /// The highest node on the way from the page up whose leaves all share more than `crit` bits.
@@ -239,31 +314,27 @@ impl Tree {
     /// it is `right`. No leaf may share more with it. Returns the node whose subtree is new or has grown.
     pub(super) fn insert(&mut self, near: Option<(Spot, u16)>, right: bool, leaf: Leaf, height: u64) -> NodeId {
         self.leaves += 1;
+        let mut packed = Vec::new();
         let Some((near, crit)) = near else {
-            self.root = self.new_page(NOWHERE, height, Page::new(&[leaf], &[]));
-            return self.root;
+            let root = self.push_root(height);
+            self.put_page(root, &[leaf], &[], &mut packed);
+            return root;
         };
         let top = self.top_below(near.page, crit);
         if top == near.page {
             let grown = self.page(near.page).with(near.index, crit, right, leaf);
-            if let Some(kind) = self.kind_mut(near.page) {
-                *kind = Kind::Page(grown);
-            }
+            self.put_leaves(near.page, &grown.leaves, &grown.crits, height);
             self.touch(near.page, height);
-            self.split(near.page, height);
             return near.page;
         }
         let parent = self.parent(top);
-        let alone = self.new_page(NOWHERE, height, Page::new(&[leaf], &[]));
+        let (alone, branch) = self.push_pair(parent, height);
+        self.put_page(alone, &[leaf], &[], &mut packed);
         let (left, right) = if right { (top, alone) } else { (alone, top) };
-        let kind = Kind::Branch { bit: crit, left, right };
-        let branch = self.push(parent, height, kind);
-        for child in [top, alone] {
-            if let Some(node) = self.node_mut(child) {
-                node.parent = branch;
-            }
-        }
-        match self.kind_mut(parent) {
+        self.set_kind(branch, Kind::Branch { bit: crit, left, right });
+        self.set_parent(top, branch);
+        self.set_parent(alone, branch);
+        match self.kinds.get_mut(parent as usize) {
             Some(Kind::Branch { left, right, .. }) => {
                 let side = if *left == top { left } else { right };
                 *side = branch;
@@ -273,20 +344,22 @@ impl Tree {
         branch
     }
 
-    /// Splits a page until no part has too many leaves.
-    fn split(&mut self, id: NodeId, height: u64) {
-        let mut large = vec![id];
-        while let Some(id) = large.pop() {
-            if self.page(id).len() <= MAX_LEAVES {
-                continue;
+    /// Makes a node the subtree of these leaves: a page, or branches above several where they are too many.
+    fn put_leaves(&mut self, id: NodeId, leaves: &[Leaf], crits: &[u16], height: u64) {
+        let mut packed = Vec::new();
+        let mut open = vec![(id, 0, leaves.len())];
+        while let Some((id, from, to)) = open.pop() {
+            let own = crits.get(from..to.saturating_sub(1)).unwrap_or_default();
+            match Loose::middle(own).filter(|_| to - from > MAX_LEAVES) {
+                Some(middle) => {
+                    let bit = own.get(middle - 1).copied().unwrap_or_default();
+                    let (left, right) = self.push_pair(id, height);
+                    self.let_go(id);
+                    self.set_kind(id, Kind::Branch { bit, left, right });
+                    open.extend([(left, from, from + middle), (right, from + middle, to)]);
+                }
+                None => self.put_page(id, leaves.get(from..to).unwrap_or_default(), own, &mut packed),
             }
-            let Some((bit, left, right)) = self.page(id).split() else { continue };
-            let left = self.new_page(id, height, left);
-            let right = self.new_page(id, height, right);
-            if let Some(kind) = self.kind_mut(id) {
-                *kind = Kind::Branch { bit, left, right };
-            }
-            large.extend([left, right]);
         }
     }
 
@@ -347,8 +420,8 @@ impl Tree {
 
     /// About how many bytes of memory the tree takes.
     pub(super) fn memory_bytes(&self) -> u64 {
-        let nodes = self.nodes.capacity() * size_of::<Node>() + self.kinds.capacity() * size_of::<Kind>();
-        nodes as u64 + self.leaves * LEAF_BYTES as u64
+        let node = size_of::<Kind>() + size_of::<Digest>() + size_of::<NodeId>() + size_of::<Touched>();
+        (self.kinds.capacity() * node + self.pages.memory_bytes()) as u64
     }
 
     /// The page before this one, in the order of keys.
@@ -385,7 +458,7 @@ impl Tree {
     /// The nodes from the root down to `id`.
     pub(super) fn path(&self, mut id: NodeId) -> Vec<NodeId> {
         let mut path = Vec::new();
-        while self.node(id).is_some() {
+        while self.has(id) {
             path.push(id);
             id = self.parent(id);
         }
@@ -401,27 +474,20 @@ impl Tree {
         }
         // The trie over the gaps between leaves: each gap's parent is the nearest one with a smaller bit.
         let shape = Gaps::new(crits);
-        tree.root = 0;
-        let mut open = vec![(NOWHERE, 0usize, leaves.len(), None::<bool>)];
-        while let Some((parent, from, to, right_side)) = open.pop() {
-            let top = shape.top(from, to);
-            let id = match top {
+        let mut packed = Vec::new();
+        let mut open = vec![(tree.push_root(height), 0usize, leaves.len())];
+        while let Some((id, from, to)) = open.pop() {
+            match shape.top(from, to) {
                 Some(middle) if to - from > MAX_LEAVES * 3 / 4 => {
                     let bit = crits.get(middle).copied().unwrap_or_default();
-                    let kind = Kind::Branch { bit, left: NOWHERE, right: NOWHERE };
-                    let id = tree.push(parent, height, kind);
-                    open.push((id, middle + 1, to, Some(true)));
-                    open.push((id, from, middle + 1, Some(false)));
-                    id
+                    let (left, right) = tree.push_pair(id, height);
+                    tree.set_kind(id, Kind::Branch { bit, left, right });
+                    open.extend([(right, middle + 1, to), (left, from, middle + 1)]);
                 }
                 _ => {
                     let crits = crits.get(from..to.saturating_sub(1)).unwrap_or_default();
-                    let page = Page::new(leaves.get(from..to).unwrap_or_default(), crits);
-                    tree.new_page(parent, height, page)
+                    tree.put_page(id, leaves.get(from..to).unwrap_or_default(), crits, &mut packed);
                 }
-            };
-            if let (Some(right_side), Some(Kind::Branch { left, right, .. })) = (right_side, tree.kind_mut(parent)) {
-                *(if right_side { right } else { left }) = id;
             }
         }
         tree

@@ -192,7 +192,7 @@ impl StateReader {
         let mut versions = 0;
         let mut root = Root::default();
         let mut before: Option<Vec<u8>> = None;
-        let mut next = tree.node(tree.root()).map(|_| tree.first_page(tree.root()));
+        let mut next = tree.has(tree.root()).then(|| tree.first_page(tree.root()));
         while let Some(id) = next {
             let page = tree.page(id);
             for index in 0..page.len() {

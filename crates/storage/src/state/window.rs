@@ -17,6 +17,8 @@ use crate::engine::{Address, Engine};
 /// Digests that are kept in memory rather than in bulk storage, at most.
 const MOST_IN_MEMORY: usize = 64;
 
+const DIGEST: usize = 32;
+
 /// A block's changes.
 #[derive(Debug)]
 pub(super) struct Undo {
@@ -27,30 +29,37 @@ pub(super) struct Undo {
 
 #[derive(Debug)]
 enum Digests {
-    Memory(Vec<Digest>),
+    Memory(Box<[u8]>),
     Bulk(Address),
 }
 
 /// A set of nodes that tells the place of each among them.
 #[derive(Debug)]
 enum Nodes {
-    Few(Vec<NodeId>),
-    Many { words: Vec<u64>, before: Vec<u32> },
+    Few(Box<[NodeId]>),
+    /// A bit for each; and how many there are before each [`WORDS_AT_ONCE`] words.
+    Many {
+        words: Box<[u64]>,
+        before: Box<[u32]>,
+    },
 }
+
+/// Words that are counted when a place is looked for.
+const WORDS_AT_ONCE: usize = 8;
 
 impl Nodes {
     fn new(marks: &Marks) -> Self {
         if marks.len() * 32 < marks.words().len() * 64 {
-            return Nodes::Few(marks.iter().collect());
+            return Nodes::Few(marks.iter().collect::<Vec<_>>().into_boxed_slice());
         }
-        let words = marks.words().to_vec();
-        let mut before = Vec::with_capacity(words.len());
+        let words: Box<[u64]> = marks.words().into();
         let mut count = 0;
-        for word in &words {
-            before.push(count);
-            count += word.count_ones();
-        }
-        Nodes::Many { words, before }
+        let before = words.chunks(WORDS_AT_ONCE).map(|words| {
+            let before = count;
+            count += words.iter().map(|word| word.count_ones()).sum::<u32>();
+            before
+        });
+        Nodes::Many { before: before.collect(), words }
     }
 
     fn place(&self, id: NodeId) -> Option<usize> {
@@ -59,8 +68,10 @@ impl Nodes {
             Nodes::Many { words, before } => {
                 let (index, bit) = (id as usize / 64, 1u64 << (id % 64));
                 let word = words.get(index).filter(|word| **word & bit != 0)?;
-                let below = (word & (bit - 1)).count_ones();
-                before.get(index).map(|before| (before + below) as usize)
+                let counted = index / WORDS_AT_ONCE;
+                let rest = words.get(counted * WORDS_AT_ONCE..index)?.iter().map(|word| word.count_ones());
+                let below = rest.sum::<u32>() + (word & (bit - 1)).count_ones();
+                before.get(counted).map(|before| (before + below) as usize)
             }
         }
     }
@@ -73,23 +84,22 @@ impl Undo {
         scratch: crate::engine::Space,
         height: u64,
         marks: &Marks,
-        digests: Vec<Digest>,
+        digests: Vec<u8>,
     ) -> Result<Self, StateError> {
         let nodes = Nodes::new(marks);
-        if digests.len() <= MOST_IN_MEMORY {
-            return Ok(Self { height, nodes, digests: Digests::Memory(digests) });
+        if digests.len() <= MOST_IN_MEMORY * DIGEST {
+            return Ok(Self { height, nodes, digests: Digests::Memory(digests.into_boxed_slice()) });
         }
-        let mut bytes = Vec::with_capacity(digests.len() * 32);
-        for digest in &digests {
-            bytes.extend_from_slice(digest.as_bytes());
-        }
-        let address = engine.append(scratch, &bytes)?;
+        let address = engine.append(scratch, &digests)?;
         Ok(Self { height, nodes, digests: Digests::Bulk(address) })
     }
 
     fn digest(&self, engine: &dyn Engine, place: usize) -> Result<Digest, StateError> {
         match &self.digests {
-            Digests::Memory(digests) => Ok(digests.get(place).copied().unwrap_or(Digest::ZERO)),
+            Digests::Memory(digests) => {
+                let digest = digests.as_chunks::<DIGEST>().0.get(place).copied();
+                Ok(digest.map_or(Digest::ZERO, Digest::new))
+            }
             Digests::Bulk(address) => {
                 let missing = || damaged("earlier digests", address, "they are missing");
                 // Two digests share an address: both are read.
