@@ -431,6 +431,54 @@ async fn a_log_is_cut_behind_views_that_never_had_its_first_blocks() {
     close(host, chain).await;
 }
 
+/// A log in which the chain begins again and again, each time further on, is cut between its beginnings.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_with_many_beginnings_is_cut_between_them() {
+    const BEGINNINGS: usize = 24;
+    let [old, new] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let snapshots: Vec<_> = (0..BEGINNINGS).map(|_| tempfile::tempdir().unwrap()).collect();
+    let mut guard = MemoryGuard::new();
+    let host = self::host(old.path()).await;
+    let chain = host.chain(genesis("tea"), Solo::new(owner()).guard(guard.clone())).await.unwrap();
+    let mut base = Height(0);
+    for snapshot in &snapshots {
+        grow(&chain, 2).await;
+        base = chain.export_snapshot(snapshot.path(), ExportConfig::default()).await.unwrap().height();
+    }
+    close(host, chain).await;
+    // Small segments, taken up one by one.
+    let mut limits = growing(ChainPolicy::archive());
+    limits.log.segment_bytes = 2_048;
+    limits.growth = limits.growth.map(|growth| GrowthConfig { log_bytes: 20_000, step_bytes: 1_000, ..growth });
+    let start = || builder().limits(limits.clone()).folder(new.path()).unwrap().start();
+    for (number, snapshot) in snapshots.iter().enumerate() {
+        if number > 0 {
+            fs::remove_dir_all(new.path().join("views")).unwrap();
+        }
+        let host = start().await.unwrap();
+        let chain = import(&host, snapshot.path()).await.unwrap();
+        chain.move_guard(&mut guard).map_or_else(|_| assert!(number + 1 < BEGINNINGS), |()| ());
+        close(host, chain).await;
+    }
+    let segments = fs::read_dir(new.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(segments.filter(|name| name.starts_with("log-")).count() > 4);
+    for cuts in [12, 2] {
+        let host = start().await.unwrap();
+        let chain = host.chain(genesis("tea"), Solo::new(owner()).guard(guard.clone())).await.unwrap();
+        while host.growth()[0].cuts < cuts {
+            grow(&chain, 10).await;
+            assert_eq!(host.growth()[0].error, None);
+            assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
+        }
+        let kept = chain.kept();
+        assert_eq!(kept.first, base.next());
+        for height in (kept.first.0..=kept.newest.0).map(Height) {
+            assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
+        }
+        close(host, chain).await;
+    }
+}
+
 /// Power is cut at each operation of the disk while a chain is begun, and the views keep what was in them then, or less:
 /// the chain isn't there, or says that it is to be begun again, or is whole; and beginning again always ends well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -481,6 +529,27 @@ async fn a_crash_at_any_moment_of_beginning_costs_nothing_but_beginning_again() 
         if done {
             break;
         }
+    }
+    // And again while it is begun again, on what the first crash left.
+    for (first, second) in (1..=12).flat_map(|first| [1, 3, 5, 7, 9].map(|second| (first, second))) {
+        let (mut disk, views) = (SimulatedDisk::new(first), MemoryEngine::new(MemoryConfig { kept_batches: 1_000 }));
+        for crash in [first, second] {
+            let host = on(disk.clone(), &views).await.unwrap();
+            disk.crash_at(disk.operations() + crash);
+            drop(import(&host, snapshot.path()).await);
+            let _ = host.shutdown().await;
+            disk = disk.survivor(first + second);
+        }
+        let host = on(disk, &views).await.unwrap();
+        let chain = match import(&host, snapshot.path()).await {
+            Ok(chain) => chain,
+            Err(HostError::Snapshot(SnapshotStoreError::ChainExists { .. })) => {
+                host.chain(genesis("tea"), Observer).await.unwrap()
+            }
+            Err(error) => panic!("{first}, {second}: {error}"),
+        };
+        assert_eq!(chain.progress().executed, closing, "{first}, {second}");
+        close(host, chain).await;
     }
     println!("{unknown} unknown, {unfinished} unfinished, {views_lost} without views, {whole} whole");
     assert!(unknown > 0 && unfinished > 0 && whole > 0);
