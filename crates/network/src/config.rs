@@ -61,6 +61,9 @@ pub struct LaneLimits {
 /// What a queued frame counts beyond its bytes, so that a queue of empty frames is bounded too.
 pub const FRAME_OVERHEAD: usize = 64;
 
+/// What an answer in [`Lane::Sync`] may take, however small blocks are.
+const SYNC_BYTES: usize = 4 << 20;
+
 /// The bounds that every transport keeps. [`NetworkConfig::bytes_per_peer`] is what they add up to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
@@ -87,20 +90,21 @@ impl Default for NetworkConfig {
 }
 
 impl NetworkConfig {
-    /// The default bounds for chains whose encoded blocks have at most `block_bytes`: the frames of payloads and sync
-    /// are 64 KiB longer than that, their queues hold one of these and 2 MiB besides.
+    /// The default bounds for chains whose encoded blocks have at most `block_bytes`: the frames of payloads are 64 KiB
+    /// longer than that, those of sync too, but never shorter than 4 MiB and 64 KiB, since they carry several blocks at once,
+    /// or a part of a snapshot. Their queues hold one of these and 2 MiB besides.
     pub fn for_blocks(block_bytes: usize) -> Self {
-        let blocks = LaneLimits {
-            frame_bytes: block_bytes.saturating_add(64 << 10),
+        let frames_of = |bytes: usize| LaneLimits {
+            frame_bytes: bytes.saturating_add(64 << 10),
             queue_frames: 64,
-            queue_bytes: block_bytes.saturating_add(2 << 20),
+            queue_bytes: bytes.saturating_add(2 << 20),
         };
         Self {
             lanes: PerLane {
                 votes: LaneLimits { frame_bytes: 1 << 20, queue_frames: 4_096, queue_bytes: 8 << 20 },
-                payloads: blocks,
+                payloads: frames_of(block_bytes),
                 gossip: LaneLimits { frame_bytes: 4 << 20, queue_frames: 16_384, queue_bytes: 16 << 20 },
-                sync: blocks,
+                sync: frames_of(block_bytes.max(SYNC_BYTES)),
             },
             full_chains_per_peer: 2,
             chains_per_peer: 16_384,

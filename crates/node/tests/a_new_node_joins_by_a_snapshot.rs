@@ -358,6 +358,32 @@ async fn a_break_is_gone_on_from_and_nothing_kept_is_fetched_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_validators_have_made_they_give_after_a_restart() {
+    let (mut network, contract, number) = grown().await;
+    let chain = network.genesis().chain();
+    let none = watch::channel(JoinProgress::default()).0;
+    let host = network.bare(5).await;
+    drop(within("joining", join(&host, &network, &none)).await.unwrap());
+    host.shutdown().await.unwrap();
+    let before = network.host_of(1).snapshot_report(&chain);
+    assert!(before.height.is_some() && before.error.is_none(), "{before:?}");
+    for number in 0..4 {
+        network.stop(number).await;
+    }
+    // None makes another one.
+    network.limits.snapshots.every_blocks = 1_000_000;
+    for number in 0..4 {
+        network.start(number).await;
+    }
+    let host = network.bare(4).await;
+    let chain = within("joining", join(&host, &network, &none)).await.unwrap();
+    network.take_in(4, host, chain);
+    has_joined(&network, contract, number + 1).await;
+    let after = network.host_of(1).snapshot_report(&network.genesis().chain());
+    assert_eq!((after.height, after.making), (before.height, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nobody_has_a_snapshot_it_begins_at_the_genesis() {
     let mut network = Network::new(4);
     network.limits.snapshots.serve = false;

@@ -158,6 +158,9 @@ mod tests {
         for other in others {
             assert!(SyncMessage::about_snapshots(&codec::encode(&other)).is_none(), "{other:?}");
         }
+        // However small a chain's blocks are, a part fits the lane.
+        let lanes = ledger_network::NetworkConfig::for_blocks(1).lanes;
+        assert!(codec::encode(&piece).len() <= lanes.sync.frame_bytes);
         let mut longer = codec::encode(&piece);
         longer.resize(PIECE_OVERHEAD + PART_BYTES as usize + 1, 0);
         assert!(SyncMessage::about_snapshots(&longer).unwrap().is_err());
