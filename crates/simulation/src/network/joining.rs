@@ -135,6 +135,22 @@ impl NetworkWorld<'_> {
             return Ok(false);
         }
         let key = one.key;
+        if one.newcomer == Some(Newcomer::Empty) {
+            // A crash may have kept what nobody was told of.
+            let base = self.logged_base(machine);
+            let Some(one) = self.machine(machine) else { return Ok(true) };
+            match base {
+                _ if one.crashed() => return self.lose_power(machine).map(|()| true),
+                Ok(Some(base)) => one.newcomer = Some(Newcomer::Behind(base)),
+                Ok(None) => {}
+                Err(_) if one.faulty => return self.kill(machine).map(|()| true),
+                Err(reason) => return Err(failed(reason)),
+            }
+            if !one.needs_a_beginning(&chain)? {
+                return Ok(false);
+            }
+        }
+        let Some(one) = self.machines.get(machine) else { return Ok(true) };
         let pending = SnapshotImport::pending(&one.views, &chain).map_err(failed)?;
         let trust = TrustRoot::new(self.settings.genesis.clone());
         let import = match pending {
@@ -153,6 +169,16 @@ impl NetworkWorld<'_> {
         self.step_join(machine, JoinEvent::Wake)?;
         self.connect(machine)?;
         Ok(true)
+    }
+
+    /// The block behind which the machine's log begins, if it says so.
+    fn logged_base(&mut self, machine: usize) -> Result<Option<Height>, String> {
+        let (chain, id) = (self.settings.genesis.chain(), self.random.bytes());
+        let Some(one) = self.machines.get(machine) else { return Ok(None) };
+        let log = Log::open_or_create(Arc::new(one.disk.clone()), LogId::new(id), self.settings.log.clone());
+        let log = log.map_err(|error| error.to_string())?;
+        let logged = recovery::index(&log.reader()).map_err(|error| error.to_string())?.remove(&chain);
+        Ok(logged.map(|logged| logged.base()).filter(|base| *base > Height::GENESIS))
     }
 
     fn import(&self, machine: usize, snapshot: VerifiedSnapshot) -> Result<SnapshotImport, Violation> {
