@@ -250,11 +250,17 @@ impl Host {
     ) -> Result<Chain, HostError> {
         genesis.check()?;
         let id = genesis.chain();
-        let _opening = self.claim(id)?;
+        let opening = Arc::new(self.claim(id)?);
         let (_, shard) = self.shard(&id)?;
         let (ground, views) = (Ground::of(shard), self.limits.views);
         let (own, folder) = (genesis.clone(), folder.as_ref().to_path_buf());
-        super::blocking("snapshot", move || from_folder(ground, &own, views, &folder)).await??;
+        // The thread goes on where this future is dropped, and keeps others from the chain's views until it is done.
+        let claim = Arc::clone(&opening);
+        let begun = move || {
+            let _claim = claim;
+            from_folder(ground, &own, views, &folder)
+        };
+        super::blocking("snapshot", begun).await??;
         self.open(genesis, Box::new(engine), observers).await
     }
 }
