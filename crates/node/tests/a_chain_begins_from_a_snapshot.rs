@@ -563,7 +563,7 @@ async fn a_network_takes_in_a_node_that_begins_from_a_snapshot() {
         network.start(number).await;
     }
     let guard = MemoryGuard::new();
-    network.start_guarded(3, guard.clone(), None).await.unwrap();
+    network.start_guarded(3, Some(guard.clone()), None).await.unwrap();
     let contract = network.deploy(0).await;
     let mut height = Height(0);
     for number in 1..20 {
@@ -602,8 +602,14 @@ async fn a_network_takes_in_a_node_that_begins_from_a_snapshot() {
     network.empty(3);
     let voted = guard.load().unwrap().unwrap();
     assert!(voted.last.is_some());
-    let error = network.start_guarded(3, guard.clone(), Some(snapshot.path())).await.unwrap_err();
+    let error = network.start_guarded(3, Some(guard.clone()), Some(snapshot.path())).await.unwrap_err();
     assert!(matches!(error, HostError::Consensus(StartError::Vote(VoteError::ForeignLog { .. }))), "{error}");
+    // Nor does it get a new guard there.
+    let error = network.start_guarded(3, None, None).await.unwrap_err();
+    assert!(
+        matches!(error, HostError::Consensus(StartError::Vote(VoteError::Guard(GuardError::Absent { .. })))),
+        "{error}"
+    );
     network.observe(3).await;
     let mut own = guard.clone();
     assert!(matches!(network.chain(3).move_guard(&mut own), Err(MoveGuardError::NotOneOwner)));

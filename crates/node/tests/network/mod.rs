@@ -108,16 +108,20 @@ impl Network {
         self.nodes[number] = Some(Node { host, chain });
     }
 
-    /// Starts a validator whose guard is kept elsewhere, from its folder or from the snapshot in another one.
+    /// Starts a validator whose guard is kept elsewhere, or by its host, from its folder or from the snapshot in another one.
     pub(crate) async fn start_guarded(
         &mut self,
         number: usize,
-        guard: MemoryGuard,
+        guard: Option<MemoryGuard>,
         snapshot: Option<&Path>,
     ) -> Result<(), HostError> {
         let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
         let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
-        let (genesis, engine) = (self.genesis.clone(), Bft::new(member(number)).guard(guard));
+        let (genesis, engine) = (self.genesis.clone(), Bft::new(member(number)));
+        let engine = match guard {
+            Some(guard) => engine.guard(guard),
+            None => engine,
+        };
         let chain = match snapshot {
             Some(snapshot) => host.chain_from_folder(genesis, engine, Observers::Anyone, snapshot).await,
             None => host.chain_with(genesis, engine, Observers::Anyone).await,
