@@ -123,7 +123,9 @@ impl Bench {
             "conditions: {model}, {cores} cores, load {load} before the start; folders in {} ({}); fsync on;\n            \
              keys of {} bytes, values of {} bytes, uniform; batches of {} different keys, {} timed after {WARM_UP};\n            \
              root after each batch; ours: the log's sync of a batch runs beside the work on its root, both are awaited\n            \
-             before the next batch; 256 heights provable, whole history kept; allocator: mimalloc for all",
+             before the next batch; 256 heights provable, whole history kept; allocator: mimalloc for all;\n            \
+             B/key: what the process takes of memory after the last batch and didn't before the first key, whatever for (buffers and\n            \
+             what the allocator keeps included); index B: what the index alone takes",
             options.data.display(),
             file_system(&options.data),
             workload::KEY_BYTES,
@@ -169,13 +171,14 @@ impl Bench {
         let mut rows = Vec::new();
         println!("\n{} keys, medians of {} runs:", self.options.keys, self.options.runs);
         println!(
-            "{:34} {:>10} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>7}",
+            "{:34} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>7}",
             "",
             "updates/s",
             "p50 ms",
             "p99 ms",
             "max ms",
             "B/key",
+            "index B",
             "disk MB",
             "B/update",
             "reads/s",
@@ -244,7 +247,9 @@ impl Bench {
         for keys in sizes {
             let report = self.contend("ours", keys, 0)?;
             print_row(&format!("ours, {keys} keys"), &report);
-            for figure in ["updates_per_s", "bytes_per_key", "disk_bytes", "batch_p50_ms", "batch_p99_ms"] {
+            let figures =
+                ["updates_per_s", "bytes_per_key", "index_bytes_per_key", "disk_bytes", "batch_p50_ms", "batch_p99_ms"];
+            for figure in figures {
                 self.report.put(&format!("at_{keys}.{figure}"), report.text(figure));
             }
             points.push(point(&report, keys));
@@ -321,12 +326,13 @@ fn print_row(name: &str, report: &Report) {
     };
     let disk = report.number("disk_bytes").map_or("-".to_owned(), |bytes| format!("{:.0}", bytes / 1e6));
     println!(
-        "{name:34} {:>10} {:>9} {:>8} {:>8} {:>8} {disk:>9} {:>9} {:>9} {:>8} {:>7}",
+        "{name:34} {:>10} {:>9} {:>8} {:>8} {:>8} {:>8} {disk:>9} {:>9} {:>9} {:>8} {:>7}",
         text("updates_per_s"),
         text("batch_p50_ms"),
         text("batch_p99_ms"),
         text("batch_max_ms"),
         text("bytes_per_key"),
+        text("index_bytes_per_key"),
         text("written_per_update"),
         text("reads_per_s"),
         text("proofs_per_s"),

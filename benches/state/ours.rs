@@ -35,14 +35,22 @@ fn key(bytes: [u8; 32]) -> Key {
     Key::new(ContractId(Digest::new([7; 32])), bytes.to_vec())
 }
 
-/// What the log keeps: key and value of each write.
+/// What the log keeps: the namespace once where it stays the same, and key and value of each write.
 fn encode(writes: &Writes) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(writes.len() * 180);
+    let mut bytes = Vec::with_capacity(writes.len() * (8 + workload::KEY_BYTES + workload::VALUE_BYTES) + 64);
+    let mut last = None;
     for write in writes.iter() {
-        bytes.extend_from_slice(&write.index.to_le_bytes());
-        bytes.extend_from_slice(write.key.namespace.0.as_bytes());
+        if last != Some(write.key.namespace) {
+            last = Some(write.key.namespace);
+            bytes.extend_from_slice(&u16::MAX.to_le_bytes());
+            bytes.extend_from_slice(write.key.namespace.0.as_bytes());
+        }
+        let value = write.value.as_deref().unwrap_or_default();
+        bytes.extend_from_slice(&u16::try_from(write.key.name.len()).unwrap_or(0).to_le_bytes());
         bytes.extend_from_slice(&write.key.name);
-        bytes.extend_from_slice(write.value.as_deref().unwrap_or_default());
+        bytes.extend_from_slice(&write.index.to_le_bytes());
+        bytes.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(value);
     }
     bytes
 }

@@ -295,16 +295,16 @@ fn a_few_changes_among_many_keys_have_the_oracles_root() {
         index: 0,
         value: value.map(|value| Bytes::from(value.to_le_bytes().as_slice())),
     };
-    subject.act(&Act::Block(Writes::new((0..3_000).map(|number| write(number, Some(number))).collect())));
+    subject.act(&Act::Block(Writes::new((0..1_500).map(|number| write(number, Some(number))).collect())));
     let mut random = 7_u64;
-    for block in 1..=150_u64 {
+    for block in 1..=60_u64 {
         let writes = (0..block % 40 + 1).map(|change| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            // Of the keys written to, one in twelve is new, and one in four changes deletes.
-            write((random >> 33) % 3_250, (random >> 20 & 3 > 0).then_some(block << 32 | change))
+            // Of the keys written to, one in thirteen was never there, and one in four changes deletes.
+            write((random >> 33) % 1_625, (random >> 20 & 3 > 0).then_some(block << 32 | change))
         });
         subject.act(&Act::Block(Writes::new(writes.collect())));
-        if block % 50 == 0 {
+        if block % 20 == 0 {
             subject.act(&Act::Reopen);
         }
     }

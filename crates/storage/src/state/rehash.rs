@@ -158,7 +158,7 @@ pub(super) fn of_leaves(leaves: &[[u8; 32]], crits: impl Iterator<Item = u16>) -
 }
 
 /// Pages that are planned together: their digests stay in the processor's caches.
-const PAGES_AT_ONCE: usize = 64;
+const PAGES_AT_ONCE: usize = 32;
 
 /// A page, and its leaves that were changed since its parts' digests were computed.
 #[derive(Clone, Copy, Debug)]

@@ -1,12 +1,11 @@
 //! The one who writes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger_core::{Height, StateError, Write, Writes};
 use ledger_crypto::Digest;
-use rayon::iter::ParallelIterator;
-use rayon::slice::ParallelSlice;
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 
 use super::checkpoint::{self, Checkpoints, Region};
 use super::import;
@@ -25,7 +24,7 @@ use crate::engine::{Address, Batch, Engine, Snapshot, Space};
 pub struct StateConfig {
     /// How many of the latest states can be proven, beside the newest. Default 256.
     pub window_blocks: u64,
-    /// Parts in which a large block is worked on at the same time, on the process's [pool of threads](rayon), 1 to 64.
+    /// Parts of a large block that are worked on at the same time, on the process's [pool of threads](rayon), 1 to 64.
     /// Default: as many as the machine has processors, at most 4.
     pub threads: usize,
     /// Which versions stay readable. Default: all.
@@ -123,6 +122,8 @@ pub struct StateStore {
 
 /// Fewer groups than this aren't worth another thread.
 const GROUPS_A_THREAD: usize = 256;
+/// Into how many parts each thread's share is cut.
+const PARTS_A_THREAD: usize = 4;
 /// Changes that are made while readers wait.
 const CHANGES_AT_ONCE: usize = 128;
 /// Scratch space is given back in steps of so many bytes.
@@ -495,7 +496,7 @@ impl StateStore {
             })
         };
         let mut tree = self.shared.tree_mut();
-        for (page, digests) in pages.iter().zip(digests.into_iter().flatten()) {
+        for (page, digests) in pages.iter().zip(digests.iter().flatten()) {
             tree.set_parts(page.id, &digests.parts);
             tree.set_digest(page.id, digests.page, height.0);
         }
@@ -576,12 +577,22 @@ fn check(group: &[Write]) -> Result<(), StateError> {
 }
 
 /// Works on `items` in parts, on the process's pool of threads if there are enough of them; the results are in order.
+/// There are more parts than threads, so that one that is held up leaves its parts to the others.
 fn in_parts<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&[T]) -> R + Send + Sync) -> Vec<R> {
-    let parts = threads.clamp(1, 64).min(items.len().div_ceil(GROUPS_A_THREAD)).max(1);
-    if parts == 1 {
+    let threads = threads.clamp(1, 64).min(items.len().div_ceil(GROUPS_A_THREAD)).max(1);
+    if threads == 1 {
         return vec![work(items)];
     }
-    items.par_chunks(items.len().div_ceil(parts)).map(work).collect()
+    let parts: Vec<&[T]> = items.chunks(items.len().div_ceil(threads * PARTS_A_THREAD).max(GROUPS_A_THREAD)).collect();
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let index = next.fetch_add(1, Ordering::Relaxed);
+        parts.get(index).map(|part| (index, work(part)))
+    };
+    let done = (0..threads).into_par_iter().with_max_len(1).flat_map_iter(|_| std::iter::from_fn(take));
+    let mut done: Vec<(usize, R)> = done.collect();
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 impl std::fmt::Debug for StateStore {
