@@ -99,6 +99,9 @@ pub(crate) fn run<C: Contender>(folder: &Path, workload: Workload) -> Outcome<Re
         store.prove(&mut workload.reads(proofs), back)?;
         report.put("proofs_back_per_s", format!("{:.0}", proofs as f64 / start.elapsed().as_secs_f64()));
     }
+    // What the allocator kept for itself after the batches has mostly gone back by now.
+    let later = memory().resident.saturating_sub(before.resident);
+    report.put("bytes_per_key_later", format!("{:.1}", later as f64 / workload.keys as f64));
     store.extra(&mut report)?;
     C::facts().into_iter().for_each(|(name, value)| report.put(name, value));
     Ok(report)

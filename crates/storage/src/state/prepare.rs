@@ -50,7 +50,7 @@ pub(super) struct Changes {
 
 impl Changes {
     /// Makes room for what `groups` write.
-    fn make_room_for(&mut self, groups: &[Group<'_>]) {
+    pub(super) fn make_room_for(&mut self, groups: &[Group<'_>]) {
         let writes = || groups.iter().flat_map(|group| group.writes);
         let keys = groups.iter().filter_map(|group| group.writes.first()).map(|write| 32 + write.key.name.len()).sum();
         let bytes = |write: &Write| record::room_for(&write.key.name, write.value.as_deref());
@@ -107,9 +107,9 @@ impl Changes {
 static SPARE: Mutex<Vec<Changes>> = Mutex::new(Vec::new());
 
 /// Changes that are kept for their room, at most.
-const MOST_SPARE: usize = 4;
-/// What of them may take up to so many bytes.
-const MOST_SPARE_BYTES: usize = 8 << 20;
+const MOST_SPARE: usize = 16;
+/// What they may take together, in bytes.
+const MOST_SPARE_BYTES: usize = 16 << 20;
 
 /// Empty changes, with the room of earlier ones if there are any: those with most room first.
 pub(super) fn spare() -> Changes {
@@ -120,7 +120,8 @@ pub(super) fn spare() -> Changes {
 pub(super) fn give_back(mut changes: Changes) {
     changes.clear();
     let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
-    if spare.len() < MOST_SPARE && changes.capacity() <= MOST_SPARE_BYTES {
+    let taken: usize = spare.iter().map(Changes::capacity).sum();
+    if spare.len() < MOST_SPARE && taken + changes.capacity() <= MOST_SPARE_BYTES {
         spare.push(changes);
         spare.sort_by_key(Changes::capacity);
     }

@@ -220,12 +220,15 @@ pub(super) fn branches_above(tree: &Tree, pages: &[ChangedPage], marks: &mut Mar
     levels
 }
 
+/// Branches of a level that are hashed together.
+const BRANCHES_AT_ONCE: usize = 256;
+
 /// Sets the digests of the branches in `levels`, from the lowest up, whose pages have theirs already.
 pub(super) fn set_branches(tree: &mut Tree, levels: &[Vec<NodeId>], height: u64) {
     let mut messages = Vec::new();
     let mut places = Vec::new();
     let mut found = Vec::new();
-    for level in levels.iter().rev() {
+    for level in levels.iter().rev().flat_map(|level| level.chunks(BRANCHES_AT_ONCE)) {
         messages.clear();
         places.clear();
         for id in level {

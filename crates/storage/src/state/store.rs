@@ -407,8 +407,8 @@ impl StateStore {
             let mut changes = prepare::spare();
             prepare::prepare(sources, height, groups, &mut changes).map(|()| changes)
         });
-        let mut parts = parts.into_iter();
-        let mut changes = parts.next().unwrap_or_else(|| Ok(Changes::default()))?;
+        let mut changes = prepare::spare();
+        changes.make_room_for(&groups);
         for part in parts {
             let mut part = part?;
             changes.append(&mut part);
@@ -534,11 +534,15 @@ fn digests_before(shared: &Shared, marks: &mut Marks, height: Height, changes: &
             id = tree.parent(id);
         }
     }
-    let mut digests = Vec::with_capacity(marks.len() * Digest::ZERO.as_bytes().len());
+    // Only the room for bytes is of use here.
+    let mut room = prepare::spare();
+    room.region.reserve_exact(marks.len() * Digest::ZERO.as_bytes().len());
     for id in marks.iter() {
-        digests.extend_from_slice(tree.digest_of(id).as_bytes());
+        room.region.extend_from_slice(tree.digest_of(id).as_bytes());
     }
-    Undo::new(&*shared.engine, shared.space.scratch(), height.0, marks, digests)
+    let undo = Undo::new(&*shared.engine, shared.space.scratch(), height.0, marks, &room.region);
+    prepare::give_back(room);
+    undo
 }
 
 /// Where a new key belongs now that the tree may have other new ones.

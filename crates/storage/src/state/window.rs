@@ -84,13 +84,13 @@ impl Undo {
         scratch: crate::engine::Space,
         height: u64,
         marks: &Marks,
-        digests: Vec<u8>,
+        digests: &[u8],
     ) -> Result<Self, StateError> {
         let nodes = Nodes::new(marks);
         if digests.len() <= MOST_IN_MEMORY * DIGEST {
-            return Ok(Self { height, nodes, digests: Digests::Memory(digests.into_boxed_slice()) });
+            return Ok(Self { height, nodes, digests: Digests::Memory(digests.into()) });
         }
-        let address = engine.append(scratch, &digests)?;
+        let address = engine.append(scratch, digests)?;
         Ok(Self { height, nodes, digests: Digests::Bulk(address) })
     }
 
