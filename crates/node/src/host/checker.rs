@@ -3,6 +3,7 @@
 use crate::apply::Applier;
 use crate::chain::shell::{Signal, panic_message};
 use crate::core::{CheckFailure, CheckId, Event, Stop};
+use crate::host::turns::{BATCH, Turns};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
     Block, ChainId, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError,
@@ -10,7 +11,6 @@ use ledger_core::{
 };
 use ledger_crypto::{SignatureError, Verifier};
 use ledger_storage::chain::ChainReader;
-use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -39,66 +39,39 @@ pub(crate) struct CheckJob {
     pub(crate) context: Arc<CheckContext>,
 }
 
-/// Signatures that are checked as one equation; more gain next to nothing.
-const BATCH: usize = 256;
-
-/// Transactions of one chain that are taken before it is the next one's turn.
-const TURN: usize = 32;
-
-/// Transactions that wait for their check. Chains take turns, so that one that is flooded doesn't keep the others waiting.
-#[derive(Default)]
-struct Waiting {
-    chains: HashMap<ChainId, VecDeque<CheckJob>>,
-    /// Chains of which something waits, each once.
-    turns: VecDeque<ChainId>,
-}
-
-impl Waiting {
-    fn push(&mut self, job: CheckJob) {
-        let chain = job.context.chain;
-        let queue = self.chains.entry(chain).or_default();
-        if queue.is_empty() {
-            self.turns.push_back(chain);
-        }
-        queue.push_back(job);
-    }
-
-    /// Up to [`BATCH`] of them.
-    fn take(&mut self) -> Vec<CheckJob> {
-        let mut batch = Vec::with_capacity(BATCH);
-        while batch.len() < BATCH
-            && let Some(chain) = self.turns.pop_front()
-        {
-            let Some(queue) = self.chains.get_mut(&chain) else { continue };
-            let count = TURN.min(BATCH - batch.len()).min(queue.len());
-            batch.extend(queue.drain(..count));
-            match queue.is_empty() {
-                true => drop(self.chains.remove(&chain)),
-                false => self.turns.push_back(chain),
-            }
-        }
-        batch
-    }
-}
+/// Signatures that are checked on the spot, since another thread takes longer to wake up: about 0.2 ms.
+const AT_ONCE: usize = 8;
 
 /// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
+///
+/// While `workers` check batches, what comes gathers into full ones. Where a chain is flooded, the others don't wait for
+/// its batches: one worker more is theirs.
 pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
-    let permits = Arc::new(Semaphore::new(workers.max(1)));
-    let mut waiting = Waiting::default();
-    loop {
-        // Waiting for a free worker first lets jobs gather into full batches while all are busy.
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        if waiting.turns.is_empty() {
-            match jobs.recv().await {
-                Some(job) => waiting.push(job),
-                None => return,
-            }
-        }
+    let (permits, spare) = (Arc::new(Semaphore::new(workers.max(1))), Arc::new(Semaphore::new(1)));
+    let mut waiting = Turns::default();
+    let mut more = true;
+    while more || !waiting.is_empty() {
         while let Ok(job) = jobs.try_recv() {
-            waiting.push(job);
+            waiting.push(job.context.chain, job);
         }
-        let work = waiting.take();
+        let (permit, work) = tokio::select! {
+            biased;
+            Ok(permit) = Arc::clone(&spare).acquire_owned(), if waiting.is_mixed() => (permit, waiting.take_others()),
+            Ok(permit) = Arc::clone(&permits).acquire_owned(), if !waiting.is_empty() => (permit, waiting.take()),
+            job = jobs.recv(), if more => {
+                match job {
+                    Some(job) => waiting.push(job.context.chain, job),
+                    None => more = false,
+                }
+                continue;
+            }
+            else => return,
+        };
         let verifier = Arc::clone(&verifier);
+        if work.len() <= AT_ONCE {
+            check(&verifier, work);
+            continue;
+        }
         tokio::task::spawn_blocking(move || {
             check(&verifier, work);
             drop(permit);
@@ -108,8 +81,6 @@ pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: A
 
 /// Urgent checks that are taken up together.
 const URGENT: usize = 64;
-/// Signatures that are checked on the spot: about 0.2 ms.
-const AT_ONCE: usize = 8;
 
 /// Takes urgent jobs of all chains, on a worker of its own, so that votes never wait behind transactions. The queue is
 /// bounded by what each engine leaves unanswered.

@@ -11,6 +11,7 @@ pub(crate) mod pool;
 pub(crate) mod quota;
 mod shard;
 pub(crate) mod snapshots;
+mod turns;
 
 pub use begin::beginning_records;
 pub use builder::{Limits, NodeBuilder};
