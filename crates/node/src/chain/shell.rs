@@ -156,9 +156,11 @@ impl Shell {
                         self.finish(&mut desk, &mut effects).await;
                         break;
                     }
+                    desk.now = desk.now.max(clock());
                     for submission in submissions.drain(..) {
                         self.submit(&mut desk, submission, &mut effects);
                     }
+                    self.conclude(&mut desk, &mut effects);
                 }
             }
         }
@@ -217,20 +219,31 @@ impl Shell {
         }
     }
 
-    /// One step of the core. A panic in it stops this chain only.
+    /// One step of the core.
     fn step(&mut self, desk: &mut Desk, event: Event, effects: &mut Vec<Effect>) {
         desk.now = desk.now.max(clock());
+        self.guarded(effects, |core, effects| core.take(desk.now, event, effects));
+        self.conclude(desk, effects);
+    }
+
+    /// Ends a step in which several events were taken.
+    fn conclude(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
         desk.rest = Instant::now().checked_add(REST_AFTER);
-        let now = desk.now;
-        let core = &mut self.core;
         let pipeline = if self.pool.is_busy() { 1 } else { u64::MAX };
-        core.limit(pipeline, if self.share.is_alone() { usize::MAX } else { self.shared_block });
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| core.step(now, event, effects))) {
+        self.core.limit(pipeline, if self.share.is_alone() { usize::MAX } else { self.shared_block });
+        self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
+    }
+
+    /// A panic in the core stops this chain only.
+    fn guarded(&mut self, effects: &mut Vec<Effect>, work: impl FnOnce(&mut ChainCore, &mut Vec<Effect>)) {
+        let core = &mut self.core;
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(core, effects))) {
             let stop = Stop::Panic { place: "the chain's core", message: panic_message(&*panic) };
             self.core.stop(stop, effects);
         }
     }
 
+    /// Takes a submission; [`conclude`](Self::conclude) has to follow the last one.
     fn submit(&mut self, desk: &mut Desk, submission: Submission, effects: &mut Vec<Effect>) {
         if let Err(refused) = self.may_take(desk, &submission.transaction) {
             // A client that has gone needs no answer.
@@ -240,7 +253,8 @@ impl Shell {
         desk.next_ask += 1;
         let ask = Ask(desk.next_ask);
         desk.asks.insert(ask, submission.reply);
-        self.step(desk, Event::Submit { ask, transaction: submission.transaction }, effects);
+        let event = Event::Submit { ask, transaction: submission.transaction };
+        self.guarded(effects, |core, effects| core.take(desk.now, event, effects));
     }
 
     /// Whether the chain's quota and the host's memory have room for a transaction.
@@ -258,9 +272,11 @@ impl Shell {
     fn signal(&mut self, desk: &mut Desk, signal: Signal, effects: &mut Vec<Effect>) {
         match signal {
             Signal::Events(events) => {
+                desk.now = desk.now.max(clock());
                 for event in events {
-                    self.step(desk, event, effects);
+                    self.guarded(effects, |core, effects| core.take(desk.now, event, effects));
                 }
+                self.conclude(desk, effects);
             }
             Signal::Stop(stop) => self.core.stop(stop, effects),
             Signal::Close(done) => {

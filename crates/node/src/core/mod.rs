@@ -49,7 +49,7 @@ use ledger_core::{
 use ledger_crypto::{PublicKey, VotePosition};
 use proposals::Proposals;
 use serve::Serving;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use sync::Sync;
 use verify::{Begun, Surroundings, Verification};
@@ -88,7 +88,8 @@ pub struct ChainCore {
     serving: Serving,
     spreader: Spreader,
     mempool: Mempool,
-    sources: BTreeMap<TransactionId, Source>,
+    /// Looked up; walked in the order of ids when the chain stops.
+    sources: HashMap<TransactionId, Source>,
     checks: BTreeMap<CheckId, Asked>,
     next_check: u64,
     /// Sends that wait for records.
@@ -138,7 +139,7 @@ impl ChainCore {
             rules: genesis.rules.clone(),
             consensus,
             inputs: VecDeque::new(),
-            sources: BTreeMap::new(),
+            sources: HashMap::new(),
             checks: BTreeMap::new(),
             next_check: 0,
             outbox: VecDeque::new(),
@@ -157,6 +158,12 @@ impl ChainCore {
 
     /// Takes one event and appends what follows from it to `effects`. `now` must not run backwards.
     pub fn step(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
+        self.take(now, event, effects);
+        self.conclude(now, effects);
+    }
+
+    /// Takes one of several events that have come together; [`conclude`](Self::conclude) has to follow the last one.
+    pub(crate) fn take(&mut self, now: Timestamp, event: Event, effects: &mut Vec<Effect>) {
         if let Some(stop) = &self.stopped {
             if let Event::Submit { ask, transaction } = event {
                 let answer = Err(SubmitError::Stopped(stop.clone()));
@@ -200,6 +207,14 @@ impl ChainCore {
             Event::SnapshotRead { read, holding } => effects.extend(self.serving.snapshot_read(read, holding)),
             Event::PieceRead { read, bytes } => effects.extend(self.serving.piece_read(read, bytes)),
         }
+    }
+
+    /// Does what the events that were taken make possible: whether there is something to propose, to ask peers for or to
+    /// hand on to them doesn't change with each of a thousand transactions.
+    pub(crate) fn conclude(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.stopped.is_some() {
+            return;
+        }
         self.propose(now, effects);
         self.catch_up(now, effects);
         self.tell_of_work(now, effects);
@@ -234,7 +249,9 @@ impl ChainCore {
 
     fn stop_if(&mut self, stop: Option<Stop>, effects: &mut Vec<Effect>) {
         if let (Some(stop), None) = (stop, &self.stopped) {
-            for (id, source) in std::mem::take(&mut self.sources) {
+            let mut sources: Vec<_> = std::mem::take(&mut self.sources).into_iter().collect();
+            sources.sort_unstable_by_key(|(id, _)| *id);
+            for (id, source) in sources {
                 if let Source::Client(ask) = source {
                     effects.push(Effect::Answer { ask, id, answer: Err(SubmitError::Stopped(stop.clone())) });
                 }
