@@ -114,7 +114,7 @@ impl LedgerExecutor {
         if let Err(rejection) = context.rules.check_expiry(transaction, context.timestamp) {
             return Ok(Effect::rejected(rejection));
         }
-        let place = match standing(signed, &id, journal)? {
+        let place = match standing(signed, || id, journal)? {
             Ok(standing) => standing,
             Err(rejection) => return Ok(Effect::rejected(rejection)),
         };
@@ -153,13 +153,11 @@ impl Executor for LedgerExecutor {
         state: &dyn StateView,
     ) -> Result<Execution, ExecutionError> {
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes);
-        let ids: Vec<TransactionId> = block.transactions.iter().map(SignedTransaction::id).collect();
-        let known = block.transactions.iter().zip(&ids).flat_map(|(signed, id)| known_keys(signed, id));
-        journal.prefetch(known.collect())?;
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
         let mut results = Vec::with_capacity(block.transactions.len());
-        for ((index, signed), id) in (0..).zip(&block.transactions).zip(ids) {
+        for (index, signed) in (0..).zip(&block.transactions) {
+            let id = signed.id();
             journal.begin(index);
             let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(fuel_used.0));
             let effect = self.transaction(signed, id, left, context, &mut journal)?;
@@ -198,7 +196,9 @@ impl Executor for LedgerExecutor {
         if let Err(expired @ Rejection::Expired { .. }) = expiry {
             return Ok(Err(expired));
         }
-        match standing(transaction, &transaction.id(), &mut Journal::new(state))? {
+        // One key is asked for once: there is nothing to remember.
+        let mut journal = Journal::new(state).cache_bytes(0);
+        match standing(transaction, || transaction.id(), &mut journal)? {
             Ok(Place::Lane { next, .. }) => Ok(Ok(next.saturating_sub(1))),
             Ok(Place::Unordered(_)) => Ok(Ok(0)),
             Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
@@ -218,7 +218,7 @@ enum Place {
 /// The place that a transaction uses up; or why it has none. Its expiry is looked at before.
 fn standing(
     signed: &SignedTransaction,
-    id: &TransactionId,
+    id: impl FnOnce() -> TransactionId,
     journal: &mut Journal<'_>,
 ) -> Result<Result<Place, Rejection>, ExecutionError> {
     let transaction = &signed.transaction;
@@ -227,7 +227,9 @@ fn standing(
     }
     let Order::Sequence { lane, number: found } = transaction.order else {
         // A block with one that doesn't expire was refused before.
-        let Some(key) = unordered::key(signed, id) else { return Ok(Err(unsupported("an expiry that never comes"))) };
+        let Some(key) = unordered::key(signed, &id()) else {
+            return Ok(Err(unsupported("an expiry that never comes")));
+        };
         return Ok(match journal.get(&key)? {
             None => Ok(Place::Unordered(key)),
             Some(_) => Err(Rejection::Duplicate),
@@ -253,20 +255,6 @@ fn standing(
 
 fn unsupported(what: &str) -> Rejection {
     Rejection::Unsupported { what: Text::from(what) }
-}
-
-/// The keys of the system's that a transaction is sure to read.
-fn known_keys(signed: &SignedTransaction, id: &TransactionId) -> impl Iterator<Item = Key> {
-    let transaction = &signed.transaction;
-    let place = match transaction.order {
-        Order::Sequence { lane, .. } => Some(Key::sequence(&transaction.account, lane)),
-        Order::Unordered => unordered::key(signed, id),
-    };
-    let contract = match &transaction.action {
-        Action::Call { contract, .. } => Some(Key::contract(contract)),
-        Action::Deploy { .. } | Action::Commit { .. } => None,
-    };
-    place.into_iter().chain(contract)
 }
 
 impl Effect {

@@ -15,7 +15,8 @@ pub use scan::{Merged, Step};
 
 use ledger_core::codec::Bytes;
 use ledger_core::{Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
-use std::collections::{BTreeMap, HashMap, btree_map};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many bytes of values read from the state a journal keeps by default: 64 MiB.
 pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
@@ -24,22 +25,38 @@ pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 /// has read, and undoes exactly what was done since a [`Savepoint`].
 pub struct Journal<'s> {
     state: &'s dyn StateView,
-    written: BTreeMap<Key, Versions>,
+    /// Where in `slots` a key is. Only looked up until the end, when what comes out of it is sorted: its order leaks
+    /// nowhere.
+    places: HashMap<Key, usize>,
+    slots: Vec<Slot>,
+    /// The keys that were ever written, in order: made when the first scan asks for it, since few blocks do.
+    order: OnceCell<BTreeMap<Key, usize>>,
     undo: Vec<Undo>,
     index: u32,
-    /// What was read of the state. Only ever looked up, so that its order leaks nowhere, and kept apart from what was
-    /// written, so that a scan needn't step over it.
-    cache: HashMap<Key, Option<Versioned>>,
     cache_left: usize,
     recorder: Option<Recorder>,
 }
 
-/// A key's values by transaction, in order and never empty; `None` deletes.
-type Versions = Vec<(u32, Option<Bytes>)>;
+/// What is known of a key.
+#[derive(Default)]
+struct Slot {
+    /// What the state before the block has; `None` while that wasn't read, or isn't kept.
+    base: Option<Option<Versioned>>,
+    /// Its values by transaction, in order; `None` deletes. Empty if it wasn't written, or everything was taken back.
+    versions: Vec<(u32, Option<Bytes>)>,
+    /// Whether it stands in `order`, if there is one.
+    ordered: bool,
+}
+
+impl Slot {
+    fn latest(&self) -> Option<Option<&Bytes>> {
+        self.versions.last().map(|(_, value)| value.as_ref())
+    }
+}
 
 /// How to take one write back.
 struct Undo {
-    key: Key,
+    slot: usize,
     /// The value that the transaction had written before; `None` if this was its first write to the key.
     before: Option<Option<Bytes>>,
 }
@@ -70,10 +87,11 @@ impl<'s> Journal<'s> {
     pub fn new(state: &'s dyn StateView) -> Self {
         Journal {
             state,
-            written: BTreeMap::new(),
+            places: HashMap::new(),
+            slots: Vec::new(),
+            order: OnceCell::new(),
             undo: Vec::new(),
             index: 0,
-            cache: HashMap::new(),
             cache_left: DEFAULT_CACHE_BYTES,
             recorder: None,
         }
@@ -106,7 +124,7 @@ impl<'s> Journal<'s> {
     pub fn prefetch(&mut self, mut keys: Vec<Key>) -> Result<(), StateError> {
         keys.sort_unstable();
         keys.dedup();
-        keys.retain(|key| !self.cache.contains_key(key));
+        keys.retain(|key| self.slot(key).is_none_or(|slot| slot.base.is_none()));
         let values = self.state.get_many(&keys)?;
         for (key, value) in keys.into_iter().zip(values) {
             self.remember(key, value);
@@ -119,13 +137,15 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub fn get(&mut self, key: &Key) -> Result<Option<Bytes>, StateError> {
-        if let Some(value) = self.latest(key) {
-            return Ok(value.cloned());
-        }
-        if let Some(base) = self.cache.get(key) {
-            let (value, version) = parts(base.as_ref());
-            self.record(key, version);
-            return Ok(value);
+        if let Some(slot) = self.slot(key) {
+            if let Some(value) = slot.latest() {
+                return Ok(value.cloned());
+            }
+            if let Some(base) = &slot.base {
+                let (value, version) = parts(base.as_ref());
+                self.record(key, version);
+                return Ok(value);
+            }
         }
         let base = self.state.get(key)?;
         let (value, version) = parts(base.as_ref());
@@ -139,7 +159,7 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub(crate) fn peek(&self, key: &Key) -> Result<Option<Bytes>, StateError> {
-        if let Some(value) = self.latest(key) {
+        if let Some(value) = self.slot(key).and_then(Slot::latest) {
             return Ok(value.cloned());
         }
         Ok(self.state.get(key)?.map(|found| found.value))
@@ -167,14 +187,11 @@ impl<'s> Journal<'s> {
 
     /// Takes back every write since `savepoint`, the last one first.
     pub fn rollback(&mut self, savepoint: Savepoint) {
-        for Undo { key, before } in self.undo.drain(savepoint.0.min(self.undo.len())..).rev() {
-            let btree_map::Entry::Occupied(mut entry) = self.written.entry(key) else { continue };
-            let undone = entry.get_mut().pop();
+        for Undo { slot, before } in self.undo.drain(savepoint.0.min(self.undo.len())..).rev() {
+            let Some(slot) = self.slots.get_mut(slot) else { continue };
+            let undone = slot.versions.pop();
             if let (Some((index, _)), Some(value)) = (undone, before) {
-                entry.get_mut().push((index, value));
-            }
-            if entry.get().is_empty() {
-                entry.remove();
+                slot.versions.push((index, value));
             }
         }
     }
@@ -192,17 +209,26 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub fn finish(self) -> Result<(Writes, Reads), StateError> {
+        let mut keys: Vec<(Key, usize)> = self.places.into_iter().collect();
+        let mut slots = self.slots;
+        keys.retain(|(_, slot)| slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty()));
+        sort_by_key(&mut keys);
         let mut writes = Vec::with_capacity(self.undo.len());
-        for (key, versions) in self.written {
-            let mut exists = match (versions.first(), self.cache.get(&key)) {
+        for (key, slot) in keys {
+            let Some(Slot { base, versions, .. }) = slots.get_mut(slot).map(core::mem::take) else { continue };
+            let mut exists = match (versions.first(), base) {
                 (Some((_, None)), None) => self.state.get(&key)?.is_some(),
                 (Some((_, None)), Some(base)) => base.is_some(),
                 _ => false,
             };
-            for (index, value) in versions {
+            let mut key = Some(key);
+            let mut versions = versions.into_iter().peekable();
+            while let Some((index, value)) = versions.next() {
                 let existed = core::mem::replace(&mut exists, value.is_some());
-                if existed || value.is_some() {
-                    writes.push(Write { key: key.clone(), index, value });
+                // The last version takes the key along.
+                let key = if versions.peek().is_some() { key.clone() } else { key.take() };
+                if let Some(key) = key.filter(|_| existed || value.is_some()) {
+                    writes.push(Write { key, index, value });
                 }
             }
         }
@@ -224,31 +250,73 @@ impl<'s> Journal<'s> {
         }
     }
 
-    fn latest(&self, key: &Key) -> Option<Option<&Bytes>> {
-        let (_, value) = self.written.get(key)?.last()?;
-        Some(value.as_ref())
+    fn slot(&self, key: &Key) -> Option<&Slot> {
+        self.slots.get(*self.places.get(key)?)
+    }
+
+    /// The keys that were ever written, in order.
+    fn order(&self) -> &BTreeMap<Key, usize> {
+        self.order.get_or_init(|| {
+            let written = |slot: &usize| self.slots.get(*slot).is_some_and(|slot| slot.ordered);
+            self.places.iter().filter(|(_, slot)| written(slot)).map(|(key, slot)| (key.clone(), *slot)).collect()
+        })
     }
 
     fn remember(&mut self, key: Key, base: Option<Versioned>) {
-        const FIXED: usize = core::mem::size_of::<(Key, Option<Versioned>)>();
+        const FIXED: usize = core::mem::size_of::<(Key, usize, Slot)>();
         let size = FIXED + key.name.len() + base.as_ref().map_or(0, |found| found.value.len());
-        if let Some(left) = self.cache_left.checked_sub(size) {
-            self.cache_left = left;
-            self.cache.insert(key, base);
+        let Some(left) = self.cache_left.checked_sub(size) else { return };
+        self.cache_left = left;
+        let place = self.place(key);
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.base = Some(base);
         }
     }
 
+    /// The key's slot, made if there is none.
+    fn place(&mut self, key: Key) -> usize {
+        let next = self.slots.len();
+        let place = *self.places.entry(key).or_insert(next);
+        if place == next {
+            self.slots.push(Slot::default());
+        }
+        place
+    }
+
     fn write(&mut self, key: Key, value: Option<Bytes>) {
-        let versions = self.written.entry(key.clone()).or_default();
-        let before = match versions.last_mut() {
+        if let Some(order) = self.order.get_mut() {
+            let place = self.places.get(&key).and_then(|place| self.slots.get(*place));
+            if place.is_none_or(|slot| !slot.ordered) {
+                order.insert(key.clone(), self.places.get(&key).copied().unwrap_or(self.slots.len()));
+            }
+        }
+        let place = self.place(key);
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        slot.ordered = true;
+        let before = match slot.versions.last_mut() {
             Some((last, before)) if *last == self.index => Some(core::mem::replace(before, value)),
             _ => {
-                versions.push((self.index, value));
+                slot.versions.push((self.index, value));
                 None
             }
         };
-        self.undo.push(Undo { key, before });
+        self.undo.push(Undo { slot: place, before });
     }
+}
+
+/// Sorts by key. The first bytes of a name, side by side with their neighbours', decide nearly always, and far fewer
+/// names have to be fetched from where they are.
+fn sort_by_key(keys: &mut Vec<(Key, usize)>) {
+    let front = |key: &Key| {
+        let mut front = [0; 16];
+        front.iter_mut().zip(key.name.iter()).for_each(|(to, from)| *to = *from);
+        u128::from_be_bytes(front)
+    };
+    let mut marked: Vec<_> = core::mem::take(keys).into_iter().map(|(key, slot)| (front(&key), key, slot)).collect();
+    marked.sort_unstable_by(|(a_front, a, _), (b_front, b, _)| {
+        a.namespace.cmp(&b.namespace).then_with(|| a_front.cmp(b_front)).then_with(|| a.name.cmp(&b.name))
+    });
+    keys.extend(marked.into_iter().map(|(_, key, slot)| (key, slot)));
 }
 
 fn parts(base: Option<&Versioned>) -> (Option<Bytes>, Option<Version>) {

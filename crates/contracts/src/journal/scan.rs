@@ -1,6 +1,6 @@
 //! Reading a range through a journal: what was written, over what the state has.
 
-use super::{Journal, Versions};
+use super::{Journal, Slot};
 use core::iter::Peekable;
 use core::ops::Bound;
 use ledger_core::codec::Bytes;
@@ -33,7 +33,8 @@ impl<'j> Merged<'j> {
         let last = if empty { Bound::Excluded(from.clone()) } else { to.map_or(Bound::Unbounded, Bound::Excluded) };
         let first = Bound::Included(from);
         let base: Scan<'j> = if empty { Box::new(core::iter::empty()) } else { journal.state.scan(range) };
-        let written = Written { keys: journal.written.range((first, last)), range: range.clone() };
+        let keys = journal.order().range((first, last));
+        let written = Written { keys, slots: &journal.slots, range: range.clone() };
         Merged { base: base.peekable(), written: written.peekable() }
     }
 }
@@ -65,7 +66,8 @@ impl Iterator for Merged<'_> {
 
 /// The keys of a range that were written, with their latest values.
 struct Written<'j> {
-    keys: btree_map::Range<'j, Key, Versions>,
+    keys: btree_map::Range<'j, Key, usize>,
+    slots: &'j [Slot],
     range: KeyRange,
 }
 
@@ -73,8 +75,12 @@ impl<'j> Iterator for Written<'j> {
     type Item = (&'j Key, Option<&'j Bytes>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, versions) = self.keys.next().filter(|(key, _)| self.range.contains(key))?;
-        let (_, value) = versions.last()?;
-        Some((key, value.as_ref()))
+        loop {
+            let (key, slot) = self.keys.next().filter(|(key, _)| self.range.contains(key))?;
+            // What was taken back was never written.
+            if let Some(value) = self.slots.get(*slot).and_then(Slot::latest) {
+                return Some((key, value));
+            }
+        }
     }
 }
