@@ -189,7 +189,8 @@ impl Block {
 
     /// The leaf hashes under [`Block::transactions_root`], in order.
     pub fn transaction_leaves(transactions: &[SignedTransaction]) -> Vec<Digest> {
-        transactions.iter().map(|transaction| transaction.leaf().hash()).collect()
+        let mut bytes = Vec::new();
+        transactions.iter().map(|transaction| transaction.leaf_hash(&mut bytes)).collect()
     }
 
     /// Whether transactions and bodies are those that the header commits to, so that its digest names these bytes and no

@@ -141,10 +141,26 @@ impl TransactionResult {
     }
 }
 
+impl TransactionResult {
+    /// Appends the result's encoding to `bytes`, and gives the leaf hash of its receipt, which stands at the front of it.
+    pub fn encode_with_leaf(&self, bytes: &mut Vec<u8>) -> Digest {
+        let start = bytes.len();
+        codec::encode_into(&self.receipt, bytes);
+        let leaf = merkle::Blake3::leaf(bytes.get(start..).unwrap_or_default());
+        codec::encode_into(&self.events, bytes);
+        leaf
+    }
+}
+
 /// The [list root](list_root) of a block's receipts.
 pub fn receipts_root(results: &[TransactionResult]) -> Digest {
     let leaves: Vec<Digest> = results.iter().map(|result| result.receipt.leaf()).collect();
-    list_root::commit(domains::RECEIPTS, &leaves)
+    receipts_root_of(&leaves)
+}
+
+/// The [list root](list_root) of receipts with these leaf hashes.
+pub fn receipts_root_of(leaves: &[Digest]) -> Digest {
+    list_root::commit(domains::RECEIPTS, leaves)
 }
 
 /// What became of a transaction.

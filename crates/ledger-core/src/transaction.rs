@@ -293,6 +293,15 @@ impl SignedTransaction {
         self.transaction.id()
     }
 
+    /// The hash of this transaction's [leaf](TransactionLeaf). `bytes` is overwritten: many in a row share it.
+    pub(crate) fn leaf_hash(&self, bytes: &mut Vec<u8>) -> Digest {
+        bytes.clear();
+        // As a leaf's two fields stand one behind the other.
+        codec::encode_into(&self.transaction, bytes);
+        codec::encode_into(&self.witness, bytes);
+        merkle::Blake3::leaf(bytes)
+    }
+
     /// What the block's `transactions_root` commits to.
     pub fn leaf(&self) -> TransactionLeaf {
         TransactionLeaf { transaction: self.transaction.clone(), witness: self.witness.clone() }

@@ -116,12 +116,23 @@ impl Writer for &mut Sink<'_> {
 
 /// The canonical encoding of `value`.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
-    let mut sink = Sink::Memory(Vec::new());
+    let mut bytes = Vec::new();
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// Appends what [`encode`] gives: several values behind each other need no memory each.
+pub fn encode_into<T: Encode>(value: &T, bytes: &mut Vec<u8>) {
+    let before = bytes.len();
+    let mut sink = Sink::Memory(core::mem::take(bytes));
+    let done = bincode::encode_into_writer(value, &mut sink, configuration());
+    if let Sink::Memory(memory) = sink {
+        *bytes = memory;
+    }
     // Encoding into memory fails only for types that refuse to be encoded (a poisoned lock, a non-UTF-8 path);
     // wire types hold none.
-    match (bincode::encode_into_writer(value, &mut sink, configuration()), sink) {
-        (Ok(()), Sink::Memory(bytes)) => bytes,
-        _ => Vec::new(),
+    if done.is_err() {
+        bytes.truncate(before);
     }
 }
 

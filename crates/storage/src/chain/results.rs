@@ -2,6 +2,7 @@
 
 use ledger_core::codec::{self, Decode, Encode, Format, List, MAX_INPUT_BYTES, wire};
 use ledger_core::{Height, TransactionResult, Version};
+use ledger_crypto::Digest;
 
 use super::StoreError;
 use super::records::{RESULTS, damaged};
@@ -29,24 +30,30 @@ fn key(space: Space, height: Height, index: u32) -> Vec<u8> {
     space.key(RESULTS, &[&height.0.to_be_bytes(), &index.to_be_bytes()])
 }
 
-/// Stores the results of block `height`, in records keyed by the first result's index.
-pub(super) fn put(space: Space, batch: &mut Batch, height: Height, results: &[TransactionResult]) {
-    let mut rest = results;
+/// Stores the results of block `height`, in records keyed by the first result's index, and gives the leaf hashes of the
+/// receipts: both need their bytes.
+pub(super) fn put(space: Space, batch: &mut Batch, height: Height, results: &[TransactionResult]) -> Vec<Digest> {
+    let mut leaves = Vec::with_capacity(results.len());
+    let (mut rest, mut items) = (results, Vec::new());
     while let Some(first) = rest.first() {
         let index = first.receipt.index;
-        let (mut count, mut items) = (0, Vec::new());
+        let mut count = 0;
+        items.clear();
         for result in rest.iter().take(MOST_RESULTS) {
-            items.extend_from_slice(&codec::encode(result));
+            leaves.push(result.encode_with_leaf(&mut items));
             count += 1;
             if items.len() >= FULL_BYTES {
                 break;
             }
         }
-        let mut record = codec::encode(&(count as u64));
-        record.append(&mut items);
+        // A list's length, and then its items.
+        let mut record = Vec::with_capacity(items.len() + 9);
+        codec::encode_into(&(count as u64), &mut record);
+        record.extend_from_slice(&items);
         batch.put(key(space, height, index), record);
         rest = rest.get(count..).unwrap_or_default();
     }
+    leaves
 }
 
 fn decode(height: Height, record: &[u8]) -> Result<List<TransactionResult>, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger_core::codec::Bytes;
 use ledger_core::history::{self, HistoryHasher};
-use ledger_core::outcome::receipts_root;
+use ledger_core::outcome::receipts_root_of;
 use ledger_core::{
     Block, ChainId, Execution, Genesis, Header, Height, HistoryHead, Outcome, StateScheme, Status, Version,
 };
@@ -226,11 +226,12 @@ impl ChainStore {
         let (space, header) = (self.space, &block.header);
         let height = header.height;
         let state_root = self.state.update(height, &execution.writes, batch)?;
+        let receipts = results::put(space, batch, height, &execution.results);
         let outcome = Outcome {
             height,
             block: header.digest(),
             state_root,
-            receipts_root: receipts_root(&execution.results),
+            receipts_root: receipts_root_of(&receipts),
             fuel_used: execution.fuel_used,
             validators: execution.validators.clone(),
         };
@@ -240,7 +241,6 @@ impl ChainStore {
         HeadRecord::new(height, &frontier).put(space, batch);
         let record = records::Block::new(header.clone(), outcome.clone(), Bytes::from(certificate), Some(position));
         record.put(space, batch);
-        results::put(space, batch, height, &execution.results);
         stage_places(space, snapshot, applied, batch)?;
         Ok((Head { header: header.clone(), outcome, history, position: Some(position) }, frontier))
     }
