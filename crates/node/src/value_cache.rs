@@ -15,6 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// What an entry takes besides its name and value, roughly: two allocations, the map's share, version and digest.
 const ENTRY_BYTES: usize = 200;
 
+fn entry_bytes(key: &Key) -> usize {
+    ENTRY_BYTES + key.name.len()
+}
+
+fn value_bytes(value: Option<&Versioned>) -> usize {
+    value.map_or(0, |versioned| versioned.value.len())
+}
+
 /// What the caches of several chains may hold together.
 pub(crate) struct CacheBudget {
     /// In bytes.
@@ -149,7 +157,7 @@ impl ValueCache {
     }
 
     fn put(&self, generations: &mut Generations, key: Key, value: Option<Versioned>) {
-        let size = ENTRY_BYTES + key.name.len() + value.as_ref().map_or(0, |versioned| versioned.value.len());
+        let size = entry_bytes(&key) + value_bytes(value.as_ref());
         if size > self.capacity / 4 {
             generations.old.remove(&key);
             generations.young.remove(&key);
@@ -168,14 +176,27 @@ impl ValueCache {
         let mut generations = self.generations();
         for group in writes.by_key() {
             let Some(last) = group.last() else { continue };
-            let before = generations.young.remove(&last.key);
-            let before = before.or_else(|| generations.old.remove(&last.key));
-            let value = match (&last.value, before) {
-                (None, _) => None,
+            if let Some(value) = generations.young.get_mut(&last.key) {
+                let before = value.take();
+                let was = value_bytes(before.as_ref());
+                *value = Self::after(height, group, before);
+                let is = value_bytes(value.as_ref());
+                if is <= was {
+                    generations.young_bytes = generations.young_bytes.saturating_sub(was - is);
+                } else if let Some((key, value)) = generations.young.remove_entry(&last.key) {
+                    // It may be too much now.
+                    generations.young_bytes = generations.young_bytes.saturating_sub(entry_bytes(&key) + was);
+                    self.put(&mut generations, key, value);
+                }
+                continue;
+            }
+            let before = generations.old.remove_entry(&last.key);
+            let (key, value) = match (&last.value, before) {
+                (None, before) => (before.map_or_else(|| last.key.clone(), |(key, _)| key), None),
                 (Some(_), None) => continue,
-                (Some(_), Some(before)) => Self::after(height, group, before),
+                (Some(_), Some((key, before))) => (key, Self::after(height, group, before)),
             };
-            self.put(&mut generations, last.key.clone(), value);
+            self.put(&mut generations, key, value);
         }
     }
 
