@@ -110,6 +110,16 @@ fn measure(options: &Options, folder: &Path) {
             figures["flood_per_s"],
             figures["flood_p99_ratio"]
         );
+        for (name, what) in [("quiet", "alone"), ("flooded", "beside")] {
+            let times = |share: &str| {
+                flood::STAGES.map(|stage| format!("{:.1}", figures[&format!("{name}{stage}_{share}_ms")]))
+            };
+            println!(
+                "  {what}, ms to Accepted / Ordered / Executed / Certified: p50 {}, p99 {}",
+                times("p50").join(" / "),
+                times("p99").join(" / ")
+            );
+        }
         report.extend(figures);
     }
     if let Some(file) = &options.report {

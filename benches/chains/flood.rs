@@ -43,21 +43,32 @@ pub(crate) async fn measure(options: &Options, folder: &Path) -> Figures {
         eprintln!("the flood ran out of signed transactions: give a larger --rate");
     }
     let flooded = times.lock().unwrap().len();
-    let (alone, beside) = (percentile(&alone, 0.99), percentile(&beside, 0.99));
-    let figures = [
-        ("quiet_p99_ms", alone),
-        ("flooded_p99_ms", beside),
-        ("flood_p99_ratio", beside / alone),
-        ("flood_per_s", flooded as f64 / whole.as_secs_f64()),
-    ];
+    let mut figures = Figures::new();
+    for (name, times) in [("quiet", &alone), ("flooded", &beside)] {
+        for (stage, name_of_stage) in STAGES.into_iter().enumerate() {
+            let mut reached: Vec<f64> = times.iter().map(|times| times[stage]).collect();
+            reached.sort_by(f64::total_cmp);
+            for (share, name_of_share) in [(0.5, "p50"), (0.99, "p99")] {
+                figures.insert(format!("{name}{name_of_stage}_{name_of_share}_ms"), percentile(&reached, share));
+            }
+        }
+    }
+    figures.insert("flood_p99_ratio".to_owned(), figures["flooded_p99_ms"] / figures["quiet_p99_ms"]);
+    figures.insert("flood_per_s".to_owned(), flooded as f64 / whole.as_secs_f64());
     drop(quiet);
     host.shutdown().await.expect("the host closes");
-    figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    figures
 }
 
-/// Hands each chain a transfer now and then, the chains at different moments, and gives the times to *Certified* in ms,
-/// sorted. Each account of a chain sends in turn; `sent` transfers were sent on each chain before.
-async fn ask(chains: &[(Chain, ContractId)], sent: usize, run: Duration) -> Vec<f64> {
+/// The answers to a transaction, as the figures name them; the last one, *Certified*, is what counts.
+pub(crate) const STAGES: [&str; 4] = ["_accepted", "_ordered", "_executed", ""];
+
+/// When a transaction got each of its answers, in ms since it was handed in.
+type Answers = [f64; STAGES.len()];
+
+/// Hands each chain a transfer now and then, the chains at different moments. `sent` transfers were sent on each chain
+/// before.
+async fn ask(chains: &[(Chain, ContractId)], sent: usize, run: Duration) -> Vec<Answers> {
     let rounds = (run.as_secs_f64() / PAUSE.as_secs_f64()).max(1.0) as usize;
     let total = chains.len();
     let asking: Vec<_> = chains
@@ -77,8 +88,15 @@ async fn ask(chains: &[(Chain, ContractId)], sent: usize, run: Duration) -> Vec<
                     let call = call.sequence(0, (sent + round) as u64).fuel_limit(Fuel(100_000));
                     let call = call.sign(&sender).unwrap();
                     let clock = Instant::now();
-                    chain.submit(call).await.expect("accepted").certified().await.expect("certified");
-                    found.push(clock.elapsed().as_secs_f64() * 1e3);
+                    let since = || clock.elapsed().as_secs_f64() * 1e3;
+                    let mut pending = chain.submit(call).await.expect("accepted");
+                    let accepted = since();
+                    pending.ordered().await.expect("ordered");
+                    let ordered = since();
+                    pending.executed().await.expect("executed");
+                    let executed = since();
+                    pending.certified().await.expect("certified");
+                    found.push([accepted, ordered, executed, since()]);
                 }
                 found
             })
@@ -88,6 +106,5 @@ async fn ask(chains: &[(Chain, ContractId)], sent: usize, run: Duration) -> Vec<
     for chain in asking {
         found.extend(chain.await.expect("a quiet chain answers"));
     }
-    found.sort_by(f64::total_cmp);
     found
 }

@@ -8,7 +8,7 @@ cargo bench --bench chains -- [options]
   --seconds N      measured time of each after the warm-up (default 20)
   --warm-up N      seconds before it (default 3)
   --window N       transactions under way at once, over all chains (default 16384)
-  --rate N         transactions signed for each second, the most that can be measured (default 40000)
+  --rate N         transactions signed for each second, the most that can be measured (default 80000)
   --shards N       the host's shards (default 1)
   --flood N        quiet chains beside a flooded one (default 100; 0 leaves it out)
   --data DIR       where fresh folders are made; not on tmpfs (default: below target/)
@@ -53,7 +53,7 @@ impl Options {
             seconds: 20,
             warm_up: 3,
             window: 16_384,
-            rate: 40_000,
+            rate: 80_000,
             shards: 1,
             flood: 100,
             data: None,
