@@ -78,6 +78,9 @@ const MAX_EVIDENCE: usize = 1_024;
 /// Submissions that are taken up before their effects are carried out.
 const BATCH: usize = 256;
 
+/// Effects after which it is other tasks' turn.
+const TURN: usize = 128;
+
 /// What a record takes in the log besides its own bytes.
 const FRAME_BYTES: u64 = 64;
 
@@ -129,8 +132,15 @@ impl Shell {
         let mut effects = Vec::new();
         let mut submissions = Vec::new();
         self.step(&mut desk, start, &mut effects);
+        let mut done = 0;
         loop {
+            done += effects.len();
             self.carry_out(&mut desk, &mut effects).await;
+            if done >= TURN {
+                // A flooded chain always finds more to do, and would keep its thread for a hundred rounds.
+                done = 0;
+                tokio::task::yield_now().await;
+            }
             if desk.closing.is_some() && self.core.is_idle() {
                 break;
             }

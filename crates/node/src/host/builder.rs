@@ -37,7 +37,7 @@ pub struct Limits {
     /// chains that hold more than an equal part of it take no more; the others do.
     pub waiting_bytes: usize,
     /// The most transactions that this node puts into a block while the host has more than one chain open (default
-    /// 1,024): all of them wait while a block of one is written.
+    /// 256): all of them wait while a block of one is made, written and executed.
     pub shared_block_transactions: usize,
     /// What each chain may take (default: no bound).
     pub quota: Quota,
@@ -69,7 +69,7 @@ impl Default for Limits {
             value_cache_bytes: DEFAULT_VALUE_CACHE_BYTES,
             value_caches_bytes: 256 << 20,
             waiting_bytes: 1 << 30,
-            shared_block_transactions: 1_024,
+            shared_block_transactions: 256,
             quota: Quota::default(),
             execution_workers: cores(),
             submissions: 4_096,

@@ -44,10 +44,12 @@ const AT_ONCE: usize = 8;
 
 /// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
 ///
-/// While `workers` check batches, what comes gathers into full ones. Where a chain is flooded, the others don't wait for
-/// its batches: one worker more is theirs.
+/// While `workers` check batches, what comes gathers into full ones. Flooded chains have workers of their own, half as
+/// many, so that the others wait neither for them nor for the processor: one chain executes its blocks one after another,
+/// which takes longer than checking them on half of the cores.
 pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
-    let (permits, spare) = (Arc::new(Semaphore::new(workers.max(1))), Arc::new(Semaphore::new(1)));
+    let others = Arc::new(Semaphore::new(workers.max(1)));
+    let flooded = Arc::new(Semaphore::new((workers / 2).max(1)));
     let mut waiting = Turns::default();
     let mut more = true;
     while more || !waiting.is_empty() {
@@ -56,8 +58,10 @@ pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: A
         }
         let (permit, work) = tokio::select! {
             biased;
-            Ok(permit) = Arc::clone(&spare).acquire_owned(), if waiting.is_mixed() => (permit, waiting.take_others()),
-            Ok(permit) = Arc::clone(&permits).acquire_owned(), if !waiting.is_empty() => (permit, waiting.take()),
+            Ok(permit) = Arc::clone(&others).acquire_owned(), if waiting.has_others() => (permit, waiting.take_others()),
+            Ok(permit) = Arc::clone(&flooded).acquire_owned(), if waiting.has_flooded() => {
+                (permit, waiting.take_flooded())
+            }
             job = jobs.recv(), if more => {
                 match job {
                     Some(job) => waiting.push(job.context.chain, job),

@@ -9,7 +9,7 @@ pub(super) const BATCH: usize = 256;
 /// Transactions of one chain that are taken before it is the next one's turn.
 const TURN: usize = 32;
 
-/// Transactions that wait for their check. Chains take turns, and a chain that is *flooded*, of which more than a batch
+/// Transactions that wait for their check. Chains take turns, and a chain that is *flooded*, of which a batch or more
 /// waits, has batches of its own: so nobody else's transaction is one of 256 that have to be checked before it is heard of.
 pub(super) struct Turns<T> {
     chains: HashMap<ChainId, VecDeque<T>>,
@@ -17,14 +17,11 @@ pub(super) struct Turns<T> {
     turns: VecDeque<ChainId>,
     /// Chains of which more does, each once.
     flooded: VecDeque<ChainId>,
-    /// Whose batch comes next where there are both.
-    floods_turn: bool,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        let (turns, flooded) = (VecDeque::new(), VecDeque::new());
-        Turns { chains: HashMap::new(), turns, flooded, floods_turn: false }
+        Turns { chains: HashMap::new(), turns: VecDeque::new(), flooded: VecDeque::new() }
     }
 }
 
@@ -46,23 +43,18 @@ impl<T> Turns<T> {
         self.chains.is_empty()
     }
 
-    /// Whether chains that aren't flooded wait beside one that is.
-    pub(super) fn is_mixed(&self) -> bool {
-        !self.turns.is_empty() && !self.flooded.is_empty()
+    /// Whether a flooded chain waits.
+    pub(super) fn has_flooded(&self) -> bool {
+        !self.flooded.is_empty()
     }
 
-    /// The next batch: in turn, one of flooded chains and one of the others.
-    pub(super) fn take(&mut self) -> Vec<T> {
-        if self.is_mixed() {
-            self.floods_turn = !self.floods_turn;
-        } else {
-            self.floods_turn = self.turns.is_empty();
-        }
-        if self.floods_turn { self.take_flooded() } else { self.take_others() }
+    /// Whether one that isn't waits.
+    pub(super) fn has_others(&self) -> bool {
+        !self.turns.is_empty()
     }
 
     /// A batch of the flooded chain whose turn it is.
-    fn take_flooded(&mut self) -> Vec<T> {
+    pub(super) fn take_flooded(&mut self) -> Vec<T> {
         let Some(chain) = self.flooded.pop_front() else { return Vec::new() };
         let mut batch = Vec::with_capacity(BATCH);
         // One that has less by now waits like the others again.
@@ -119,43 +111,37 @@ mod tests {
     #[test]
     fn chains_that_are_not_flooded_share_batches_in_turns() {
         let mut turns = waiting(&[(1, 200), (2, 40), (3, 1)]);
-        assert!(!turns.is_mixed());
-        let batch = turns.take();
+        assert!(turns.has_others() && !turns.has_flooded());
+        let batch = turns.take_others();
         assert_eq!(batch.len(), 241);
         // The order within a chain is kept, and nobody has more than a turn before the next.
         assert_eq!(&batch[31..34], [(1, 31), (2, 0), (2, 1)]);
         assert_eq!(batch[64], (3, 0));
-        assert!(turns.is_empty() && turns.take().is_empty());
+        assert!(turns.is_empty() && turns.take_others().is_empty() && turns.take_flooded().is_empty());
     }
 
     #[test]
-    fn a_flooded_chain_keeps_to_itself_and_takes_turns_with_the_others() {
-        let mut turns = waiting(&[(1, 3 * BATCH), (2, 5), (3, 255)]);
-        assert!(turns.is_mixed());
-        let batches: Vec<_> = std::iter::from_fn(|| Some(turns.take()).filter(|batch| !batch.is_empty())).collect();
-        let chains = |batch: &Vec<(u8, usize)>| {
-            let mut chains: Vec<u8> = batch.iter().map(|(chain, _)| *chain).collect();
-            chains.dedup();
-            (chains, batch.len())
-        };
-        let found: Vec<_> = batches.iter().map(chains).collect();
-        assert_eq!(found[0], (vec![1], BATCH));
-        assert_eq!(found[1], (vec![2, 3], BATCH));
-        assert_eq!(found[2], (vec![1], BATCH));
-        // What is left of it is a batch, and what is left of the others four.
-        let sizes: Vec<usize> = found[3..].iter().map(|(_, size)| *size).collect();
-        assert_eq!(sizes.iter().sum::<usize>(), BATCH + 4);
-        let all: Vec<usize> = batches.concat().iter().filter(|(chain, _)| *chain == 1).map(|(_, job)| *job).collect();
-        assert!(all.is_sorted(), "the order within a chain is kept");
+    fn flooded_chains_keep_to_themselves_and_take_turns() {
+        let mut turns = waiting(&[(1, 3 * BATCH), (2, 5), (3, 255), (4, 2 * BATCH)]);
+        assert!(turns.has_flooded() && turns.has_others());
+        let mut of_chain_1 = Vec::new();
+        for chain in [1, 4, 1, 4, 1] {
+            let batch = turns.take_flooded();
+            assert!(batch.len() == BATCH && batch.iter().all(|(number, _)| *number == chain));
+            of_chain_1.extend(batch.into_iter().filter(|(number, _)| *number == 1).map(|(_, job)| job));
+        }
+        assert!(of_chain_1.len() == 3 * BATCH && of_chain_1.is_sorted(), "the order within a chain is kept");
+        assert!(!turns.has_flooded());
+        let sizes = [turns.take_others().len(), turns.take_others().len(), turns.take_others().len()];
+        assert_eq!(sizes, [BATCH, 4, 0]);
     }
 
     #[test]
     fn one_that_was_flooded_shares_again() {
         let mut turns = waiting(&[(1, BATCH + 10), (2, 1)]);
-        assert!(turns.is_mixed());
-        assert_eq!(turns.take().len(), BATCH);
-        assert!(!turns.is_mixed());
-        assert_eq!(turns.take(), {
+        assert_eq!(turns.take_flooded().len(), BATCH);
+        assert!(!turns.has_flooded());
+        assert_eq!(turns.take_others(), {
             let mut rest = vec![(2, 0)];
             rest.extend((BATCH..BATCH + 10).map(|job| (1, job)));
             rest
