@@ -87,7 +87,7 @@ impl Applier {
             execution: &execution,
         });
         let applied = stored.inspect_err(|_| self.cache.clear())?;
-        self.cache.written(block.header.height, &execution.writes);
+        self.cache.written(block.header.height, &execution.writes, &applied.replaced);
         self.cache.used();
         Ok(Applied { outcome: applied.outcome, history: applied.history, results: Arc::new(execution.results) })
     }

@@ -8,6 +8,7 @@
 //! not been used for longest are emptied. A chain that is idle holds nothing.
 
 use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Writes};
+use ledger_crypto::Digest;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -171,42 +172,29 @@ impl ValueCache {
         }
     }
 
-    /// The block at `height` that wrote this was stored. A value whose predecessor isn't known here is left to the views.
-    pub(crate) fn written(&self, height: Height, writes: &Writes) {
+    /// The block at `height` that wrote this was stored.
+    /// `replaced` says of each key which leaf its last write replaced.
+    pub(crate) fn written(&self, height: Height, writes: &Writes, replaced: &[Option<Digest>]) {
         let mut generations = self.generations();
-        for group in writes.by_key() {
+        for (group, replaced) in writes.by_key().zip(replaced) {
             let Some(last) = group.last() else { continue };
+            let version = Version { height, index: last.index };
+            let after = last.value.clone().map(|value| Versioned { value, version, predecessor: *replaced });
             if let Some(value) = generations.young.get_mut(&last.key) {
-                let before = value.take();
-                let was = value_bytes(before.as_ref());
-                *value = Self::after(height, group, before);
-                let is = value_bytes(value.as_ref());
+                let (was, is) = (value_bytes(value.as_ref()), value_bytes(after.as_ref()));
                 if is <= was {
+                    *value = after;
                     generations.young_bytes = generations.young_bytes.saturating_sub(was - is);
-                } else if let Some((key, value)) = generations.young.remove_entry(&last.key) {
-                    // It may be too much now.
-                    generations.young_bytes = generations.young_bytes.saturating_sub(entry_bytes(&key) + was);
-                    self.put(&mut generations, key, value);
+                    continue;
                 }
-                continue;
+                // It may be too much now.
+                generations.young.remove(&last.key);
+                generations.young_bytes = generations.young_bytes.saturating_sub(entry_bytes(&last.key) + was);
+            } else {
+                generations.old.remove(&last.key);
             }
-            let before = generations.old.remove_entry(&last.key);
-            let (key, value) = match (&last.value, before) {
-                (None, before) => (before.map_or_else(|| last.key.clone(), |(key, _)| key), None),
-                (Some(_), None) => continue,
-                (Some(_), Some((key, before))) => (key, Self::after(height, group, before)),
-            };
-            self.put(&mut generations, key, value);
+            self.put(&mut generations, last.key.clone(), after);
         }
-    }
-
-    /// The value after a block's writes of one key, of which the last isn't a deletion.
-    fn after(height: Height, group: &[ledger_core::Write], before: Option<Versioned>) -> Option<Versioned> {
-        group.iter().fold(before, |before, write| {
-            let value = write.value.clone()?;
-            let predecessor = before.map(|before| before.leaf(&write.key));
-            Some(Versioned { value, version: Version { height, index: write.index }, predecessor })
-        })
     }
 
     /// Forgets everything: what is stored isn't known any more, or the memory is needed. It may happen at any time: what
@@ -256,7 +244,6 @@ mod tests {
     use super::*;
     use ledger_contracts::testing::MapState;
     use ledger_core::{ContractId, Write};
-    use ledger_crypto::Digest;
     use proptest::prelude::*;
 
     fn key(number: u8) -> Key {
@@ -303,7 +290,10 @@ mod tests {
                 });
                 let writes = Writes::new(writes.collect());
                 state.apply(Height(height), &writes);
-                cache.written(Height(height), &writes);
+                let replaced: Vec<_> = writes.by_key().map(|group| {
+                    state.get(&group[0].key).unwrap().and_then(|after| after.predecessor)
+                }).collect();
+                cache.written(Height(height), &writes, &replaced);
                 let looker = Cached { base: state.clone(), cache: Arc::clone(&cache), fills: false };
                 for number in 0..12 {
                     prop_assert_eq!(looker.get(&key(number)), state.get(&key(number)));

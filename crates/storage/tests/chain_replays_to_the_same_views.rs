@@ -67,6 +67,24 @@ proptest! {
     }
 
     #[test]
+    fn what_a_block_replaced_is_what_its_values_name(blocks in prop::collection::vec(writes(), 1..7)) {
+        use ledger_core::StateView;
+        let mut store = open(&(Arc::new(MemoryEngine::default()) as Arc<dyn Engine>), "chain");
+        for writes in blocks {
+            let made = Made::next(&store, writes, vec![]);
+            let applied = made.apply(&mut store).unwrap();
+            let state = store.reader().state();
+            let written: Vec<_> = made.execution.writes.by_key().collect();
+            prop_assert_eq!(written.len(), applied.replaced.len());
+            for (group, replaced) in written.into_iter().zip(applied.replaced) {
+                if let Some(value) = state.get(&group[0].key).unwrap() {
+                    prop_assert_eq!(value.predecessor, replaced);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn views_reopened_after_every_block_are_the_same(blocks in prop::collection::vec(writes(), 1..7)) {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
         let mut store = open(&engine, "chain");

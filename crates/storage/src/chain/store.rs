@@ -58,6 +58,8 @@ pub struct Applied {
     pub outcome: Outcome,
     /// The history with the block.
     pub history: HistoryHead,
+    /// For each key that it writes, in their order: the leaf that its last write replaced, if the key had a value.
+    pub replaced: Vec<Option<Digest>>,
 }
 
 /// A chain's views, and the right to advance them: there is one for each chain and engine.
@@ -73,6 +75,9 @@ pub struct ChainStore {
     stopped: bool,
     rewound_from: Option<Height>,
 }
+
+/// Fewer results than this aren't worth another thread.
+const WORTH_A_THREAD: usize = 512;
 
 /// Chains get their numbers one after another, also when several are opened at once.
 pub(super) static NUMBERING: Mutex<()> = Mutex::new(());
@@ -168,7 +173,8 @@ impl ChainStore {
         self.head = Arc::new(head);
         self.reader.publish(Arc::clone(&self.head));
         self.stopped = false;
-        Ok(Applied { outcome: self.head.outcome.clone(), history: self.head.history })
+        let replaced = self.state.take_replaced();
+        Ok(Applied { outcome: self.head.outcome.clone(), history: self.head.history, replaced })
     }
 
     /// Writes the state's index out, so that opening the chain reads nothing else. For a clean end.
@@ -225,8 +231,21 @@ impl ChainStore {
         let AppliedBlock { block, certificate, position, execution } = *applied;
         let (space, header) = (self.space, &block.header);
         let height = header.height;
-        let state_root = self.state.update(height, &execution.writes, batch)?;
-        let receipts = results::put(space, batch, height, &execution.results);
+        // The results are encoded and hashed beside the state, which takes longer.
+        let mut results = Batch::new();
+        let state = &mut self.state;
+        let mut of_state = |batch: &mut Batch| state.update(height, &execution.writes, batch);
+        let of_results = |batch: &mut Batch| -> Result<Vec<Digest>, StoreError> {
+            stage_places(space, snapshot, applied, batch)?;
+            Ok(results::put(space, batch, height, &execution.results))
+        };
+        let (state_root, receipts) = if execution.results.len() < WORTH_A_THREAD {
+            (of_state(batch), of_results(&mut results))
+        } else {
+            rayon::join(|| of_state(batch), || of_results(&mut results))
+        };
+        let (state_root, receipts) = (state_root?, receipts?);
+        batch.append(results);
         let outcome = Outcome {
             height,
             block: header.digest(),
@@ -241,7 +260,6 @@ impl ChainStore {
         HeadRecord::new(height, &frontier).put(space, batch);
         let record = records::Block::new(header.clone(), outcome.clone(), Bytes::from(certificate), Some(position));
         record.put(space, batch);
-        stage_places(space, snapshot, applied, batch)?;
         Ok((Head { header: header.clone(), outcome, history, position: Some(position) }, frontier))
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Change {
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) changes: Vec<Change>,
+    /// For each key that was given, whether it changed or not: the leaf that its last write replaced.
+    pub(super) replaced: Vec<Option<Digest>>,
     keys: Vec<u8>,
     pub(super) region: Vec<u8>,
 }
@@ -55,6 +57,7 @@ impl Changes {
         let keys = groups.iter().filter_map(|group| group.writes.first()).map(|write| 32 + write.key.name.len()).sum();
         let bytes = |write: &Write| record::room_for(&write.key.name, write.value.as_deref());
         self.changes.reserve_exact(groups.len());
+        self.replaced.reserve_exact(groups.len());
         self.keys.reserve_exact(keys);
         self.region.reserve_exact(writes().map(bytes).sum());
     }
@@ -87,18 +90,22 @@ impl Changes {
             change.key = (change.key.0 + keys, change.key.1 + keys);
         }
         self.changes.append(&mut later.changes);
+        self.replaced.append(&mut later.replaced);
         self.keys.append(&mut later.keys);
         self.region.append(&mut later.region);
     }
 
     fn clear(&mut self) {
         self.changes.clear();
+        self.replaced.clear();
         self.keys.clear();
         self.region.clear();
     }
 
     fn capacity(&self) -> usize {
-        self.changes.capacity() * size_of::<Change>() + self.keys.capacity() + self.region.capacity()
+        let changes = self.changes.capacity() * size_of::<Change>();
+        let replaced = self.replaced.capacity() * size_of::<Option<Digest>>();
+        changes + replaced + self.keys.capacity() + self.region.capacity()
     }
 }
 
@@ -317,7 +324,7 @@ fn write_group(
         }
         Found::Nothing { near, right } => (Target::New { near, right }, 0, Links::default(), None),
     };
-    let mut newest = None;
+    let (mut newest, mut replaced) = (None, None);
     let last = group.writes.len().saturating_sub(1);
     for (index, write) in group.writes.iter().enumerate() {
         if write.value.is_none() && live.is_none() {
@@ -329,7 +336,7 @@ fn write_group(
         record::append(space, &record, &write.key.name, write.value.as_deref(), &mut made.region);
         links = links.after(number, Link::Within(offset));
         number = number.saturating_add(1);
-        newest = Some(offset);
+        (newest, replaced) = (Some(offset), live);
         live = match &write.value {
             None => None,
             Some(value) if index == last => {
@@ -343,6 +350,7 @@ fn write_group(
             }
         };
     }
+    made.replaced.push(replaced);
     if let Some(offset) = newest {
         made.push(key, target, offset, live.unwrap_or(Digest::ZERO));
     }

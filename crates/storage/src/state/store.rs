@@ -116,6 +116,8 @@ pub struct StateStore {
     marks: Marks,
     scratch_released: Option<Address>,
     pruning: Pruning,
+    /// See [`StateStore::take_replaced`].
+    replaced: Vec<Option<Digest>>,
     /// Of the pass of pruning under way: the block that began it, and the oldest height that it keeps.
     pass: Option<(Height, Height)>,
 }
@@ -167,6 +169,7 @@ impl StateStore {
             marks: Marks::default(),
             scratch_released: None,
             pruning: Pruning::default(),
+            replaced: Vec::new(),
             pass: None,
         };
         store.catch_up(&*snapshot, loaded.from, height)?;
@@ -200,6 +203,7 @@ impl StateStore {
             marks: Marks::default(),
             scratch_released: None,
             pruning: Pruning::default(),
+            replaced: Vec::new(),
             pass: None,
         }
     }
@@ -285,7 +289,8 @@ impl StateStore {
     /// the batch isn't applied, the store must be opened again.
     pub fn update(&mut self, height: Height, writes: &Writes, batch: &mut Batch) -> Result<Digest, StateError> {
         self.prune(height, batch)?;
-        let changes = self.prepare(height, writes, batch)?;
+        let mut changes = self.prepare(height, writes, batch)?;
+        self.replaced = std::mem::take(&mut changes.replaced);
         if !changes.changes.is_empty() {
             let base = self.write(height, &changes)?;
             let length = changes.region.len() as u64;
@@ -305,6 +310,13 @@ impl StateStore {
         let (shared, config) = (&self.shared, &self.config);
         self.checkpoints.write(&shared.engine, shared.space, &tree, height, config.checkpoint_bytes, batch)?;
         Ok(tree.digest())
+    }
+
+    /// For each key that the last [`update`](Self::update) wrote, in their order: the leaf that its last write replaced,
+    /// `None` where it had no value then. It is what the value's
+    /// [predecessor](ledger_core::Versioned::predecessor) is now, without hashing it once more.
+    pub fn take_replaced(&mut self) -> Vec<Option<Digest>> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// Writes the whole index out, so that opening reads nothing else. For a clean end; while a chain runs, its blocks
