@@ -152,7 +152,9 @@ impl Executor for LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Execution, ExecutionError> {
-        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes);
+        // A sender's number and what it and its receiver have, as a rule.
+        let keys = 3 * block.transactions.len();
+        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(keys);
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
         let mut results = Vec::with_capacity(block.transactions.len());

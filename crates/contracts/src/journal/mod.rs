@@ -104,6 +104,14 @@ impl<'s> Journal<'s> {
         self
     }
 
+    /// Makes room for so many keys at once.
+    #[must_use]
+    pub fn expecting(mut self, keys: usize) -> Self {
+        self.places.reserve(keys);
+        self.slots.reserve(keys);
+        self
+    }
+
     /// Remembers what is read, for [`Journal::finish`].
     #[must_use]
     pub fn recording(mut self) -> Self {
