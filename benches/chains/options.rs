@@ -10,6 +10,7 @@ cargo bench --bench chains -- [options]
   --window N       transactions under way at once, over all chains (default 16384)
   --rate N         transactions signed for each second, the most that can be measured (default 80000)
   --shards N       the host's shards (default 1)
+  --block N        the most transactions of a block while there are several chains (default: the host's)
   --flood N        quiet chains beside a flooded one (default 100; 0 leaves it out)
   --data DIR       where fresh folders are made; not on tmpfs (default: below target/)
   --report FILE    the figures as lines of name=value; a name without a number of chains is of the most chains";
@@ -39,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) window: usize,
     pub(crate) rate: u64,
     pub(crate) shards: usize,
+    pub(crate) block: Option<usize>,
     pub(crate) flood: usize,
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -55,6 +57,7 @@ impl Options {
             window: 16_384,
             rate: 80_000,
             shards: 1,
+            block: None,
             flood: 100,
             data: None,
             report: None,
@@ -83,6 +86,7 @@ impl Options {
                 "--window" => options.window = positive(value()?)? as usize,
                 "--rate" => options.rate = positive(value()?)?,
                 "--shards" => options.shards = positive(value()?)? as usize,
+                "--block" => options.block = Some(positive(value()?)? as usize),
                 "--flood" => options.flood = number(value()?)? as usize,
                 "--data" => options.data = Some(value()?.into()),
                 "--report" => options.report = Some(value()?.into()),

@@ -17,6 +17,9 @@ pub(crate) async fn start(folder: &Path, options: &Options, chains: usize) -> Ho
     limits.core.mempool.max_transactions = 2 * options.window.max(50_000);
     limits.core.mempool.max_unexecutable = options.window.max(10_000);
     limits.cached_keys = 4 * load::ACCOUNTS.max(chains / 4);
+    if let Some(block) = options.block {
+        limits.shared_block_transactions = block;
+    }
     let builder = NodeBuilder::new().folder(folder).expect("the data folder opens").shards(options.shards);
     builder.runtime(NativeRuntime::new().with(Token)).limits(limits).start().await.expect("the host starts")
 }

@@ -17,6 +17,9 @@ pub(crate) fn run(options: &Options, phase: Phase, chains: usize, folder: &Path)
         ("--rate", options.rate),
         ("--shards", options.shards as u64),
     ];
+    if let Some(block) = options.block {
+        command.arg("--block").arg(block.to_string());
+    }
     for (name, number) in numbers {
         command.arg(name).arg(number.to_string());
     }
