@@ -116,7 +116,7 @@ static SPARE: Mutex<Vec<Changes>> = Mutex::new(Vec::new());
 /// Changes that are kept for their room, at most.
 const MOST_SPARE: usize = 16;
 /// What they may take together, in bytes.
-const MOST_SPARE_BYTES: usize = 16 << 20;
+const MOST_SPARE_BYTES: usize = 8 << 20;
 
 /// Empty changes, with the room of earlier ones if there are any: those with most room first.
 pub(super) fn spare() -> Changes {
