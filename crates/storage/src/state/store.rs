@@ -466,6 +466,14 @@ impl StateStore {
                 }
             }
         }
+        debug_assert!(
+            {
+                let mut ids: Vec<NodeId> = pages.iter().map(|page| page.id).collect();
+                ids.sort_unstable();
+                ids.is_sorted_by(|one, next| one < next)
+            },
+            "a page that stands here twice would keep digests of parts that have changed"
+        );
         // New leaves move those beside them, so they come last.
         let before = self.shared.tree().len();
         let known = pages.len();
