@@ -11,7 +11,7 @@ use ledger_simulation::network::{NETWORKS, named_network};
 const TRACES: &[(&str, u64, &str)] = &[
     ("calm", 0, "e157657e2bbcd2d5c1e8cce1269466f7d6c579ee3975faa2da227434f0bf6279"),
     ("crashes", 0, "524f9711e606bf4d3ed16e2b3467c87597f9da56c03caf7828108c9ace5886c1"),
-    ("disk-errors", 1, "c4cd92d2ad45f29f70913c6c7151f10ab1139a9309f7b948d0296ab84b663dd5"),
+    ("disk-errors", 1, "58b30fb4080d6d6aadcf63790bb1cb90d3585154e26fe60c6e8a484d3a7db267"),
     ("mischief", 0, "57e5a4d6fb8cec5470173bfa640b2fbb6d715d10161e3830ce5ade3c647556d1"),
 ];
 

@@ -312,7 +312,7 @@ pub enum Effect {
     Certified(Arc<Checkpoint>),
     /// Tell [`Event::Wake`] at this time; replaces an earlier request.
     Wake(Timestamp),
-    /// The chain has stopped; nothing follows.
+    /// The chain has stopped. Nothing follows but answers to who waits.
     Stop(Stop),
 }
 

@@ -249,6 +249,8 @@ impl ChainCore {
 
     fn stop_if(&mut self, stop: Option<Stop>, effects: &mut Vec<Effect>) {
         if let (Some(stop), None) = (stop, &self.stopped) {
+            // Whoever is told by an answer finds it said of the chain as well.
+            effects.push(Effect::Stop(stop.clone()));
             let mut sources: Vec<_> = std::mem::take(&mut self.sources).into_iter().collect();
             sources.sort_unstable_by_key(|(id, _)| *id);
             for (id, source) in sources {
@@ -258,7 +260,6 @@ impl ChainCore {
             }
             self.outbox.clear();
             self.inputs.clear();
-            effects.push(Effect::Stop(stop.clone()));
             self.stopped = Some(stop);
         }
     }
