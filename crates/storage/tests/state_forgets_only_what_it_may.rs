@@ -110,7 +110,7 @@ fn what_is_promised_stays() {
     let mut states: States = vec![BTreeMap::new()];
     let mut pruned = open(&engine, Height(0), Kept::Last(12));
     let mut archive = open(&whole, Height(0), Kept::All);
-    for round in 0..500 {
+    for round in 0..700 {
         let (height, writes) = next(&mut random, &mut states);
         let mut roots = Vec::new();
         for (store, engine) in [(&mut pruned, &engine), (&mut archive, &whole)] {
