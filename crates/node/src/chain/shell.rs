@@ -87,6 +87,9 @@ const FRAME_BYTES: u64 = 64;
 /// A chain to which nothing has happened for so long gives up its cached values and its buffers.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
+/// The blocks of a flooded chain beside others that aren't are so many times smaller: they wait behind one at least.
+const GIVES_WAY: usize = 4;
+
 /// What the task remembers between events.
 struct Desk {
     next_ask: u64,
@@ -240,7 +243,12 @@ impl Shell {
     fn conclude(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
         desk.rest = Instant::now().checked_add(REST_AFTER);
         let pipeline = if self.pool.is_busy() { 1 } else { u64::MAX };
-        self.core.limit(pipeline, if self.share.is_alone() { usize::MAX } else { self.shared_block });
+        let most = match self.share.is_alone() {
+            true => usize::MAX,
+            false if self.share.gives_way() => self.shared_block.div_ceil(GIVES_WAY),
+            false => self.shared_block,
+        };
+        self.core.limit(pipeline, most);
         self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
     }
 
@@ -441,9 +449,13 @@ impl Shell {
         });
     }
 
+    /// Executes a block in the pool. A flooded chain beside others then lets go of the processor for as long as that took:
+    /// what another chain needs is many short steps, each of which would wait behind it.
     fn execute(&self, execute: Execute) {
         let (applier, signals) = (Arc::clone(&self.applier), self.context.signals.clone());
+        let rests = self.share.gives_way().then(tokio::runtime::Handle::current);
         self.pool.run(move || {
+            let begun = Instant::now();
             let height = execute.block.header.height;
             let work = || applier.lock().unwrap_or_else(PoisonError::into_inner).apply(&execute);
             let signal = match catch_unwind(AssertUnwindSafe(work)) {
@@ -451,7 +463,16 @@ impl Shell {
                 Ok(Err(error)) => Signal::Stop(Stop::Apply { height, reason: error.to_string() }),
                 Err(panic) => Signal::Stop(Stop::Panic { place: "execution", message: panic_message(&*panic) }),
             };
-            let _ = signals.send(signal);
+            match rests {
+                Some(runtime) if matches!(signal, Signal::Events(_)) => {
+                    let rest = begun.elapsed();
+                    runtime.spawn(async move {
+                        tokio::time::sleep(rest).await;
+                        let _ = signals.send(signal);
+                    });
+                }
+                _ => _ = signals.send(signal),
+            }
         });
     }
 }

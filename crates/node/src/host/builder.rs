@@ -37,7 +37,8 @@ pub struct Limits {
     /// chains that hold more than an equal part of it take no more; the others do.
     pub waiting_bytes: usize,
     /// The most transactions that this node puts into a block while the host has more than one chain open (default
-    /// 256): all of them wait while a block of one is made, written and executed.
+    /// 256; a quarter of it while the chain is flooded and another isn't): all of them wait while a block of one is made,
+    /// written and executed.
     pub shared_block_transactions: usize,
     /// What each chain may take (default: no bound).
     pub quota: Quota,

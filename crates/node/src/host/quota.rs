@@ -2,8 +2,8 @@
 
 use ledger_core::ChainId;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// A chain's bounds on what it takes from its host. It concerns what clients of this node hand in; blocks that others
 /// have decided are kept whatever they take.
@@ -116,17 +116,41 @@ impl Meter {
 /// What a waiting transaction takes besides its bytes, roughly.
 const ENTRY_BYTES: usize = 512;
 
-/// The memory that the mempools of a host's chains may take together.
+/// A chain with so many waiting transactions is flooded.
+const FLOODED: usize = 256;
+
+/// So long after a transaction of a chain that isn't flooded, others give way, in ms.
+const GIVES_WAY_MS: u64 = 200;
+
+/// What the mempools of a host's chains take together, and may take.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     limit: usize,
     used: AtomicUsize,
     chains: AtomicUsize,
+    /// How many chains there ever were.
+    known: AtomicU64,
+    started: Instant,
+    /// When a chain that isn't flooded had transactions last, in ms since `started`, and which.
+    quiet_at: AtomicU64,
+    quiet: AtomicU64,
 }
 
 impl Waiting {
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Waiting { limit, used: AtomicUsize::new(0), chains: AtomicUsize::new(0) })
+        Arc::new(Waiting {
+            limit,
+            used: AtomicUsize::new(0),
+            chains: AtomicUsize::new(0),
+            known: AtomicU64::new(0),
+            started: Instant::now(),
+            quiet_at: AtomicU64::new(0),
+            quiet: AtomicU64::new(0),
+        })
     }
 }
 
@@ -134,13 +158,17 @@ impl Waiting {
 #[derive(Debug)]
 pub(crate) struct Share {
     waiting: Arc<Waiting>,
+    /// From 1 on.
+    number: u64,
     used: usize,
+    count: usize,
 }
 
 impl Share {
     pub(crate) fn new(waiting: &Arc<Waiting>) -> Self {
         waiting.chains.fetch_add(1, Ordering::Relaxed);
-        Share { waiting: Arc::clone(waiting), used: 0 }
+        let number = waiting.known.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        Share { waiting: Arc::clone(waiting), number, used: 0, count: 0 }
     }
 
     /// Whether no other chain is open.
@@ -150,6 +178,11 @@ impl Share {
 
     /// The chain's mempool holds `count` transactions of `bytes` bytes now.
     pub(crate) fn set(&mut self, count: usize, bytes: usize) {
+        self.count = count;
+        if (1..FLOODED).contains(&count) {
+            self.waiting.quiet.store(self.number, Ordering::Relaxed);
+            self.waiting.quiet_at.store(self.waiting.now(), Ordering::Relaxed);
+        }
         let now = bytes.saturating_add(count.saturating_mul(ENTRY_BYTES));
         if now > self.used {
             self.waiting.used.fetch_add(now - self.used, Ordering::Relaxed);
@@ -157,6 +190,15 @@ impl Share {
             self.waiting.used.fetch_sub(self.used - now, Ordering::Relaxed);
         }
         self.used = now;
+    }
+
+    /// Whether the chain is flooded, and another one, which isn't, had something to do just now.
+    pub(crate) fn gives_way(&self) -> bool {
+        let Waiting { quiet, quiet_at, .. } = &*self.waiting;
+        let quiet = quiet.load(Ordering::Relaxed);
+        let another = quiet != 0 && quiet != self.number;
+        let until = quiet_at.load(Ordering::Relaxed).saturating_add(GIVES_WAY_MS);
+        self.count >= FLOODED && another && self.waiting.now() <= until
     }
 
     /// Whether the chain may take another transaction. While there is room anyone may; when there is none, those that
@@ -230,5 +272,21 @@ mod tests {
         assert_eq!((greedy.check(), modest.check()), (Err(10_000), Ok(())));
         drop(greedy);
         assert_eq!(waiting.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_flooded_chain_gives_way_to_others_that_are_not() {
+        let waiting = Waiting::new(usize::MAX);
+        let (mut flooded, mut quiet) = (Share::new(&waiting), Share::new(&waiting));
+        flooded.set(FLOODED, 1);
+        assert!(!flooded.gives_way(), "nobody else has anything to do");
+        quiet.set(1, 1);
+        assert!(flooded.gives_way() && !quiet.gives_way());
+        // One that is about to be flooded isn't another.
+        flooded.set(FLOODED - 1, 1);
+        flooded.set(FLOODED, 1);
+        assert!(!flooded.gives_way());
+        quiet.set(FLOODED, 1);
+        assert!(!flooded.gives_way() && quiet.gives_way());
     }
 }
