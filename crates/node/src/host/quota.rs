@@ -1,5 +1,6 @@
 //! What one chain may use of what all chains of a host share.
 
+use super::turns::BATCH;
 use ledger_core::ChainId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -116,8 +117,8 @@ impl Meter {
 /// What a waiting transaction takes besides its bytes, roughly.
 const ENTRY_BYTES: usize = 512;
 
-/// A chain with so many waiting transactions is flooded.
-const FLOODED: usize = 256;
+/// A chain with so many waiting transactions is flooded, as [`turns`](super::turns) has it.
+const FLOODED: usize = BATCH;
 
 /// So long after a transaction of a chain that isn't flooded, others give way, in ms.
 const GIVES_WAY_MS: u64 = 200;
