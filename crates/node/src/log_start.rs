@@ -7,7 +7,7 @@
 //!                v
 //!   start-..04   durable before log-..01 to 03 are removed; a later one replaces it
 //! ```
-//! A start file says what reading the removed segments would have told (see [`index_from`](crate::recovery::index_from)):
+//! A start file says what reading the removed segments would have told (see [`index_each`](crate::recovery::index_each)):
 //! so an index of the log is the same before and after a cut, apart from where old blocks are. No block lies in it: those
 //! whose views aren't synced are never cut off.
 //!

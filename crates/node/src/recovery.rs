@@ -378,21 +378,8 @@ pub fn index(log: &LogReader) -> Result<BTreeMap<ChainId, LoggedChain>, Recovery
     Ok(chains)
 }
 
-/// As [`index`], of a log that may have been cut: begins with what was kept of its front.
-///
-/// # Errors
-/// [`RecoveryError`] names the first damage.
-pub fn index_from(log: &LogReader, start: &LogStart) -> Result<BTreeMap<ChainId, LoggedChain>, RecoveryError> {
-    let mut chains = start.chains.clone();
-    for item in log.records_from(start.position())? {
-        let (position, record) = item?;
-        note(&mut chains, position, record)?;
-    }
-    Ok(chains)
-}
-
-/// As [`index_from`], but what concerns one chain alone is noted with that chain ([`LoggedChain::damage`]) and doesn't keep
-/// the others from being opened: a record that isn't as it was written, or is and makes no sense.
+/// As [`index`], of a log that may have been cut: begins with what was kept of its front. And what concerns one chain alone
+/// is noted with that chain ([`LoggedChain::damage`]) and doesn't keep the others from being opened: a record that isn't as it was written, or is and makes no sense.
 ///
 /// # Errors
 /// [`RecoveryError::Log`] when the log itself can't be read.
