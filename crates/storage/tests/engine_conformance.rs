@@ -7,8 +7,13 @@
     clippy::cast_possible_truncation
 )]
 
-use ledger_storage::engine::{Batch, Direction, Engine, EngineError, MemoryConfig, MemoryEngine, Snapshot};
-use ledger_storage::testing::{conformance, reopening};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use ledger_storage::engine::{
+    Address, Batch, Direction, Engine, EngineError, MemoryConfig, MemoryEngine, Snapshot, Space,
+};
+use ledger_storage::testing::{ConformanceError, conformance, reopening};
 
 fn all(snapshot: &dyn Snapshot) -> Vec<(Vec<u8>, Vec<u8>)> {
     snapshot.range(&[], None, Direction::Forward).collect::<Result<_, _>>().unwrap()
@@ -29,6 +34,123 @@ fn the_memory_engine_conforms() {
             let engine = new();
             reopening(&mut || Box::new(engine.clone())).unwrap();
         }
+    }
+}
+
+/// How an engine may get the scratch of its spaces wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    /// It isn't: the wrapper alone breaks no law.
+    Nothing,
+    /// A chain's scratch space is its other one.
+    TakesScratchForKept,
+    /// What a chain keeps goes with its scratch.
+    ReleasesKeptWithScratch,
+    /// A chain's scratch goes with what it keeps.
+    ReleasesScratchWithKept,
+    /// Many reads at once look for kept bytes only.
+    FindsNoScratchAmongMany,
+    /// Which spaces' scratch is needed is mixed up.
+    ReleasesEverybodysScratch,
+}
+
+#[derive(Clone)]
+struct WrongEngine {
+    engine: MemoryEngine,
+    wrong: Wrong,
+    scratch: Arc<Mutex<BTreeSet<Address>>>,
+}
+
+const SCRATCH: u32 = 1 << 31;
+
+impl WrongEngine {
+    fn space(&self, space: Space) -> Space {
+        match self.wrong {
+            Wrong::TakesScratchForKept => Space::new(space.number() & !SCRATCH),
+            _ => space,
+        }
+    }
+}
+
+impl Engine for WrongEngine {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        self.engine.apply(batch)
+    }
+
+    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
+        let address = self.engine.append(self.space(space), bytes)?;
+        if space.is_scratch() {
+            self.scratch.lock().unwrap().insert(address);
+        }
+        Ok(address)
+    }
+
+    fn largest_blob(&self) -> u64 {
+        self.engine.largest_blob()
+    }
+
+    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.engine.read_bulk(address, buffer)
+    }
+
+    fn read_bulk_each(
+        &self,
+        addresses: &[Address],
+        buffer: &mut [u8],
+        counts: &mut [usize],
+    ) -> Result<(), EngineError> {
+        self.engine.read_bulk_each(addresses, buffer, counts)?;
+        if self.wrong == Wrong::FindsNoScratchAmongMany {
+            let scratch = self.scratch.lock().unwrap();
+            let missed = addresses.iter().zip(counts).filter(|(address, _)| scratch.contains(address));
+            missed.for_each(|(_, count)| *count = 0);
+        }
+        Ok(())
+    }
+
+    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
+        let freed = self.engine.release(self.space(space), below)?;
+        let more = match (self.wrong, space.is_scratch()) {
+            (Wrong::ReleasesKeptWithScratch, true) => Some(Space::new(space.number() & !SCRATCH)),
+            (Wrong::ReleasesScratchWithKept, false) => Some(space.scratch()),
+            (Wrong::ReleasesEverybodysScratch, true) => Some(Space::new(2).scratch()),
+            _ => None,
+        };
+        Ok(freed + more.map_or(Ok(0), |space| self.engine.release(space, below))?)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.engine.sync()
+    }
+
+    fn disk_bytes(&self) -> Result<u64, EngineError> {
+        self.engine.disk_bytes()
+    }
+}
+
+#[test]
+fn an_engine_that_mixes_scratch_up_breaks_a_law() {
+    let new = |wrong| {
+        let engine = MemoryEngine::with_segments(MemoryConfig::default(), 20_000);
+        WrongEngine { engine, wrong, scratch: Arc::default() }
+    };
+    conformance(&mut || Box::new(new(Wrong::Nothing))).unwrap();
+    let same = new(Wrong::Nothing);
+    reopening(&mut || Box::new(same.clone())).unwrap();
+    for wrong in [
+        Wrong::TakesScratchForKept,
+        Wrong::ReleasesKeptWithScratch,
+        Wrong::ReleasesScratchWithKept,
+        Wrong::FindsNoScratchAmongMany,
+        Wrong::ReleasesEverybodysScratch,
+    ] {
+        let named = |error: ConformanceError| error.to_string().contains("scratch");
+        let found = conformance(&mut || Box::new(new(wrong))).unwrap_err();
+        assert!(named(found.clone()), "{wrong:?}: {found}");
     }
 }
 

@@ -23,7 +23,8 @@
 //!   the next address mean nothing. In [`FjallEngine`], readers don't wait for appends.
 //! - [`Engine::release`] says how far a space needs nothing any more. A segment is deleted when that holds for every
 //!   space that wrote into it and when what was applied and appended before is durable; [scratch](Space::scratch) goes
-//!   without that, since a crash may take it anyway.
+//!   without that, since a crash may take it anyway. A chain's scratch is a space beside the chain's own: what is released
+//!   in the one stays in the other.
 //! - **No durability here either, and no order.** After a crash bytes that were appended since the last [`Engine::sync`]
 //!   may be missing, zero or torn, although a batch applied later is there; and their addresses may be given again to
 //!   other bytes. Who reads bulk bytes checks them by a digest or checksum of his own.

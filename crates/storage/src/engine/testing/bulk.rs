@@ -204,6 +204,52 @@ pub(super) fn segments_go_when_nobody_needs_them(engine: &dyn Engine) -> Result<
     holds(engine, law, &later)
 }
 
+pub(super) fn scratch_is_released_apart_from_what_is_kept(engine: &dyn Engine) -> Result<(), ConformanceError> {
+    let law = "a chain's scratch bytes and those that it keeps are released apart";
+    // Each fills half a segment, whatever shares one.
+    let (size, mut seed) = (half(engine), 0);
+    let mut put = |space| {
+        seed += 1;
+        put(engine, law, space, blob(seed, size))
+    };
+    let (mut kept, mut scratch) = (Vec::new(), Vec::new());
+    let other = put(B.scratch())?;
+    for _ in 0..6 {
+        kept.push(put(A)?);
+        scratch.push(put(A.scratch())?);
+    }
+    let all: Vec<Placed> = kept.iter().chain(&scratch).chain([&other]).cloned().collect();
+    all.iter().try_for_each(|placed| holds(engine, law, placed))?;
+    together(engine, law, &all, 100)?;
+    let mut sorted: Vec<Address> = all.iter().map(|(address, _)| *address).collect();
+    sorted.sort_unstable();
+    let apart = |pair: &[Address]| matches!(pair, [one, next] if next.get() >= one.get() + aligned(size));
+    if !sorted.windows(2).all(apart) {
+        return broken("blobs don't overlap, scratch or not", "addresses apart", sorted);
+    }
+    let released = |(address, _): &Placed| match read(engine, *address, 10) {
+        Err(EngineError::Released { .. }) => Ok(()),
+        found => broken(law, "released bytes are said to be released", (address, found.map(|found| found.len()))),
+    };
+    let ([.., kept_last], [.., scratch_last]) = (kept.as_slice(), scratch.as_slice()) else { return Ok(()) };
+    engine.release(A.scratch(), scratch_last.0).map_err(failed(law))?;
+    kept.iter().chain([scratch_last, &other]).try_for_each(|placed| holds(engine, law, placed))?;
+    engine.release(A, kept_last.0).map_err(failed(law))?;
+    [kept_last, scratch_last, &other].into_iter().try_for_each(|placed| holds(engine, law, placed))?;
+    // The first may share its segment with the other chain's.
+    for placed in kept.get(2..4).into_iter().chain(scratch.get(2..4)).flatten() {
+        released(placed)?;
+    }
+    let mut later = Vec::new();
+    for _ in 0..4 {
+        later.push(put(A.scratch())?);
+        kept.push(put(A)?);
+    }
+    let Some((newest, _)) = kept.last() else { return Ok(()) };
+    engine.release(A, *newest).map_err(failed(law))?;
+    later.iter().chain([scratch_last, &other]).try_for_each(|placed| holds(engine, law, placed))
+}
+
 /// Checks that what `open` gives, the same engine each time and empty at first, has the same bulk bytes at the same
 /// addresses after every opening. Each engine is dropped before the next one is opened.
 ///
@@ -243,5 +289,26 @@ pub fn reopening(open: &mut dyn FnMut() -> Box<dyn Engine>) -> Result<(), Confor
     for (address, _) in [first, last] {
         same(law, &read(&*engine, *address, 10), &Err(EngineError::Released { address: *address }))?;
     }
-    holds(&*engine, law, &(put(&*engine, law, A, blob(2_000, 100.min(engine.largest_blob())))?))
+    holds(&*engine, law, &(put(&*engine, law, A, blob(2_000, 100.min(engine.largest_blob())))?))?;
+    drop(engine);
+    scratch_stays_when_opened_again(open)
+}
+
+fn scratch_stays_when_opened_again(open: &mut dyn FnMut() -> Box<dyn Engine>) -> Result<(), ConformanceError> {
+    let law = "scratch addresses hold when the engine is opened again, and none is given twice";
+    let mut placed: Vec<Placed> = Vec::new();
+    for round in 0..4 {
+        let engine = open();
+        placed.iter().try_for_each(|placed| holds(&*engine, law, placed))?;
+        let size = half(&*engine);
+        for (space, seed) in [(B.scratch(), 0), (B, 1), (B.scratch(), 2)] {
+            placed.push(put(&*engine, law, space, blob(3_000 + round * 10 + seed, size))?);
+        }
+    }
+    let law = "what of its scratch a space needs stays noted";
+    let scratch_needed = placed.get(9).map_or(Address::MAX, |(address, _)| *address);
+    open().release(B.scratch(), scratch_needed).map_err(failed(law))?;
+    let engine = open();
+    let stay = placed.iter().enumerate().filter(|(index, _)| index % 3 == 1 || *index >= 9);
+    stay.map(|(_, placed)| placed).try_for_each(|placed| holds(&*engine, law, placed))
 }

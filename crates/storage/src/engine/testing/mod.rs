@@ -53,7 +53,8 @@ pub fn conformance(factory: &mut dyn FnMut() -> Box<dyn Engine>) -> Result<(), C
     bulk::what_is_larger_than_a_segment_is_refused(&*factory())?;
     bulk::blobs_are_whole_across_segments(&*factory())?;
     bulk::readers_and_writers_go_on_together(&*factory())?;
-    bulk::segments_go_when_nobody_needs_them(&*factory())
+    bulk::segments_go_when_nobody_needs_them(&*factory())?;
+    bulk::scratch_is_released_apart_from_what_is_kept(&*factory())
 }
 
 fn failed(checking: &'static str) -> impl Fn(EngineError) -> ConformanceError {
