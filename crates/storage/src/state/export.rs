@@ -61,7 +61,7 @@ impl Drop for StatePin {
 }
 
 /// A subtree beside a range: the bit of the branch that it hangs on, and its digest.
-type Beside = (u32, Digest);
+pub(super) type Beside = (u32, Digest);
 
 impl StatePin {
     /// The height.
@@ -104,7 +104,14 @@ impl StatePin {
         let after = next.filter(|(key, _)| Some(key) != last.as_ref());
         let last = after.as_ref().or(inside.last()).map(|(key, _)| key.to_bytes()).unwrap_or_default();
         let (left, right) = self.beside(&first, &last)?;
-        Ok(StateChunk { tree: join(inside, after, left, right), next: end })
+        let leaf = |(key, versioned): (Key, Versioned)| (key.to_bytes(), Step::Leaf { key, versioned });
+        let bare = |(key, versioned): (Key, Versioned)| {
+            let Versioned { value, version, predecessor } = versioned;
+            let value = Box::new(tree::value_digest(&value));
+            (key.to_bytes(), Step::Bare { key, version, predecessor, value })
+        };
+        let shown = inside.into_iter().map(leaf).chain(after.map(bare));
+        Ok(StateChunk { tree: join(shown, left, right), next: end })
     }
 
     fn check(&self) -> Result<(), StateError> {
@@ -133,7 +140,7 @@ impl StatePin {
 
 impl Past<'_> {
     /// The subtrees on one side of `key`, which has a leaf: the outermost first, and none that was empty.
-    fn beside(&mut self, key: &[u8], left_side: bool) -> Result<Vec<Beside>, StateError> {
+    pub(super) fn beside(&mut self, key: &[u8], left_side: bool) -> Result<Vec<Beside>, StateError> {
         let found = self.sources.find(&mut self.reader, &mut Vec::new(), key)?;
         let Found::Leaf { spot: Spot { page, index }, .. } = found else {
             return Err(damaged("state tree", self.at, "a key that was read has no leaf"));
@@ -198,10 +205,9 @@ impl Joiner {
     }
 }
 
-/// The tree that shows `inside` with values and `after` without.
-fn join(
-    inside: Vec<(Key, Versioned)>,
-    after: Option<(Key, Versioned)>,
+/// The tree that shows some leaves, each with its key's bytes, between what is `left` and `right` of them.
+pub(super) fn join(
+    shown: impl IntoIterator<Item = (Vec<u8>, Step)>,
     left: Vec<Beside>,
     right: Vec<Beside>,
 ) -> PrunedTree {
@@ -212,20 +218,10 @@ fn join(
         joiner.push(bit.replace(own), Step::Opaque(digest));
     }
     let mut last: Option<Vec<u8>> = None;
-    let mut between = |key: &Key, bit: Option<u32>| {
-        let bytes = key.to_bytes();
-        let bit = last.as_ref().map_or(bit, |last| tree::crit_bit(last, &bytes));
-        last = Some(bytes);
-        bit
-    };
-    for (key, versioned) in inside {
-        let bit = between(&key, bit);
-        joiner.push(bit, Step::Leaf { key, versioned });
-    }
-    if let Some((key, versioned)) = after {
-        let bit = between(&key, bit);
-        let Versioned { value, version, predecessor } = versioned;
-        joiner.push(bit, Step::Bare { key, version, predecessor, value: Box::new(tree::value_digest(&value)) });
+    for (key, step) in shown {
+        let bit = last.as_ref().map_or(bit, |last| tree::crit_bit(last, &key));
+        joiner.push(bit, step);
+        last = Some(key);
     }
     for (bit, digest) in right.into_iter().rev() {
         joiner.push(Some(bit), Step::Opaque(digest));

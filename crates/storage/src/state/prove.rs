@@ -1,4 +1,10 @@
 //! Proofs: the tree with all that doesn't matter cut off.
+//!
+//! A short range is cut out of the tree while the writer waits, in tens of microseconds. A long one is read beside the
+//! writer, a page at a time as a scan reads it: at any moment the tree tells only where a page's records lie, records
+//! never change, and each leads to the version of the height that is proven. What joins them to the root is looked up
+//! last, while the writer waits: two paths. That the height can still be proven is asked then too, so that what was read
+//! in between belongs to it.
 
 use std::cmp::Ordering;
 
@@ -7,9 +13,11 @@ use ledger_core::{Height, Key, StateError, Versioned};
 use ledger_crypto::Digest;
 
 use super::damage::damaged;
+use super::export;
+use super::names::Namespaces;
 use super::page::Page;
 use super::prepare::Sources;
-use super::reader::{StateReader, find_gap, version_at};
+use super::reader::{StateReader, find_gap, version_at, versioned};
 use super::record::RecordReader;
 use super::rehash;
 use super::trie::{NodeId, Spot, Tree};
@@ -19,6 +27,11 @@ use super::window::Window;
 const MOST_PAGES: usize = 2_048;
 /// The most leaves that one proof shows.
 pub const MAX_PROVEN_KEYS: usize = 1 << 16;
+/// The most leaves that are shown while the writer waits.
+const MOST_WAITED_FOR: usize = 256;
+
+/// A range: its first key, and the first one behind it; `None`: to the end.
+type Bounds<'a> = (&'a [u8], Option<&'a [u8]>);
 
 impl StateReader {
     /// Shows which keys from `from` on and before `to` (`None`: to the end) had which values after block `at`, or that
@@ -35,17 +48,88 @@ impl StateReader {
         from: &Key,
         to: Option<&Key>,
     ) -> Result<PrunedTree, StateError> {
+        let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
+        let range = (from.as_slice(), to.as_deref());
+        let (first, last) = {
+            let (tree, names) = (self.shared.tree(), self.shared.names());
+            let window = self.shared.window();
+            let mut past = self.past((&tree, &names, &window), at, newest)?;
+            let shown = past.shown(range.0, range.1)?;
+            match shown.filter(|(first, last)| past.are_many(*first, *last)) {
+                None => return past.cut(shown, range.0, range.1),
+                Some((first, last)) => (past.key(first)?, past.key(last)?),
+            }
+        };
+        let shown = self.read_shown((&first, &last), range, at)?;
         let (tree, names) = (self.shared.tree(), self.shared.names());
         let window = self.shared.window();
+        let mut past = self.past((&tree, &names, &window), at, newest)?;
+        let (left, right) = (past.beside(&first, true)?, past.beside(&last, false)?);
+        drop((tree, names, window));
+        Ok(export::join(shown, left, right))
+    }
+
+    /// The tree as it was after block `at`, if that can be proven.
+    fn past<'a>(
+        &'a self,
+        (tree, names, window): (&'a Tree, &'a Namespaces, &'a Window),
+        at: Height,
+        newest: Height,
+    ) -> Result<Past<'a>, StateError> {
         let oldest = Height(window.oldest());
         if at < oldest || at > newest {
             return Err(StateError::Height { height: at, oldest, newest });
         }
-        let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
-        let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
-        let mut past = Past::new(sources, &window, self.records(), at, newest);
-        let shown = past.shown(&from, to.as_deref())?;
-        past.cut(shown, &from, to.as_deref())
+        let sources = Sources { tree, names, engine: &*self.shared.engine, space: self.shared.space };
+        Ok(Past::new(sources, window, self.records(), at, newest))
+    }
+
+    /// The steps of the leaves from the key `first` to the key `last` that were live after block `at`, each with its
+    /// key's bytes. Nobody waits for it but for as long as it takes to find a page.
+    fn read_shown(
+        &self,
+        (first, last): (&[u8], &[u8]),
+        (from, to): Bounds<'_>,
+        at: Height,
+    ) -> Result<Vec<(Vec<u8>, Step)>, StateError> {
+        let mut shown: Vec<(Vec<u8>, Step)> = Vec::new();
+        let (mut next, mut leaves) = (first.to_vec(), 0);
+        let mut reader = self.records();
+        loop {
+            let page = self.page_from(&next)?;
+            if page.is_empty() {
+                return Err(damaged("state tree", at, "a key that was read has no leaf"));
+            }
+            for newest in page {
+                leaves += 1;
+                if leaves > MAX_PROVEN_KEYS {
+                    return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
+                }
+                let stored = reader.read(newest)?;
+                let key = Key::new(self.shared.names().namespace(stored.record.namespace)?, stored.name);
+                let value = match stored.record.version.height <= at {
+                    true => versioned(&stored),
+                    false => match version_at(&mut reader, newest, at)?.address {
+                        Some(address) => versioned(&reader.read(address)?),
+                        None => None,
+                    },
+                };
+                let bytes = key.to_bytes();
+                next.clone_from(&bytes);
+                if let Some(versioned) = value {
+                    shown.push((bytes, step(key, versioned, (from, to))));
+                }
+                match next.as_slice().cmp(last) {
+                    Ordering::Less => {}
+                    Ordering::Equal => return Ok(shown),
+                    Ordering::Greater => {
+                        return Err(damaged("state tree", at, "a key that was read has no leaf"));
+                    }
+                }
+            }
+            // The first key after this one.
+            next.push(0);
+        }
     }
 
     /// Shows the value of `key` after block `at`, or that it had none.
@@ -215,6 +299,21 @@ impl<'a> Past<'a> {
         Ok(first.zip(last))
     }
 
+    /// Whether there are too many leaves from `first` to `last` to show them while the writer waits.
+    fn are_many(&self, first: Spot, last: Spot) -> bool {
+        let tree = self.tree();
+        let (mut page, mut leaves) = (Some(first.page), 0);
+        while let Some(id) = page.filter(|_| leaves <= MOST_WAITED_FOR) {
+            let (begin, end) = (
+                if id == first.page { first.index } else { 0 },
+                if id == last.page { last.index + 1 } else { tree.page(id).len() },
+            );
+            leaves += end.saturating_sub(begin);
+            page = if id == last.page { None } else { tree.page_after(id) };
+        }
+        leaves > MOST_WAITED_FOR
+    }
+
     fn key(&mut self, spot: Spot) -> Result<Vec<u8>, StateError> {
         let stored = self.reader.read(self.tree().page(spot.page).address(spot.index))?;
         let mut key = self.sources.names.namespace(stored.record.namespace)?.0.as_bytes().to_vec();
@@ -326,7 +425,6 @@ impl<'a> Past<'a> {
         Ok(parts.pop().unwrap_or(Part::Nothing))
     }
 
-    /// Shows a leaf: whole inside the range, without its value outside.
     fn step(&mut self, page: Page<'_>, index: usize, from: &[u8], to: Option<&[u8]>) -> Result<Step, StateError> {
         let newest = page.address(index);
         let missing = || damaged("state record", newest, "a leaf has no value");
@@ -334,13 +432,20 @@ impl<'a> Past<'a> {
         let stored = self.reader.read(address)?;
         let namespace = self.sources.names.namespace(stored.record.namespace)?;
         let key = Key::new(namespace, stored.name);
-        let (version, predecessor) = (stored.record.version, stored.record.predecessor);
-        let value = stored.value().ok_or_else(missing)?;
-        let bytes = key.to_bytes();
-        Ok(match bytes.as_slice() >= from && to.is_none_or(|to| bytes.as_slice() < to) {
-            true => Step::Leaf { key, versioned: Versioned { value, version, predecessor } },
-            false => Step::Bare { key, version, predecessor, value: Box::new(tree::value_digest(&value)) },
-        })
+        let versioned = versioned(&stored).ok_or_else(missing)?;
+        Ok(step(key, versioned, (from, to)))
+    }
+}
+
+/// Shows a leaf: whole inside the range, without its value outside.
+fn step(key: Key, versioned: Versioned, (from, to): Bounds<'_>) -> Step {
+    let bytes = key.to_bytes();
+    match bytes.as_slice() >= from && to.is_none_or(|to| bytes.as_slice() < to) {
+        true => Step::Leaf { key, versioned },
+        false => {
+            let Versioned { value, version, predecessor } = versioned;
+            Step::Bare { key, version, predecessor, value: Box::new(tree::value_digest(&value)) }
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub(super) struct AtHeight {
     pub(super) older: Option<Option<Digest>>,
 }
 
-fn versioned(stored: &Stored<'_>) -> Option<Versioned> {
+/// The value that a record has, unless it is that of a deletion.
+pub(super) fn versioned(stored: &Stored<'_>) -> Option<Versioned> {
     let Record { version, predecessor, .. } = stored.record;
     stored.value().map(|value| Versioned { value, version, predecessor })
 }
@@ -206,7 +207,7 @@ impl StateReader {
 
     /// The gap before the first leaf that isn't before `key`, and whether that leaf is the key's own; and the addresses
     /// of the leaves from there to the end of the page.
-    fn page_from(&self, key: &[u8]) -> Result<Vec<Address>, StateError> {
+    pub(super) fn page_from(&self, key: &[u8]) -> Result<Vec<Address>, StateError> {
         let (tree, names) = (self.shared.tree(), self.shared.names());
         let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
         let Some((gap, _)) = find_gap(sources, key)? else { return Ok(Vec::new()) };
