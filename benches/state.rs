@@ -71,7 +71,7 @@ fn child(words: &[String]) -> Result<(), String> {
     let workload = Workload { keys: number(keys)?, batches: number(batches)?, batch: number(batch)?, warm_up: WARM_UP };
     let outcome = match (contender.as_str(), minutes) {
         ("ours", 0) => contender::run::<ours::Ours>(folder, workload),
-        ("ours", minutes) => contender::run_for::<ours::Ours>(folder, workload, minutes),
+        ("ours", minutes) => contender::run_for::<ours::Pruning>(folder, workload, minutes),
         ("append-only", _) => contender::run::<prototype::Live>(folder, workload),
         ("append-only-history", _) => contender::run::<prototype::WithHistory>(folder, workload),
         _ => Err(format!("unknown contender {contender}").into()),
@@ -90,13 +90,20 @@ struct Bench {
 impl Bench {
     fn new(options: Options) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let peers = if options.peers { children::build_peers() } else { Err("--no-peers was said".to_owned()) };
+        let peers = match options.peers && !options.only_minutes {
+            true => children::build_peers(),
+            false => Err("--no-peers or --only-minutes was said".to_owned()),
+        };
         Ok(Self { options, program, peers, report: Report::default() })
     }
 
     fn run(mut self) -> Result<(), String> {
         let conditions = self.conditions();
         println!("{conditions}");
+        if self.options.only_minutes {
+            self.tail()?;
+            return self.write(&[], &[], &conditions);
+        }
         if let Err(reason) = &self.peers {
             println!("\nno peers, so no ratios: {reason}");
         }
@@ -123,7 +130,8 @@ impl Bench {
             "conditions: {model}, {cores} cores, load {load} before the start; folders in {} ({}); fsync on;\n            \
              keys of {} bytes, values of {} bytes, uniform; batches of {} different keys, {} timed after {WARM_UP};\n            \
              root after each batch; ours: the log's sync of a batch runs beside the work on its root, both are awaited\n            \
-             before the next batch; 256 heights provable, whole history kept; allocator: mimalloc for all;\n            \
+             before the next batch; 256 heights provable, whole history kept (not in the run of --minutes, see there);\n            \
+             allocator: mimalloc for all;\n            \
              B/key: what the process takes of memory after the last batch and didn't before the first key, whatever for (buffers and\n            \
              what the allocator keeps included); index B: what the index alone takes",
             options.data.display(),
@@ -265,10 +273,27 @@ impl Bench {
 
     fn tail(&mut self) -> Result<(), String> {
         let report = self.contend("ours", self.options.keys, self.options.minutes)?;
-        println!("\n{} minutes of blocks:", self.options.minutes);
-        for name in ["blocks", "batch_p50_ms", "batch_p99_ms", "batch_max_ms", "p99_over_p50", "disk_bytes"] {
-            println!("  {name} = {}", report.text(name));
-            self.report.put(&format!("long.{name}"), report.text(name));
+        println!(
+            "\n{} keys, {} minutes of blocks of {} updates, as fast as they come. In this run old versions are given up:\n\
+             the 256 provable heights stay readable, passes of pruning and what they free run beside and in the commits, as\n\
+             in a chain that keeps its last heights; the log is cut behind each batch:",
+            self.options.keys, self.options.minutes, self.options.batch
+        );
+        let figures = [
+            ("blocks", "blocks"),
+            ("batch_p50_ms", "batch_p50_ms"),
+            ("batch_p99_ms", "batch_p99_ms"),
+            ("batch_max_ms", "batch_max_ms"),
+            ("p99_over_p50", "p99_over_p50"),
+            ("updates_per_s", "updates_per_s_total"),
+            ("written_per_update", "written_per_update"),
+            ("disk_max_bytes", "disk_max_bytes"),
+            ("disk_end_bytes", "disk_end_bytes"),
+            ("oldest_height", "oldest_height"),
+        ];
+        for (name, figure) in figures {
+            println!("  {name} = {}", report.text(figure));
+            self.report.put(&format!("long.{name}"), report.text(figure));
         }
         Ok(())
     }

@@ -107,25 +107,42 @@ pub(crate) fn run<C: Contender>(folder: &Path, workload: Workload) -> Outcome<Re
     Ok(report)
 }
 
-/// Blocks for so many minutes, for the tail of their latencies.
+/// How often the folder's size is looked up while a run lasts.
+const SIZE_EVERY: Duration = Duration::from_millis(100);
+
+/// Blocks for so many minutes, as fast as they come, for the tail of their latencies and for what stays on disk.
 pub(crate) fn run_for<C: Contender>(folder: &Path, workload: Workload, minutes: u64) -> Outcome<Report> {
     let mut store = load::<C>(folder, workload)?;
+    let (written, mut largest) = (written_bytes(), folder_bytes(folder));
+    let mut looked = Instant::now();
     let mut clock = Clock::start();
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     let mut number = workload.warm_up;
     while Instant::now() < end {
-        let batch = clock.aside(|| C::prepare(workload.batch(number)));
+        let batch = clock.aside(|| {
+            if looked.elapsed() >= SIZE_EVERY {
+                largest = largest.max(folder_bytes(folder));
+                looked = Instant::now();
+            }
+            C::prepare(workload.batch(number))
+        });
         let begun = clock.begin();
         black_box(store.apply(batch)?);
         store.durable()?;
         clock.done(begun);
         number += 1;
     }
+    let blocks = number - workload.warm_up;
     let mut report = Report::default();
     clock.report(workload.batch, &mut report);
     let (p50, p99) = (quantile(&mut clock.latencies, 0.5), quantile(&mut clock.latencies, 0.99));
-    report.put("blocks", number - workload.warm_up);
+    report.put("blocks", blocks);
     report.put("p99_over_p50", format!("{:.1}", p99 / p50));
-    report.put("disk_bytes", folder_bytes(folder));
+    let at_end = folder_bytes(folder);
+    report.put("disk_max_bytes", largest.max(at_end));
+    report.put("disk_end_bytes", at_end);
+    let per_update = (written_bytes() - written) as f64 / (blocks * workload.batch).max(1) as f64;
+    report.put("written_per_update", format!("{per_update:.0}"));
+    store.extra(&mut report)?;
     Ok(report)
 }

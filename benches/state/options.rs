@@ -11,7 +11,9 @@ cargo bench --bench state -- [options]
   --no-peers         ours alone: nomt, jmt, qmdb and fjall are not built and not run
   --no-sizes         only the size of the comparison, not 0.1 M to 5 M keys
   --twenty-million   20 M keys as well
-  --minutes N        how long to commit blocks for the tail of the latencies (default: not at all)
+  --minutes N        how long to commit blocks, old versions being given up meanwhile, for the tail of the latencies
+                     (default: not at all)
+  --only-minutes     nothing but that run: neither the comparison nor sizes
   --prototypes       the append-only prototype as well
   --data DIR         where the folders of the runs are; not on tmpfs (default: below target/)
   --report FILE      the figures, a line of `name=value` each
@@ -26,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) sizes: bool,
     pub(crate) twenty_million: bool,
     pub(crate) minutes: u64,
+    pub(crate) only_minutes: bool,
     pub(crate) prototypes: bool,
     pub(crate) data: PathBuf,
     pub(crate) report: Option<PathBuf>,
@@ -43,6 +46,7 @@ impl Options {
             sizes: true,
             twenty_million: false,
             minutes: 0,
+            only_minutes: false,
             prototypes: false,
             data: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-states"),
             report: None,
@@ -61,6 +65,7 @@ impl Options {
                 "--batch" => options.batch = number(next()?)?,
                 "--runs" => options.runs = number(next()?)?,
                 "--minutes" => options.minutes = number(next()?)?,
+                "--only-minutes" => options.only_minutes = true,
                 "--peers" => options.peers = true,
                 "--no-peers" => options.peers = false,
                 "--no-sizes" => options.sizes = false,
@@ -74,7 +79,11 @@ impl Options {
                 _ => return Err(format!("unknown option {word}\n{HELP}")),
             }
         }
-        Ok(options)
+        match options {
+            Options { only_minutes: true, minutes: 0, .. } => Err("--only-minutes needs --minutes N".to_owned()),
+            Options { only_minutes: true, plot: Some(_), .. } => Err("--only-minutes has nothing to plot".to_owned()),
+            options => Ok(options),
+        }
     }
 
     /// The sizes that ours is measured at beside the comparison's, in keys.

@@ -2,6 +2,9 @@
 //!
 //! A batch is one record in the real log (encoded, one group, one fsync) and one block of the state. The log syncs it
 //! while the state works out the root; the batch is done when both are.
+//!
+//! [`Ours`] keeps the whole history, as the comparison asks; [`Pruning`] gives old versions up, so that a run of any
+//! length fits on a disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use ledger_crypto::Digest;
 use ledger_storage::disk::RealDisk;
 use ledger_storage::engine::{Batch, Engine, FjallConfig, FjallEngine, Space};
 use ledger_storage::log::{Log, LogConfig, LogId, LogWriter, Record, RecordKind, Ticket};
-use ledger_storage::state::{StateConfig, StateStore};
+use ledger_storage::state::{Kept, StateConfig, StateStore};
 
 use crate::contender::{Contender, Outcome};
 use crate::measure::Report;
@@ -23,7 +26,12 @@ const SPACE: Space = Space::new(1);
 /// Heights that stay provable.
 const WINDOW: u64 = 256;
 
-pub(crate) struct Ours {
+/// Keeps every version of every key.
+pub(crate) type Ours = Ledger<false>;
+/// Keeps the versions that provable heights need.
+pub(crate) type Pruning = Ledger<true>;
+
+pub(crate) struct Ledger<const PRUNES: bool> {
     log: LogWriter,
     under_way: Option<Ticket>,
     engine: Arc<FjallEngine>,
@@ -55,7 +63,7 @@ fn encode(writes: &Writes) -> Vec<u8> {
     bytes
 }
 
-impl Contender for Ours {
+impl<const PRUNES: bool> Contender for Ledger<PRUNES> {
     type Batch = Writes;
 
     fn open(folder: &Path, _keys: u64) -> Outcome<Self> {
@@ -65,7 +73,8 @@ impl Contender for Ours {
         }
         let log = Log::create(Arc::new(disk), LogId::new([7; 32]), LogConfig::default())?;
         let engine = Arc::new(FjallEngine::open(folder.join("views"), FjallConfig::default())?);
-        let config = StateConfig { window_blocks: WINDOW, ..StateConfig::default() };
+        let kept = if PRUNES { Kept::Last(WINDOW) } else { Kept::All };
+        let config = StateConfig { window_blocks: WINDOW, kept, ..StateConfig::default() };
         let shared: Arc<dyn Engine> = Arc::<FjallEngine>::clone(&engine);
         let store = StateStore::open(shared, SPACE, Height(0), config)?;
         let log = LogWriter::spawn(log, LogWriter::SEAL_AFTER)?;
@@ -128,6 +137,7 @@ impl Contender for Ours {
     fn extra(&self, report: &mut Report) -> Outcome<()> {
         let (bytes, keys) = (self.store.memory_bytes() as f64, self.store.keys() as f64);
         report.put("index_bytes_per_key", format!("{:.1}", bytes / keys));
+        report.put("oldest_height", self.store.reader().oldest().0);
         Ok(())
     }
 

@@ -5,7 +5,12 @@
 //! ```
 //! While it moves, each block's region also takes the needed records of some pages that lie before the pass's mark: of each
 //! key the version as of the oldest kept height, and all later ones. The index points to the new places; leaves, and so
-//! roots, stay. Segments are released only when no copy of the index points into them any more.
+//! roots, stay. Segments are released only when no copy of the index points into them any more. Releasing makes durable what
+//! says so, and deletes files: it takes as long as the disk takes, so it runs on a thread of its own, and a later block
+//! notes that it is done.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use ledger_core::{Height, StateError};
 use ledger_crypto::Digest;
@@ -13,7 +18,7 @@ use ledger_crypto::Digest;
 use super::prepare::{Changes, Sources, Target};
 use super::record::{self, Link, Links, RecordReader};
 use super::trie::{NodeId, Spot};
-use crate::engine::Address;
+use crate::engine::{Address, Engine, EngineError, Space};
 
 /// Which versions stay readable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub(super) struct Pruning {
     grown: u64,
     /// Bytes of records that were there when the last pass ended.
     held: u64,
+    /// Bytes of records of the last block.
+    last: u64,
 }
 
 #[derive(Debug, Default)]
@@ -55,8 +62,11 @@ enum Phase {
 
 /// A pass is spread over about so many blocks.
 const BLOCKS_A_PASS: usize = 64;
-/// A block moves about so many bytes at most.
-const MOST_BYTES: usize = 8 << 20;
+/// A block moves about so many times as many bytes as the one before it wrote: so what a pass takes of a block is in
+/// proportion to the block, and a pass over `n` bytes ends when about `n / 2` were written.
+const TIMES_ITS_OWN: u64 = 2;
+/// But it moves about so many bytes at least, while there are any, and so many at most.
+const MOVED_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=8 << 20;
 /// The least pages that a block moves.
 const LEAST_PAGES: usize = 16;
 
@@ -64,6 +74,7 @@ impl Pruning {
     /// Takes note of a block's records, which begin at `base`. A pass begins with them when there is enough to forget.
     pub(super) fn grown(&mut self, base: Address, bytes: u64, least: u64) {
         self.grown = self.grown.saturating_add(bytes);
+        self.last = bytes;
         if matches!(self.phase, Phase::Resting) && self.grown >= self.held.max(least) {
             self.grown = 0;
             self.phase = Phase::Moving { mark: base, at: None, moved: 0 };
@@ -73,13 +84,14 @@ impl Pruning {
     /// Puts the needed records of some pages in front of a block's own. `floor` is the oldest height that stays.
     pub(super) fn moves(&mut self, sources: Sources<'_>, floor: Height, next_copy: u64) -> Result<Changes, StateError> {
         let mut made = Changes::default();
+        let most = self.last.saturating_mul(TIMES_ITS_OWN).clamp(*MOVED_BYTES.start(), *MOVED_BYTES.end());
         let Phase::Moving { mark, at, moved } = &mut self.phase else { return Ok(made) };
         let tree = sources.tree;
         let mut page = (tree.root() != super::trie::NOWHERE).then(|| tree.first_page(at.unwrap_or(tree.root())));
         let mut mover = Mover { sources, reader: RecordReader::new(sources.engine, sources.space), mark: *mark, floor };
         let pages = (tree.len() / BLOCKS_A_PASS).max(LEAST_PAGES);
         for _ in 0..pages {
-            let Some(id) = page.filter(|_| made.region.len() < MOST_BYTES) else { break };
+            let Some(id) = page.filter(|_| (made.region.len() as u64) < most) else { break };
             for index in 0..tree.page(id).len() {
                 mover.leaf(Spot { page: id, index }, &mut made)?;
             }
@@ -112,6 +124,56 @@ impl Pruning {
         }
         self.phase = Phase::Resting;
         Some(mark)
+    }
+}
+
+/// What a pass made needless, on its way out.
+#[derive(Debug)]
+pub(super) struct Release {
+    /// What lies before goes.
+    mark: Address,
+    /// The block that began the pass.
+    begun: Height,
+    /// Who waits for the disk.
+    freeing: Option<JoinHandle<Result<u64, EngineError>>>,
+}
+
+impl Release {
+    pub(super) fn new(mark: Address, begun: Height) -> Self {
+        Self { mark, begun, freeing: None }
+    }
+
+    /// Goes on with it; gives the block that began the pass once all is done.
+    ///
+    /// That the copy of the index which doesn't need these bytes is there after a crash is the engine's promise: it
+    /// deletes nothing before all that was applied until then is durable. The copy's own bytes were made durable before
+    /// it was said to count.
+    pub(super) fn settle(&mut self, engine: &Arc<dyn Engine>, space: Space) -> Result<Option<Height>, StateError> {
+        let Some(freeing) = self.freeing.take() else {
+            let (engine, mark) = (Arc::clone(engine), self.mark);
+            let spawned =
+                std::thread::Builder::new().name("state release".to_owned()).spawn(move || engine.release(space, mark));
+            // Without a thread the next block tries again.
+            self.freeing = spawned.ok();
+            return Ok(None);
+        };
+        if !freeing.is_finished() {
+            self.freeing = Some(freeing);
+            return Ok(None);
+        }
+        match freeing.join() {
+            Ok(freed) => freed.map(|_| Some(self.begun)).map_err(StateError::from),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        // Whoever opens the engine next must not find it in use.
+        if let Some(freeing) = self.freeing.take() {
+            let _ = freeing.join();
+        }
     }
 }
 

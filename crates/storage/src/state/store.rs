@@ -12,7 +12,7 @@ use super::import;
 use super::names::Namespaces;
 use super::page::{self, ALL, Leaf};
 use super::prepare::{self, Changes, Group, Sources, Target};
-use super::prune::{Kept, Pruning};
+use super::prune::{Kept, Pruning, Release};
 use super::reader::StateReader;
 use super::rehash::{self, ChangedPage, Marks};
 use super::trie::{NodeId, Tree};
@@ -120,6 +120,8 @@ pub struct StateStore {
     replaced: Vec<Option<Digest>>,
     /// Of the pass of pruning under way: the block that began it, and the oldest height that it keeps.
     pass: Option<(Height, Height)>,
+    /// What an earlier pass made needless and isn't gone yet.
+    release: Option<Release>,
 }
 
 /// Fewer groups than this aren't worth another thread.
@@ -171,6 +173,7 @@ impl StateStore {
             pruning: Pruning::default(),
             replaced: Vec::new(),
             pass: None,
+            release: None,
         };
         store.catch_up(&*snapshot, loaded.from, height)?;
         Ok(store)
@@ -205,6 +208,7 @@ impl StateStore {
             pruning: Pruning::default(),
             replaced: Vec::new(),
             pass: None,
+            release: None,
         }
     }
 
@@ -356,16 +360,23 @@ impl StateStore {
     /// The next part of a pass of pruning: gives up what an earlier pass has made needless, or moves what is needed.
     fn prune(&mut self, height: Height, batch: &mut Batch) -> Result<(), StateError> {
         let (shared, space) = (Arc::clone(&self.shared), self.shared.space);
-        if let Some(mark) = self.pruning.done(self.checkpoints.written())
+        if let Some(release) = &mut self.release
+            && let Some(begun) = release.settle(&shared.engine, space)?
+        {
+            checkpoint::forget_regions(space, &*shared.engine.snapshot(), begun, batch)?;
+            self.release = None;
+        }
+        // One at a time: where the disk is slower than passes are, they wait for it.
+        if self.release.is_none()
+            && let Some(mark) = self.pruning.done(self.checkpoints.written())
             && let Some((begun, _)) = self.pass.take()
         {
-            // After a crash the copy of the index that doesn't need it has to be there.
-            shared.engine.sync()?;
-            shared.engine.release(space, mark)?;
-            checkpoint::forget_regions(space, &*shared.engine.snapshot(), begun, batch)?;
+            self.release = Some(Release::new(mark, begun));
         }
         if self.pruning.waits() {
-            self.checkpoints.wanted();
+            if self.release.is_none() {
+                self.checkpoints.wanted();
+            }
             return Ok(());
         }
         let Some((_, floor)) = self.pass else { return Ok(()) };

@@ -367,8 +367,8 @@ impl Bulk {
         if self.class.careful {
             self.sync(keys)?;
         }
+        let mut gone = Vec::new();
         let mut writer = self.writer()?;
-        let mut freed = 0;
         for start in unneeded {
             // Another thread may have deleted it.
             let Some(known) = writer.needs.segments.get(start) else { continue };
@@ -376,13 +376,17 @@ impl Bulk {
             needs::delete_segment(&self.class, &mut batch, *start, known);
             keys.apply(batch)?;
             writer.needs.segments.remove(start);
-            let Some(segment) = self.write_segments().remove(start) else { continue };
             writer.dirty.remove(start);
-            if segment.present {
-                // Left behind when this fails, it is deleted when the engine is opened.
-                std::fs::remove_file(segment.path()).map_err(|error| self.failed(segment.path(), &error))?;
-                freed += segment.bytes();
-            }
+            gone.extend(self.write_segments().remove(start));
+        }
+        // Giving a large file's space back takes a while, and nobody who appends has to wait for it: no address is given
+        // twice, so nobody will make these files again.
+        drop(writer);
+        let mut freed = 0;
+        for segment in gone.iter().filter(|segment| segment.present) {
+            // Left behind when this fails, it is deleted when the engine is opened.
+            std::fs::remove_file(segment.path()).map_err(|error| self.failed(segment.path(), &error))?;
+            freed += segment.bytes();
         }
         Ok(freed)
     }
