@@ -18,6 +18,11 @@ const SLOT: u64 = 4096;
 /// Keeps one chain's vote guard in a file of the node's disk. The file has two slots, written in turn and synced, so
 /// that the older record is whole whatever happens to the newer one; positions only go up, so the higher one counts.
 ///
+/// Where both slots hold one position, the record in the first slot counts: nothing in the file says which was written
+/// later, and a fixed choice gives the same answer at each opening. So one that replaces another record *at the same
+/// position*, as [`Chain::move_guard`](crate::Chain::move_guard)'s does, has to be stored twice by one `DiskGuard`, after
+/// which both slots have it. Votes alone never need that, since each has a position of its own.
+///
 /// It catches a log that was lost or cut while the guard stayed. It doesn't catch a whole folder that was replaced by
 /// an older copy, guard included: for that the guard has to live elsewhere, beside the key
 /// ([`FileGuard`](ledger_crypto::FileGuard)).
@@ -136,5 +141,52 @@ impl Guard for DiskGuard {
             self.open = Some(self.reopen(file)?);
         }
         self.write(record).map_err(|error| self.failed("write", error))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use ledger_crypto::{Digest, LastVote, VotePosition};
+    use ledger_storage::disk::SimulatedDisk;
+
+    fn record(log: u8, view: u64) -> GuardRecord {
+        let position = VotePosition { epoch: 0, view, slot: 0 };
+        let last = Some(LastVote { position, message: None });
+        GuardRecord { log: Digest::new([log; 32]), chain: Digest::new([7; 32]), last }
+    }
+
+    fn guard(disk: &SimulatedDisk) -> DiskGuard {
+        DiskGuard::new(Arc::new(disk.clone()), "guard")
+    }
+
+    #[test]
+    fn of_two_records_at_one_position_the_first_slot_s_counts() {
+        // Of `before` records the last one is in the first slot, then in the second.
+        for before in [1, 2] {
+            let disk = SimulatedDisk::new(before);
+            let mut stored = guard(&disk);
+            for view in 1..=before {
+                stored.store(&record(1, view)).unwrap();
+            }
+            let (old, new) = (record(1, before), record(2, before));
+            stored.store(&new).unwrap();
+            let first = if before == 1 { old } else { new };
+            // The process ends here, or the machine does: whoever reads the file finds the same one each time.
+            for _ in 0..2 {
+                assert_eq!(guard(&disk).load().unwrap(), Some(first), "{before} before");
+                assert_eq!(guard(&disk.survivor(before)).load().unwrap(), Some(first), "{before} before");
+            }
+            // Whoever begins anew stores it twice, wherever the first attempt left it.
+            let disk = disk.survivor(before);
+            let mut again = guard(&disk);
+            for _ in 0..2 {
+                again.store(&new).unwrap();
+            }
+            assert_eq!(guard(&disk.survivor(0)).load().unwrap(), Some(new), "{before} before, stored twice");
+            guard(&disk).store(&record(1, before + 1)).unwrap();
+            assert_eq!(guard(&disk).load().unwrap(), Some(record(1, before + 1)), "a higher position counts anywhere");
+        }
     }
 }
