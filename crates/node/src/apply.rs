@@ -65,6 +65,14 @@ impl Applier {
         &self.store
     }
 
+    /// Writes the state's index out for a clean end, so that opening reads nothing twice, if that is worth it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it can't be written; what there is of it is read over when the views are opened.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if self.store.is_worth_a_checkpoint() { self.store.checkpoint() } else { Ok(()) }
+    }
+
     /// What execution may know of a block.
     pub fn context<'a>(chain: ChainId, rules: &'a Rules, block: &Block) -> Context<'a> {
         Context { chain, height: block.header.height, timestamp: block.header.timestamp, rules }

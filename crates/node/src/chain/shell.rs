@@ -90,6 +90,9 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 /// The blocks of a flooded chain beside others that aren't are so many times smaller: they wait behind one at least.
 const GIVES_WAY: usize = 4;
 
+/// Chains that have waited for so long at the end write no index any more: opening reads more then.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// What the task remembers between events.
 struct Desk {
     next_ask: u64,
@@ -178,6 +181,7 @@ impl Shell {
             }
         }
         if let Some(done) = desk.closing {
+            write_index(Arc::clone(&self.applier), &self.pool).await;
             // Whoever asked may have gone.
             let _ = done.send(());
         }
@@ -475,6 +479,26 @@ impl Shell {
             }
         });
     }
+}
+
+/// Lets the views be opened without reading what is in them twice, where that would take long. Few of a host's chains have
+/// so much that isn't in the index's last copy; those take turns, and all of them a bounded time.
+async fn write_index(applier: Arc<Mutex<Applier>>, pool: &Pool) {
+    if !applier.lock().unwrap_or_else(PoisonError::into_inner).store().is_worth_a_checkpoint() {
+        return;
+    }
+    let (done, written) = oneshot::channel::<()>();
+    let asked = Instant::now();
+    pool.run(move || {
+        if asked.elapsed() < CLOSING {
+            // What isn't written is read again from the records.
+            let _ = applier.lock().unwrap_or_else(PoisonError::into_inner).checkpoint();
+        }
+        // The views are let go of before the host hears that the chain is closed.
+        drop(applier);
+        drop(done);
+    });
+    let _ = written.await;
 }
 
 /// A finalized block and its certificate, if this node has executed as far.

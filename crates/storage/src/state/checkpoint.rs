@@ -178,6 +178,8 @@ pub(super) struct Checkpoints {
     needed: Option<Address>,
     /// Bytes of records since the last copy was begun.
     bytes: u64,
+    /// Bytes of records from when the newest copy that counts was begun until then.
+    before: u64,
     /// Whether a copy is to be begun whatever their number.
     wanted: bool,
 }
@@ -302,6 +304,11 @@ const LEAST_LEAVES: u64 = 512;
 /// The largest part, in leaves: 10 MiB.
 const MOST_LEAVES: u64 = 1 << 18;
 
+/// What a copy of the index takes, about.
+pub(super) fn copy_bytes(tree: &Tree) -> u64 {
+    tree.leaves().saturating_mul(LEAF_BYTES)
+}
+
 impl Checkpoints {
     /// Copies with lower numbers are whole, or given up.
     pub(super) fn written(&self) -> u64 {
@@ -321,6 +328,11 @@ impl Checkpoints {
     /// Takes note of new records.
     pub(super) fn grown(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Bytes of records that aren't in the newest copy that counts: opening reads them again.
+    pub(super) fn uncopied(&self) -> u64 {
+        self.before.saturating_add(self.bytes)
     }
 
     /// The first address of scratch space that a copy still needs.
@@ -348,6 +360,7 @@ impl Checkpoints {
             if (self.bytes < whole && !self.wanted) || tree.leaves() == 0 {
                 return Ok(());
             }
+            self.before = self.before.saturating_add(self.bytes);
             (self.bytes, self.wanted) = (0, false);
             self.open = Some(Open::default());
         }
@@ -391,6 +404,7 @@ impl Checkpoints {
         }
         self.old.push((copy, parts));
         self.needed = Some(first);
+        self.before = 0;
     }
 
     /// Writes a copy at once, and waits until it is durable.

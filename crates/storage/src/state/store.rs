@@ -333,6 +333,18 @@ impl StateStore {
         self.checkpoints.write_whole(&*self.shared.engine, self.shared.space, &tree, self.height, batch)
     }
 
+    /// Bytes of records that opening would read again, since no whole copy of the index has them.
+    #[must_use]
+    pub fn uncopied_bytes(&self) -> u64 {
+        self.checkpoints.uncopied()
+    }
+
+    /// Bytes that a copy of the index takes on disk, about: what [`checkpoint`](Self::checkpoint) writes.
+    #[must_use]
+    pub fn copy_bytes(&self) -> u64 {
+        checkpoint::copy_bytes(&self.shared.tree())
+    }
+
     /// Bytes of memory that the index takes, about: nodes, and what stands in pages.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
