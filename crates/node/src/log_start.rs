@@ -237,13 +237,6 @@ impl LogStart {
         LogPosition { segment: self.segment, ..LogPosition::START }
     }
 
-    /// How many records were ever written before what is left of the log: a bound for
-    /// [`LogConfig::acknowledged`](ledger_storage::log::LogConfig::acknowledged).
-    #[must_use]
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
     /// What reading the log up to `segment` gave, with its blocks left out.
     ///
     /// # Errors

@@ -158,7 +158,7 @@ fn a_damaged_record_is_known_by_chain_and_height_and_all_others_are_read() {
 }
 
 #[test]
-fn a_flipped_bit_in_an_unsealed_last_group_is_cut_and_reported_or_refused() {
+fn a_flipped_bit_in_an_unsealed_last_group_is_cut_and_reported() {
     let (disk, truth) = written(6, false);
     let name = disk.list().unwrap().pop().unwrap();
     let last_group = truth.records.len() - 3;
@@ -166,11 +166,8 @@ fn a_flipped_bit_in_an_unsealed_last_group_is_cut_and_reported_or_refused() {
     for byte in start..truth.end.offset {
         let copy = disk.survivor(1);
         copy.flip_bit(&name, byte * 8).unwrap();
-        let mut config = small_config();
-        config.acknowledged = truth.end.records;
-        let refused = Log::open(Arc::new(copy.clone()), config).unwrap_err();
-        assert!(matches!(refused, LogError::Shorter { .. }), "{refused}");
         let log = open(&copy).unwrap();
+        assert!(log.end().records < truth.end.records, "whoever knows how far it was can tell");
         let torn = log.recovery().torn.clone().unwrap();
         assert_eq!((torn.offset, torn.file.as_str()), (start, name.as_str()));
         assert_eq!(Recovered::of(&log).records, truth.records[..last_group]);

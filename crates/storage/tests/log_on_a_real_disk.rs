@@ -99,9 +99,6 @@ fn all_that_waits_costs_one_sync() {
 fn logs_are_created_once_and_opened_only_where_they_are() {
     let disk = Arc::new(SimulatedDisk::new(1));
     assert!(matches!(Log::open(disk.clone(), small_config()), Err(LogError::Missing)));
-    let mut config = small_config();
-    config.acknowledged = 1;
-    assert!(matches!(Log::open_or_create(disk.clone(), ID, config), Err(LogError::Missing)));
     assert!(disk.list().unwrap().is_empty());
     disk.create("settings").unwrap();
     Log::create(disk.clone(), ID, small_config()).unwrap();

@@ -75,7 +75,6 @@ fn log_error(folder: &Path, error: LogError) -> CliError {
     match error {
         LogError::Damaged { .. }
         | LogError::DamagedRecord { .. }
-        | LogError::Shorter { .. }
         | LogError::MissingSegment { .. }
         | LogError::Foreign { .. } => CliError::Damaged { folder, reason: error.to_string() },
         error => CliError::Log { folder, error },

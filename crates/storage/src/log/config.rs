@@ -22,9 +22,6 @@ pub struct LogConfig {
     /// How many bytes of zeros to write ahead of the end, so that most syncs change no file length (default 1 MiB, 0 is
     /// none). Groups of more than half of it, and of more than 128 KiB, are followed by none.
     pub fill_bytes: u64,
-    /// How many records are known to have been acknowledged, from a vote guard or from views (default 0): a log that
-    /// ends before is refused rather than cut.
-    pub acknowledged: u64,
 }
 
 impl Default for LogConfig {
@@ -35,7 +32,6 @@ impl Default for LogConfig {
             chain_queue_bytes: 8 << 20,
             group_bytes: 1 << 20,
             fill_bytes: 1 << 20,
-            acknowledged: 0,
         }
     }
 }

@@ -120,21 +120,6 @@ pub enum LogError {
         /// The record's height.
         height: u64,
     },
-    /// The log ends before records that the caller knows to be durable.
-    #[error(
-        "{file} ends with record {found} at offset {offset}, but {expected} were acknowledged; nothing was changed: \
-         restore the folder from a backup, or rebuild this node from its peers"
-    )]
-    Shorter {
-        /// The last segment's file.
-        file: String,
-        /// Where the log ends in it, in bytes.
-        offset: u64,
-        /// Records found.
-        found: u64,
-        /// Records acknowledged.
-        expected: u64,
-    },
     /// The position lies in a segment that was removed.
     #[error("segment {segment} was removed; the log now begins with segment {first}")]
     Removed {

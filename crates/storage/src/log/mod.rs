@@ -40,8 +40,8 @@
 //!    a group without records, turns it into a group with a successor. The log is sealed when it is closed, and by
 //!    [`LogWriter`] when it has been idle. So this case takes two faults: a crash under load, and damage to the bytes
 //!    written just before it. Damage wide enough to take a group together with every header behind it looks the same.
-//! 5. Even then nothing is cut silently: [`Recovery::torn`] says what was cut, and [`LogConfig::acknowledged`], which a host
-//!    takes from its vote guard and its views, makes the log refuse to open instead.
+//! 5. Even then nothing is cut silently: [`Recovery::torn`] says what was cut, and whoever keeps a vote guard or views beside
+//!    the log sees that it ends before what they have. They know it chain by chain, and so close those chains alone.
 //!
 //! # Failure
 //! - The first failed write or sync stops the log: everyone who waits and everything later gets [`LogError::Stopped`], which
@@ -54,8 +54,8 @@
 //! - Damage within a record's contents is known by chain and height ([`LogError::DamagedRecord`]): the log opens, other
 //!   records are read, and whoever keeps many chains in it closes that one only. Damage to the 64 bytes before them, or to
 //!   a group's header, isn't, and stands for the whole log.
-//! - The log can't know that its last segments were deleted, or an older copy of the folder restored:
-//!   [`LogConfig::acknowledged`] and the vote guard can.
+//! - The log can't know that its last segments were deleted, or an older copy of the folder restored: vote guards and
+//!   views can.
 //!
 //! # What each promise rests on
 //!

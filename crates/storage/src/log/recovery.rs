@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::format::{Cursor, HEADER, NAMES, SegmentHeader, file_name, key_of};
 use super::scan::{Found, Tail, classify_tail, is_followed, read_group};
 use super::segments::{Segment, Shared};
-use super::{LogConfig, LogEnd, LogError, LogId};
+use super::{LogEnd, LogError, LogId};
 use crate::disk::{Disk, File};
 use crate::segmented::{FileRole, Key};
 
@@ -99,21 +99,13 @@ pub(super) fn create(disk: Arc<dyn Disk>, id: LogId) -> Result<Opened, LogError>
     Ok(Opened { shared, file, length: HEADER as u64, sealed: true, recovery })
 }
 
-pub(super) fn open(disk: Arc<dyn Disk>, config: &LogConfig) -> Result<Opened, LogError> {
+pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Opened, LogError> {
     let folder = look(&*disk)?;
     let (id, segments) = read_headers(&*disk, &folder.segments)?;
     let key = key_of(&id);
     let last = segments.back().ok_or(LogError::Missing)?.start;
     let file = disk.open(&file_name(last.segment))?;
     let end = find_end(&*file, &key, last)?;
-    if end.cursor.records < config.acknowledged {
-        return Err(LogError::Shorter {
-            file: file_name(last.segment),
-            offset: end.cursor.offset,
-            found: end.cursor.records,
-            expected: config.acknowledged,
-        });
-    }
     // Everything is checked; only now is anything changed. Each step may be interrupted and done again.
     remove_unfinished(&*disk, &folder)?;
     disk.sync_folder()?;

@@ -71,28 +71,20 @@ impl Log {
     /// comes to the same end.
     ///
     /// # Errors
-    /// [`LogError::Missing`] when there is none. Whenever what was acknowledged can't be shown to be there
-    /// ([`LogError::Damaged`], [`LogError::MissingSegment`], [`LogError::Shorter`], [`LogError::Foreign`],
-    /// [`LogError::UnknownVersion`]), nothing has been changed.
+    /// [`LogError::Missing`] when there is none. Where damage shows ([`LogError::Damaged`],
+    /// [`LogError::MissingSegment`], [`LogError::Foreign`], [`LogError::UnknownVersion`]), nothing has been changed.
     pub fn open(disk: Arc<dyn Disk>, config: LogConfig) -> Result<Self, LogError> {
         config.check()?;
-        let opened = recovery::open(disk, &config)?;
+        let opened = recovery::open(disk)?;
         Ok(Self::new(opened, config))
     }
 
     /// Opens the log, or makes one with `id` when the folder has none.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open) and [`create`](Self::create); also [`LogError::Missing`] when there is no log though
-    /// the configuration says that records of one were acknowledged.
+    /// Those of [`open`](Self::open) and [`create`](Self::create).
     pub fn open_or_create(disk: Arc<dyn Disk>, id: LogId, config: LogConfig) -> Result<Self, LogError> {
-        if Self::exists(&*disk)? {
-            Self::open(disk, config)
-        } else if config.acknowledged > 0 {
-            Err(LogError::Missing)
-        } else {
-            Self::create(disk, id, config)
-        }
+        if Self::exists(&*disk)? { Self::open(disk, config) } else { Self::create(disk, id, config) }
     }
 
     fn new(opened: Opened, config: LogConfig) -> Self {
