@@ -161,6 +161,11 @@ impl Subject {
                 let expected = live.iter().find(|(other, _)| other == key).map(|(_, value)| value);
                 assert_eq!(view.get(key).unwrap().as_ref(), expected, "{key:?} at {at}");
             }
+            // More than are looked up at once, in another order than theirs, and some twice.
+            let many: Vec<_> = live.iter().map(|(key, _)| key.clone()).chain(asked.iter().cloned()).rev().collect();
+            let many: Vec<_> = many.iter().chain(&many).take(300).cloned().collect();
+            let each: Vec<_> = many.iter().map(|key| view.get(key).unwrap()).collect();
+            assert_eq!(view.get_many(&many).unwrap(), each, "{many:?} at {at}");
             if at < reader.oldest_provable() {
                 assert!(matches!(reader.prove(newest, at, &asked[0]), Err(StateError::Height { .. })));
                 continue;

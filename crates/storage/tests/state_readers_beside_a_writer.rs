@@ -78,6 +78,9 @@ fn what_is_proven_beside_a_writer_verifies() {
                             let found: Vec<_> =
                                 found.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
                             assert_eq!(found, scanned, "block {at}, newest {top}");
+                            let keys: Vec<_> = scanned.iter().map(|(key, _)| key.clone()).collect();
+                            let values: Vec<_> = scanned.into_iter().map(|(_, value)| Some(value)).collect();
+                            assert_eq!(reader.get_many(&keys, at).unwrap(), values, "block {at}, newest {top}");
                             let read = reader.get(&from, at).unwrap();
                             assert_eq!(
                                 read.as_ref(),

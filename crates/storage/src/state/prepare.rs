@@ -195,7 +195,7 @@ struct Lookup<'a> {
 }
 
 /// How many keys are looked up together: what is read for them stays in the processor's nearest caches.
-const KEYS_AT_ONCE: usize = 128;
+pub(super) const KEYS_AT_ONCE: usize = 128;
 
 impl<'a> Lookup<'a> {
     fn new(sources: Sources<'a>) -> Self {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned};
 use ledger_crypto::Digest;
 
-use super::prepare::{Found, Sources};
+use super::prepare::{Found, KEYS_AT_ONCE, Sources};
 use super::prune::Kept;
-use super::record::{Link, Record, RecordReader, Stored};
+use super::record::{Link, Record, RecordBatch, RecordReader, Stored};
 use super::store::Shared;
 use super::trie::Spot;
 use crate::engine::Address;
@@ -147,6 +147,48 @@ impl StateReader {
             Some(address) => Ok(versioned(&reader.read(address)?)),
             None => Ok(None),
         }
+    }
+
+    /// What [`StateReader::get`] gives for each of `keys`. They are looked up and read together, which takes less than one
+    /// after the other.
+    ///
+    /// # Errors
+    /// As [`StateReader::get`].
+    pub fn get_many(&self, keys: &[Key], at: Height) -> Result<Vec<Option<Versioned>>, StateError> {
+        self.check(at)?;
+        let mut values = Vec::with_capacity(keys.len());
+        let mut records = RecordBatch::new(&*self.shared.engine, self.shared.space);
+        let (mut bytes, mut spots, mut newest) = (Vec::new(), Vec::new(), Vec::new());
+        for keys in keys.chunks(KEYS_AT_ONCE) {
+            bytes.clear();
+            bytes.extend(keys.iter().map(Key::to_bytes));
+            newest.clear();
+            {
+                let tree = self.shared.tree();
+                if tree.leaves() > 0 {
+                    tree.candidates(bytes.iter().map(Vec::as_slice), &mut spots);
+                    let address = |spot: &Spot| tree.leaf(*spot).map_or(Address::MAX, |leaf| leaf.address);
+                    newest.extend(spots.iter().map(address));
+                }
+            }
+            records.read(newest.iter().copied())?;
+            for (index, key) in keys.iter().enumerate() {
+                let Some(newest) = newest.get(index) else {
+                    values.push(None);
+                    continue;
+                };
+                let stored = records.get(index)?;
+                values.push(match self.is_of(&stored, key) {
+                    false => None,
+                    true if stored.record.version.height <= at => versioned(&stored),
+                    true => match version_at(&mut self.records(), *newest, at)?.address {
+                        Some(address) => versioned(&self.records().read(address)?),
+                        None => None,
+                    },
+                });
+            }
+        }
+        Ok(values)
     }
 
     /// The versions of `key` from `from` (`None`: the newest) back in time, newest first, at most `limit`. They end with
@@ -324,6 +366,10 @@ impl StateAt {
 impl StateView for StateAt {
     fn get(&self, key: &Key) -> Result<Option<Versioned>, StateError> {
         self.reader.get(key, self.at)
+    }
+
+    fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Versioned>>, StateError> {
+        self.reader.get_many(keys, self.at)
     }
 
     fn scan(&self, range: &KeyRange) -> Scan<'_> {
