@@ -26,8 +26,49 @@ pub(super) struct KeyCache {
 /// the key to the young. So what was used since the last turn stays, at O(1) for all operations.
 #[derive(Default)]
 struct Generations {
-    young: HashMap<PublicKey, EdwardsPoint>,
-    old: HashMap<PublicKey, EdwardsPoint>,
+    young: Points,
+    old: Points,
+}
+
+/// Points of a chunk.
+const CHUNK: usize = 256;
+
+/// Points by key. They stand in chunks of their own: growing moves a key's place and never a point, which is several
+/// times as large.
+#[derive(Default)]
+struct Points {
+    places: HashMap<PublicKey, u32>,
+    chunks: Vec<Vec<EdwardsPoint>>,
+}
+
+impl Points {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn get(&self, key: &PublicKey) -> Option<&EdwardsPoint> {
+        let place = *self.places.get(key)? as usize;
+        self.chunks.get(place / CHUNK)?.get(place % CHUNK)
+    }
+
+    fn insert(&mut self, key: &PublicKey, point: EdwardsPoint) {
+        let Ok(next) = u32::try_from(self.places.len()) else { return };
+        let place = *self.places.entry(*key).or_insert(next) as usize;
+        if self.chunks.len() <= place / CHUNK {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let Some(chunk) = self.chunks.get_mut(place / CHUNK) else { return };
+        match chunk.get_mut(place % CHUNK) {
+            Some(known) => *known = point,
+            None => chunk.push(point),
+        }
+    }
+
+    /// Forgets everything, and keeps the memory.
+    fn clear(&mut self) {
+        self.places.clear();
+        self.chunks.iter_mut().for_each(Vec::clear);
+    }
 }
 
 impl KeyCache {
@@ -45,7 +86,7 @@ impl KeyCache {
         if let Some(point) = shard.young.get(key) {
             return Some(*point);
         }
-        let point = shard.old.remove(key)?;
+        let point = *shard.old.get(key)?;
         shard.insert(key, point, self.generation);
         Some(point)
     }
@@ -80,7 +121,7 @@ impl Generations {
             mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
         }
-        self.young.insert(*key, point);
+        self.young.insert(key, point);
     }
 }
 
