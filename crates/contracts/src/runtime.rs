@@ -3,6 +3,7 @@
 use crate::host::{Host, HostError};
 use core::any::Any;
 use core::fmt;
+use ledger_core::AccountId;
 use std::sync::Arc;
 
 /// The code of a refusal because of arguments that can't be read. The contracts' own codes are better small numbers.
@@ -29,6 +30,19 @@ pub trait Runtime: Send + Sync {
     /// # Errors
     /// [`Trap`]: whatever the contract did is rolled back by the caller.
     fn call(&self, code: &Prepared, invocation: &Invocation<'_>, host: &mut dyn Host) -> Result<Vec<u8>, Trap>;
+
+    /// Appends to `names` the keys of its namespace that the contract will probably read when `caller` calls it so, if
+    /// that can be told without running it. They are read together beforehand, at most 16 of them. What is named here
+    /// changes no result, and costs no fuel. Nothing, unless implemented.
+    fn expected_reads(
+        &self,
+        code: &Prepared,
+        caller: &AccountId,
+        invocation: &Invocation<'_>,
+        names: &mut Vec<Vec<u8>>,
+    ) {
+        let _ = (code, caller, invocation, names);
+    }
 }
 
 /// What to run.

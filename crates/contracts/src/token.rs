@@ -115,6 +115,12 @@ impl Contract for Token {
             _ => Err(Trap::UnknownMethod),
         }
     }
+
+    fn expected_reads(&self, caller: &AccountId, method: &str, arguments: &[u8], names: &mut Vec<Vec<u8>>) {
+        if let ("transfer", Ok((grant, _))) = (method, Grant::split(arguments)) {
+            names.extend([caller, &grant.account].map(|account| balance_key(account).to_vec()));
+        }
+    }
 }
 
 fn transfer(host: &mut dyn Host, arguments: &[u8]) -> Result<Vec<u8>, Trap> {

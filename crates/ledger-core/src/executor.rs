@@ -119,4 +119,15 @@ pub trait Executor: Send + Sync {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Result<u64, Rejection>, ExecutionError>;
+
+    /// What [`admit`](Executor::admit) says of each of `transactions`, in their order, on one and the same state. Whoever
+    /// can read what they need together does so here.
+    fn admit_all(
+        &self,
+        transactions: &[&SignedTransaction],
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
+        transactions.iter().map(|transaction| self.admit(transaction, context, state)).collect()
+    }
 }

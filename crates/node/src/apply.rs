@@ -85,7 +85,10 @@ impl Applier {
     pub fn apply(&mut self, execute: &Execute) -> Result<Applied, ApplyError> {
         let block = &*execute.block;
         let context = Self::context(self.chain, &self.rules, block);
-        let state = Cached { base: self.store.reader().state(), cache: self.cache(), fills: true };
+        let height = self.store.head().header.height;
+        self.cache.stands_at(height);
+        let base = self.store.reader().state_at(height)?;
+        let state = Cached { base, cache: self.cache(), height, exact: true };
         let execution = self.executor.execute(block, &context, &state)?;
         drop(state);
         let stored = self.store.apply(AppliedBlock {
@@ -94,7 +97,7 @@ impl Applier {
             position: execute.position,
             execution: &execution,
         });
-        let applied = stored.inspect_err(|_| self.cache.clear())?;
+        let applied = stored.inspect_err(|_| self.cache.forget())?;
         self.cache.written(block.header.height, &execution.writes, &applied.replaced);
         self.cache.used();
         Ok(Applied { outcome: applied.outcome, history: applied.history, results: Arc::new(execution.results) })

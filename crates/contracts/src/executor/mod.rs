@@ -1,5 +1,6 @@
 //! The executor: turns an ordered block into writes and receipts.
 
+mod ahead;
 mod attempt;
 mod cache;
 mod host;
@@ -155,6 +156,7 @@ impl Executor for LedgerExecutor {
         // A sender's number and what it and its receiver have, as a rule.
         let keys = 3 * block.transactions.len();
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(keys);
+        self.read_ahead(block.transactions.iter(), &mut journal)?;
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
         let mut results = Vec::with_capacity(block.transactions.len());
@@ -185,27 +187,46 @@ impl Executor for LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        if matches!(transaction.transaction.action, Action::Commit { .. }) {
-            return Ok(Err(unsupported(attempt::COMMIT)));
-        }
-        let limit = transaction.transaction.fuel_limit;
-        let most = context.rules.max_block_fuel;
-        if limit > most {
-            return Ok(Err(Rejection::BlockFuel { left: most, limit }));
-        }
-        // How far ahead it expires is for a time that is the caller's: the state's may be long ago.
-        let expiry = context.rules.check_expiry(&transaction.transaction, context.timestamp);
-        if let Err(expired @ Rejection::Expired { .. }) = expiry {
-            return Ok(Err(expired));
-        }
         // One key is asked for once: there is nothing to remember.
-        let mut journal = Journal::new(state).cache_bytes(0);
-        match standing(transaction, || transaction.id(), &mut journal)? {
-            Ok(Place::Lane { next, .. }) => Ok(Ok(next.saturating_sub(1))),
-            Ok(Place::Unordered(_)) => Ok(Ok(0)),
-            Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
-            Err(rejection) => Ok(Err(rejection)),
-        }
+        admit(transaction, context, &mut Journal::new(state).cache_bytes(0))
+    }
+
+    fn admit_all(
+        &self,
+        transactions: &[&SignedTransaction],
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
+        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(3 * transactions.len());
+        // If it fails for one of them, each is told by itself.
+        let _ = self.read_ahead(transactions.iter().copied(), &mut journal);
+        transactions.iter().map(|transaction| admit(transaction, context, &mut journal)).collect()
+    }
+}
+
+fn admit(
+    transaction: &SignedTransaction,
+    context: &Context<'_>,
+    journal: &mut Journal<'_>,
+) -> Result<Result<u64, Rejection>, ExecutionError> {
+    if matches!(transaction.transaction.action, Action::Commit { .. }) {
+        return Ok(Err(unsupported(attempt::COMMIT)));
+    }
+    let limit = transaction.transaction.fuel_limit;
+    let most = context.rules.max_block_fuel;
+    if limit > most {
+        return Ok(Err(Rejection::BlockFuel { left: most, limit }));
+    }
+    // How far ahead it expires is for a time that is the caller's: the state's may be long ago.
+    let expiry = context.rules.check_expiry(&transaction.transaction, context.timestamp);
+    if let Err(expired @ Rejection::Expired { .. }) = expiry {
+        return Ok(Err(expired));
+    }
+    match standing(transaction, || transaction.id(), journal)? {
+        Ok(Place::Lane { next, .. }) => Ok(Ok(next.saturating_sub(1))),
+        Ok(Place::Unordered(_)) => Ok(Ok(0)),
+        Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
+        Err(rejection) => Ok(Err(rejection)),
     }
 }
 

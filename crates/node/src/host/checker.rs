@@ -6,7 +6,7 @@ use crate::core::{CheckFailure, CheckId, Event, Stop};
 use crate::host::turns::{BATCH, Turns};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
-    Block, ChainId, Context, Executor, Genesis, SignatureCheck, SignedTransaction, StateView, TransactionError,
+    Block, ChainId, ExecutionError, Executor, Genesis, Rejection, SignatureCheck, SignedTransaction, TransactionError,
     TransactionId,
 };
 use ledger_crypto::{SignatureError, Verifier};
@@ -145,16 +145,25 @@ fn check(verifier: &Verifier, work: Vec<CheckJob>) {
 /// Checks transactions of one chain, each against its signature's verdict and the state.
 fn check_run(context: &CheckContext, run: &[CheckJob], signatures: Vec<Result<(), SignatureError>>) -> Vec<Event> {
     // One view of the state serves all transactions of a chain that stand together.
-    // It may be newer than the state below: a check needs the state of any moment since the transaction arrived.
-    let cache = &context.values;
-    let state = Cached { base: context.reader.state(), cache: Arc::clone(cache), fills: false };
+    // What is cached may be newer: a check needs the state of any moment since the transaction arrived.
+    let base = context.reader.state();
+    let height = base.height();
+    let state = Cached { base, cache: Arc::clone(&context.values), height, exact: false };
     let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
     let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
+    let signed: Vec<&SignedTransaction> = run
+        .iter()
+        .zip(&signatures)
+        .filter(|(_, signature)| signature.is_ok())
+        .map(|(job, _)| &*job.transaction)
+        .collect();
+    let mut admissions = context.executor.admit_all(&signed, &surroundings, &state).into_iter();
+    context.values.used();
     let mut signatures = signatures.into_iter();
     let mut events = Vec::with_capacity(run.len());
     for job in run {
         let verdict = match signatures.next() {
-            Some(Ok(())) => admit(&*context.executor, job, &surroundings, &state),
+            Some(Ok(())) => admitted(admissions.next()),
             Some(Err(reason)) => {
                 Err(TransactionError::WrongSignature { key: *job.transaction.witness.key(), reason }.into())
             }
@@ -165,15 +174,11 @@ fn check_run(context: &CheckContext, run: &[CheckJob], signatures: Vec<Result<()
     events
 }
 
-fn admit(
-    executor: &dyn Executor,
-    job: &CheckJob,
-    context: &Context<'_>,
-    state: &dyn StateView,
-) -> Result<u64, CheckFailure> {
-    match executor.admit(&job.transaction, context, state) {
-        Ok(Ok(next)) => Ok(next),
-        Ok(Err(rejection)) => Err(rejection.into()),
-        Err(error) => Err(CheckFailure::State(error.to_string())),
+fn admitted(answer: Option<Result<Result<u64, Rejection>, ExecutionError>>) -> Result<u64, CheckFailure> {
+    match answer {
+        Some(Ok(Ok(next))) => Ok(next),
+        Some(Ok(Err(rejection))) => Err(rejection.into()),
+        Some(Err(error)) => Err(CheckFailure::State(error.to_string())),
+        None => Err(CheckFailure::State("the executor gave no answer".to_owned())),
     }
 }
