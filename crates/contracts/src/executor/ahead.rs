@@ -1,9 +1,9 @@
 //! What transactions will read, read together before they are executed. It changes nothing but how long they take.
 
 use super::LedgerExecutor;
-use crate::journal::Journal;
 use crate::record::ContractRecord;
 use crate::runtime::{EntryPoint, Invocation, Prepared, Runtime};
+use ledger_core::codec::Bytes;
 use ledger_core::state::tree::MAX_KEY_NAME_BYTES;
 use ledger_core::{Action, ContractId, Key, Order, SignedTransaction, StateError, codec};
 use std::collections::HashMap;
@@ -15,14 +15,14 @@ const MOST_NAMES: usize = 16;
 type Known<'a> = Option<(&'a dyn Runtime, Prepared)>;
 
 impl LedgerExecutor {
-    /// Reads what `transactions` are known to read: the numbers of their lanes, and what the contracts that they call
-    /// [say](Runtime::expected_reads).
-    pub(super) fn read_ahead<'t>(
+    /// What `transactions` are known to read beside the numbers of their lanes: what the contracts that they call
+    /// [say](Runtime::expected_reads). `read` gives a key's value.
+    pub(super) fn expected_reads<'t>(
         &self,
-        transactions: impl Iterator<Item = &'t SignedTransaction> + Clone,
-        journal: &mut Journal<'_>,
+        transactions: impl Iterator<Item = &'t SignedTransaction>,
+        mut read: impl FnMut(&Key) -> Result<Option<Bytes>, StateError>,
+        keys: &mut Vec<Key>,
     ) -> Result<(), StateError> {
-        let mut keys: Vec<Key> = transactions.clone().filter_map(lane_key).collect();
         // Looked up and never walked.
         let mut contracts: HashMap<ContractId, Known<'_>> = HashMap::new();
         let mut names = Vec::new();
@@ -34,7 +34,7 @@ impl LedgerExecutor {
             let known = match contracts.get(contract) {
                 Some(known) => known,
                 None => {
-                    let known = self.known(contract, journal)?;
+                    let known = self.known(read(&Key::contract(contract))?);
                     contracts.entry(*contract).or_insert(known)
                 }
             };
@@ -44,20 +44,19 @@ impl LedgerExecutor {
             let names = names.drain(..).take(MOST_NAMES).filter(|name: &Vec<u8>| name.len() <= MAX_KEY_NAME_BYTES);
             keys.extend(names.map(|name| Key::new(*contract, name)));
         }
-        journal.prefetch(keys)
+        Ok(())
     }
 
-    fn known(&self, contract: &ContractId, journal: &mut Journal<'_>) -> Result<Known<'_>, StateError> {
-        let Some(record) = journal.get(&Key::contract(contract))? else { return Ok(None) };
+    fn known(&self, record: Option<Bytes>) -> Known<'_> {
         // What is wrong with it is told by whoever executes the call.
-        let Ok(record) = codec::decode::<ContractRecord>(&record) else { return Ok(None) };
+        let record: ContractRecord = codec::decode(&record?).ok()?;
         let runtime = self.runtimes.get(&*record.runtime).map(|runtime| &**runtime);
-        Ok(runtime.zip(self.prepared.get(&record.runtime, &record.code)))
+        runtime.zip(self.prepared.get(&record.runtime, &record.code))
     }
 }
 
 /// The key that says which number comes next in a transaction's lane, if it has one.
-fn lane_key(signed: &SignedTransaction) -> Option<Key> {
+pub(super) fn lane_key(signed: &SignedTransaction) -> Option<Key> {
     match signed.transaction.order {
         Order::Sequence { lane, .. } => Some(Key::sequence(&signed.transaction.account, lane)),
         Order::Unordered => None,

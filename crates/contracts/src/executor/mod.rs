@@ -8,12 +8,13 @@ mod unordered;
 
 use crate::journal::{DEFAULT_CACHE_BYTES, Journal};
 use crate::runtime::Runtime;
+use ahead::lane_key;
 use attempt::{Attempt, Effect, Work};
 use cache::PreparedCache;
-use ledger_core::codec::{List, Text};
+use ledger_core::codec::{Bytes, List, Text};
 use ledger_core::{
     Action, Block, Call, Context, Execution, ExecutionError, Executor, Fuel, Key, Order, Rejection, SignedTransaction,
-    Simulation, StateView, Status, TransactionId, TransactionResult,
+    Simulation, StateError, StateView, Status, TransactionId, TransactionResult,
 };
 use std::collections::BTreeMap;
 
@@ -115,7 +116,7 @@ impl LedgerExecutor {
         if let Err(rejection) = context.rules.check_expiry(transaction, context.timestamp) {
             return Ok(Effect::rejected(rejection));
         }
-        let place = match standing(signed, || id, journal)? {
+        let place = match standing(signed, || id, |key| journal.get(key))? {
             Ok(standing) => standing,
             Err(rejection) => return Ok(Effect::rejected(rejection)),
         };
@@ -156,7 +157,9 @@ impl Executor for LedgerExecutor {
         // A sender's number and what it and its receiver have, as a rule.
         let keys = 3 * block.transactions.len();
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(keys);
-        self.read_ahead(block.transactions.iter(), &mut journal)?;
+        let mut ahead: Vec<Key> = block.transactions.iter().filter_map(lane_key).collect();
+        self.expected_reads(block.transactions.iter(), |key| journal.get(key), &mut ahead)?;
+        journal.prefetch(ahead)?;
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
         let mut results = Vec::with_capacity(block.transactions.len());
@@ -187,8 +190,7 @@ impl Executor for LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        // One key is asked for once: there is nothing to remember.
-        admit(transaction, context, &mut Journal::new(state).cache_bytes(0))
+        admit(transaction, context, |key| value(state, key))
     }
 
     fn admit_all(
@@ -197,17 +199,32 @@ impl Executor for LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
-        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(3 * transactions.len());
-        // If it fails for one of them, each is told by itself.
-        let _ = self.read_ahead(transactions.iter().copied(), &mut journal);
-        transactions.iter().map(|transaction| admit(transaction, context, &mut journal)).collect()
+        let mut keys: Vec<Key> = transactions.iter().filter_map(|transaction| lane_key(transaction)).collect();
+        let lanes = keys.len();
+        let more = self.expected_reads(transactions.iter().copied(), |key| value(state, key), &mut keys);
+        // If they can't be read together, each is told by itself what is wrong.
+        let read = more.and_then(|()| state.get_many(&keys));
+        let mut read = read.into_iter().flat_map(|values| values.into_iter().take(lanes));
+        let one = |transaction: &&SignedTransaction| {
+            let of_lane = if lane_key(transaction).is_some() { read.next() } else { None };
+            match of_lane {
+                Some(found) => admit(transaction, context, |_| Ok(found.map(|found| found.value))),
+                None => admit(transaction, context, |key| value(state, key)),
+            }
+        };
+        transactions.iter().map(one).collect()
     }
 }
 
+fn value(state: &dyn StateView, key: &Key) -> Result<Option<Bytes>, StateError> {
+    Ok(state.get(key)?.map(|found| found.value))
+}
+
+/// Whether `transaction` may come in, for which one key is read.
 fn admit(
     transaction: &SignedTransaction,
     context: &Context<'_>,
-    journal: &mut Journal<'_>,
+    read: impl FnOnce(&Key) -> Result<Option<Bytes>, StateError>,
 ) -> Result<Result<u64, Rejection>, ExecutionError> {
     if matches!(transaction.transaction.action, Action::Commit { .. }) {
         return Ok(Err(unsupported(attempt::COMMIT)));
@@ -222,7 +239,7 @@ fn admit(
     if let Err(expired @ Rejection::Expired { .. }) = expiry {
         return Ok(Err(expired));
     }
-    match standing(transaction, || transaction.id(), journal)? {
+    match standing(transaction, || transaction.id(), read)? {
         Ok(Place::Lane { next, .. }) => Ok(Ok(next.saturating_sub(1))),
         Ok(Place::Unordered(_)) => Ok(Ok(0)),
         Err(Rejection::OutOfOrder { expected, .. }) => Ok(Ok(expected)),
@@ -242,7 +259,7 @@ enum Place {
 fn standing(
     signed: &SignedTransaction,
     id: impl FnOnce() -> TransactionId,
-    journal: &mut Journal<'_>,
+    read: impl FnOnce(&Key) -> Result<Option<Bytes>, StateError>,
 ) -> Result<Result<Place, Rejection>, ExecutionError> {
     let transaction = &signed.transaction;
     if signed.witness.account() != transaction.account {
@@ -253,13 +270,13 @@ fn standing(
         let Some(key) = unordered::key(signed, &id()) else {
             return Ok(Err(unsupported("an expiry that never comes")));
         };
-        return Ok(match journal.get(&key)? {
+        return Ok(match read(&key)? {
             None => Ok(Place::Unordered(key)),
             Some(_) => Err(Rejection::Duplicate),
         });
     };
     let key = Key::sequence(&transaction.account, lane);
-    let expected = match journal.get(&key)? {
+    let expected = match read(&key)? {
         None => 0,
         Some(value) => match <[u8; 8]>::try_from(&*value) {
             Ok(bytes) => u64::from_le_bytes(bytes),
