@@ -83,6 +83,7 @@ pub mod chain;
 pub mod core;
 pub mod guard;
 pub mod host;
+mod ids;
 pub mod log_start;
 pub mod mempool;
 pub mod progress;

@@ -38,6 +38,7 @@ pub use gossip::Gossip;
 pub use sync::SyncConfig;
 pub use sync_message::{Holding, Offer, PART_BYTES, SyncBlock, SyncMessage};
 
+use crate::ids::IdMap;
 use crate::mempool::{Mempool, Refusal};
 use driver::Driver;
 use gossip::Spreader;
@@ -49,7 +50,7 @@ use ledger_core::{
 use ledger_crypto::{PublicKey, VotePosition};
 use proposals::Proposals;
 use serve::Serving;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use sync::Sync;
 use verify::{Begun, Surroundings, Verification};
@@ -89,7 +90,7 @@ pub struct ChainCore {
     spreader: Spreader,
     mempool: Mempool,
     /// Looked up; walked in the order of ids when the chain stops.
-    sources: HashMap<TransactionId, Source>,
+    sources: IdMap<TransactionId, Source>,
     checks: BTreeMap<CheckId, Asked>,
     next_check: u64,
     /// Sends that wait for records.
@@ -139,7 +140,7 @@ impl ChainCore {
             rules: genesis.rules.clone(),
             consensus,
             inputs: VecDeque::new(),
-            sources: HashMap::new(),
+            sources: IdMap::default(),
             checks: BTreeMap::new(),
             next_check: 0,
             outbox: VecDeque::new(),

@@ -13,9 +13,10 @@ mod take;
 
 pub use take::{Ahead, Taken};
 
+use crate::ids::{IdMap, IdSet};
 use lane::Lane;
 use ledger_core::{AccountId, Order, Rejection, SignedTransaction, Status, Timestamp, TransactionId};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// The pool's bounds.
@@ -131,12 +132,12 @@ impl Account {
 pub struct Mempool {
     config: MempoolConfig,
     /// Looked up and never walked, as the other hash maps here: their order would differ from run to run.
-    stages: HashMap<TransactionId, (AccountId, Order, Stage)>,
-    accounts: HashMap<AccountId, Account>,
+    stages: IdMap<TransactionId, (AccountId, Order, Stage)>,
+    accounts: IdMap<AccountId, Account>,
     /// Accounts with something to take, in turn.
     turns: VecDeque<AccountId>,
     /// The accounts in `turns`.
-    queued: HashSet<AccountId>,
+    queued: IdSet<AccountId>,
     /// Transactions in the order of their admission; those that no longer wait are passed over.
     ages: VecDeque<(Timestamp, TransactionId)>,
     bytes: usize,
@@ -153,10 +154,10 @@ impl Mempool {
     pub fn new(config: MempoolConfig) -> Self {
         Mempool {
             config,
-            stages: HashMap::new(),
-            accounts: HashMap::new(),
+            stages: IdMap::default(),
+            accounts: IdMap::default(),
             turns: VecDeque::new(),
-            queued: HashSet::new(),
+            queued: IdSet::default(),
             ages: VecDeque::new(),
             bytes: 0,
             executable: 0,

@@ -1,8 +1,9 @@
 //! Choosing transactions for a block. Nothing leaves the pool by it: a proposal may come to nothing.
 
 use super::{Entry, Mempool, Refusal};
+use crate::ids::{IdMap, IdSet};
 use ledger_core::{AccountId, Fuel, Order, Rules, SignedTransaction, Timestamp, TransactionId};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a proposal takes.
@@ -18,8 +19,8 @@ pub struct Taken {
 #[derive(Debug, Default)]
 pub struct Ahead {
     /// The number that comes next in a lane after those blocks. Looked up and never walked.
-    lanes: HashMap<(AccountId, u64), u64>,
-    unordered: HashSet<TransactionId>,
+    lanes: IdMap<(AccountId, u64), u64>,
+    unordered: IdSet<TransactionId>,
 }
 
 impl Ahead {
@@ -69,7 +70,7 @@ impl Room {
 }
 
 /// How far a block has taken each stream. `None` is an account's unordered transactions.
-type Cursors = HashMap<(AccountId, Option<u64>), u64>;
+type Cursors = IdMap<(AccountId, Option<u64>), u64>;
 
 impl Mempool {
     /// Chooses transactions for a block with time `timestamp` that builds on the blocks in `ahead`: one of each account
@@ -77,7 +78,7 @@ impl Mempool {
     pub fn take(&mut self, timestamp: Timestamp, rules: &Rules, limit: usize, ahead: &Ahead) -> Taken {
         let mut taken = Taken::default();
         let mut room = Room::of(rules, limit);
-        let mut cursors = Cursors::new();
+        let mut cursors = Cursors::default();
         let mut again: VecDeque<AccountId> = VecDeque::new();
         let mut fresh = self.turns.len();
         loop {
