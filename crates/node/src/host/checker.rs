@@ -3,6 +3,7 @@
 use crate::apply::Applier;
 use crate::chain::shell::{Signal, panic_message};
 use crate::core::{CheckFailure, CheckId, Event, Stop};
+use crate::host::company::Company;
 use crate::host::turns::{BATCH, Turns};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
@@ -45,26 +46,33 @@ const AT_ONCE: usize = 8;
 /// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
 ///
 /// While `workers` check batches, what comes gathers into full ones. Flooded chains have workers of their own, half as
-/// many, so that the others wait neither for them nor for the processor: one chain executes its blocks one after another,
-/// which takes longer than checking them on half of the cores.
+/// many, so that the others wait neither for them nor for the processor; while there are no others, they have those as
+/// well.
 pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
     let others = Arc::new(Semaphore::new(workers.max(1)));
     let flooded = Arc::new(Semaphore::new((workers / 2).max(1)));
     let mut waiting = Turns::default();
+    let mut company = Company::default();
     let mut more = true;
     while more || !waiting.is_empty() {
         while let Ok(job) = jobs.try_recv() {
+            company.met(job.context.chain);
             waiting.push(job.context.chain, job);
         }
+        let spare = waiting.has_flooded() && !waiting.has_others() && company.is_one_chain();
         let (permit, work) = tokio::select! {
             biased;
             Ok(permit) = Arc::clone(&others).acquire_owned(), if waiting.has_others() => (permit, waiting.take_others()),
             Ok(permit) = Arc::clone(&flooded).acquire_owned(), if waiting.has_flooded() => {
                 (permit, waiting.take_flooded())
             }
+            Ok(permit) = Arc::clone(&others).acquire_owned(), if spare => (permit, waiting.take_flooded()),
             job = jobs.recv(), if more => {
                 match job {
-                    Some(job) => waiting.push(job.context.chain, job),
+                    Some(job) => {
+                        company.met(job.context.chain);
+                        waiting.push(job.context.chain, job);
+                    }
                     None => more = false,
                 }
                 continue;

@@ -3,6 +3,7 @@
 pub(crate) mod begin;
 mod builder;
 pub(crate) mod checker;
+mod company;
 mod error;
 pub(crate) mod growth;
 mod join;
