@@ -77,6 +77,8 @@
 //!
 //! # Contract
 //! - **Deterministic**: the same block, context and state give the same [`Execution`](ledger_core::Execution).
+//! - **Reading ahead**: what a contract [says that it will read](Contract::expected_reads) is read together before it runs.
+//!   That changes no result, whatever it says.
 //! - **One journal** ([`journal`]) holds a block's writes. A transaction sees those of the transactions before it.
 //! - **Fuel** is charged by the chain's [`Prices`](ledger_core::Prices), before the work, and never beyond the
 //!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
