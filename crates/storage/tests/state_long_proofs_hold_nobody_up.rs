@@ -13,7 +13,7 @@ use ledger_core::state::tree;
 use ledger_core::{ContractId, Height, Key, StateError, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
 use ledger_storage::engine::{Address, Batch, Engine, EngineError, MemoryEngine, Snapshot, Space};
-use ledger_storage::state::{MAX_PROVEN_KEYS, StateConfig, StateStore};
+use ledger_storage::state::{MAX_PROVEN_BYTES, MAX_PROVEN_KEYS, StateConfig, StateStore};
 
 const KEYS: u64 = 3_000;
 
@@ -208,4 +208,26 @@ fn a_range_of_too_many_keys_is_refused() {
     assert!(matches!(refused, StateError::RangeLength { limit } if limit == MAX_PROVEN_KEYS), "{refused}");
     let proof = reader.prove_range(at, at, &key(1), None).unwrap();
     assert_eq!(proof.verify_range(&root, &key(1), None).unwrap().len() as u64, limit);
+}
+
+/// A few large values, and many smaller ones: what no reader could decode is refused by name, before it is all in memory.
+#[test]
+fn a_range_of_too_many_bytes_is_refused() {
+    for keys in [40, 400] {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let mut store =
+            StateStore::open(Arc::clone(&engine), Space::new(1), Height(0), StateConfig::default()).unwrap();
+        let length = (MAX_PROVEN_BYTES / keys as usize) + 1;
+        let write =
+            |number: u64| Write { key: key(number), index: 0, value: Some(Bytes::from(vec![number as u8; length])) };
+        let mut batch = Batch::new();
+        let root = store.update(Height(1), &Writes::new((0..keys).map(write).collect()), &mut batch).unwrap();
+        engine.apply(batch).unwrap();
+        let reader = store.reader();
+        let refused = reader.prove_range(Height(1), Height(1), &key(0), Some(&key(keys))).unwrap_err();
+        assert!(matches!(refused, StateError::RangeBytes { limit } if limit == MAX_PROVEN_BYTES), "{refused}");
+        let most = &key(keys - 1);
+        let proof = reader.prove_range(Height(1), Height(1), &key(0), Some(most)).unwrap();
+        assert_eq!(proof.verify_range(&root, &key(0), Some(most)).unwrap().len() as u64, keys - 1);
+    }
 }

@@ -205,6 +205,12 @@ pub enum StateError {
         /// The most keys.
         limit: usize,
     },
+    /// A range whose keys and values no one proof shows.
+    #[error("the keys and values of the range take more than {limit} bytes; ask for a smaller one")]
+    RangeBytes {
+        /// The most bytes.
+        limit: usize,
+    },
     /// What was stored isn't what was written.
     #[error("the stored state is damaged at {place}: {reason}")]
     Damaged {

@@ -51,7 +51,7 @@ mod window;
 
 pub use export::{StateChunk, StatePin};
 pub use import::StateImport;
-pub use prove::MAX_PROVEN_KEYS;
+pub use prove::{MAX_PROVEN_BYTES, MAX_PROVEN_KEYS};
 pub use prune::Kept;
 pub use reader::{StateAt, StateReader, VersionEntry};
 pub use store::{StateConfig, StateStore};

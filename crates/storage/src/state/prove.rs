@@ -27,6 +27,8 @@ use super::window::Window;
 const MOST_PAGES: usize = 2_048;
 /// The most leaves that one proof shows.
 pub const MAX_PROVEN_KEYS: usize = 1 << 16;
+/// The most bytes that keys and values of one proof take. Any one key can be shown; a proof of more couldn't be decoded.
+pub const MAX_PROVEN_BYTES: usize = 32 << 20;
 /// The most leaves that are shown while the writer waits.
 const MOST_WAITED_FOR: usize = 256;
 
@@ -39,8 +41,9 @@ impl StateReader {
     ///
     /// # Errors
     /// [`StateError::Height`] when that state can't be proven (any more), which is also so when the tree has grown by more
-    /// than some ten thousand keys near these since then; [`StateError::RangeLength`] when it has more
-    /// than [`MAX_PROVEN_KEYS`] keys, others when it can't be read.
+    /// than some ten thousand keys near these since then; [`StateError::RangeLength`] when it has more than
+    /// [`MAX_PROVEN_KEYS`] keys, [`StateError::RangeBytes`] when they and their values take more than
+    /// [`MAX_PROVEN_BYTES`], others when it can't be read.
     pub fn prove_range(
         &self,
         newest: Height,
@@ -93,7 +96,7 @@ impl StateReader {
         at: Height,
     ) -> Result<Vec<(Vec<u8>, Step)>, StateError> {
         let mut shown: Vec<(Vec<u8>, Step)> = Vec::new();
-        let (mut next, mut leaves) = (first.to_vec(), 0);
+        let (mut next, mut leaves, mut bytes_shown) = (first.to_vec(), 0, 0);
         let mut reader = self.records();
         loop {
             let page = self.page_from(&next)?;
@@ -117,7 +120,9 @@ impl StateReader {
                 let bytes = key.to_bytes();
                 next.clone_from(&bytes);
                 if let Some(versioned) = value {
-                    shown.push((bytes, step(key, versioned, (from, to))));
+                    let step = step(key, versioned, (from, to));
+                    weigh(&mut bytes_shown, &step)?;
+                    shown.push((bytes, step));
                 }
                 match next.as_slice().cmp(last) {
                     Ordering::Less => {}
@@ -150,6 +155,8 @@ pub(super) struct Past<'a> {
     newest: Height,
     /// Pages that may still be looked through.
     pages: usize,
+    /// What is shown takes so many bytes.
+    bytes: usize,
 }
 
 /// What is left to do with a part of the tree.
@@ -172,7 +179,7 @@ impl<'a> Past<'a> {
         at: Height,
         newest: Height,
     ) -> Self {
-        Self { sources, window, reader, at, newest, pages: MOST_PAGES }
+        Self { sources, window, reader, at, newest, pages: MOST_PAGES, bytes: 0 }
     }
 
     pub(super) fn tree(&self) -> &'a Tree {
@@ -433,7 +440,22 @@ impl<'a> Past<'a> {
         let namespace = self.sources.names.namespace(stored.record.namespace)?;
         let key = Key::new(namespace, stored.name);
         let versioned = versioned(&stored).ok_or_else(missing)?;
-        Ok(step(key, versioned, (from, to)))
+        let step = step(key, versioned, (from, to));
+        weigh(&mut self.bytes, &step)?;
+        Ok(step)
+    }
+}
+
+/// Adds what a step takes.
+fn weigh(shown: &mut usize, step: &Step) -> Result<(), StateError> {
+    *shown += match step {
+        Step::Leaf { key, versioned } => key.name.len() + versioned.value.len(),
+        Step::Bare { key, .. } => key.name.len(),
+        Step::Opaque(_) | Step::Node => 0,
+    };
+    match *shown <= MAX_PROVEN_BYTES {
+        true => Ok(()),
+        false => Err(StateError::RangeBytes { limit: MAX_PROVEN_BYTES }),
     }
 }
 
