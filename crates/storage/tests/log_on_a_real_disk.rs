@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use ledger_crypto::Digest;
 use ledger_storage::disk::{Disk, DiskError, RealDisk, SimulatedDisk};
-use ledger_storage::log::{Log, LogConfig, LogError, LogPosition, LogWriter, Record};
+use ledger_storage::log::{Log, LogConfig, LogError, LogPosition, LogWriter, Record, RecordKind};
 use log_support::{Dice, ID, record, small_config};
 
 fn some_records(seed: u64, count: u64) -> Vec<Record> {
@@ -144,6 +145,35 @@ fn submitters_that_block_get_through() {
     }
     assert_eq!(receiver.iter().take(200).sum::<usize>(), 200);
     writer.close().unwrap();
+}
+
+/// How many groups take 100 submits of so many chains, a tenth of a millisecond after one another.
+fn groups_of(chains: u8) -> u64 {
+    let mut log = Log::create(Arc::new(SimulatedDisk::new(1)), ID, LogConfig::default()).unwrap();
+    let one = |number: u8| {
+        let chain = Digest::new([number % chains; 32]);
+        vec![Record { chain, kind: RecordKind::PAYLOAD, height: 0, bytes: vec![number; 100] }]
+    };
+    // The first group is whole before the thread begins.
+    let mut tickets: Vec<_> = (0..chains).map(|number| log.submit(one(number)).unwrap()).collect();
+    let writer = LogWriter::spawn(log, LogWriter::SEAL_AFTER).unwrap();
+    for number in 0..100 {
+        std::thread::sleep(Duration::from_micros(100));
+        tickets.push(writer.submit(one(number)).unwrap());
+    }
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    let groups = writer.reader().counters().groups;
+    writer.close().unwrap();
+    groups
+}
+
+#[test]
+fn records_of_many_chains_are_gathered_and_those_of_a_few_are_not() {
+    // On a busy machine a thread may sleep for longer than it was to.
+    let tries: Vec<_> = (0..5).map(|_| (groups_of(3), groups_of(8))).collect();
+    assert!(tries.iter().any(|(few, many)| *few > 2 * *many), "groups of 3 and of 8 chains: {tries:?}");
 }
 
 #[test]

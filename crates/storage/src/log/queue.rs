@@ -237,6 +237,16 @@ impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
+
+    /// How many chains wait for their turn.
+    pub(super) fn chains(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// Whether more waits than fits a group.
+    pub(super) fn exceeds_group(&self) -> bool {
+        self.bytes > self.group_limit
+    }
 }
 
 /// One chain's turn; true when it ended because the group has no room for the lane's next submit.

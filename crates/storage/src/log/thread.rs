@@ -218,9 +218,21 @@ fn run(inbox: &Inbox, mut writer: Writer, seal_after: Duration) {
     }
 }
 
+/// A group with records of so many chains is followed by a pause: there will be as many in the next.
+const MANY: usize = 4;
+
+/// How long that is.
+const GATHER: Duration = Duration::from_millis(2);
+
 fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) -> Result<(), LogError> {
+    let mut many = false;
     loop {
         let mut state = inbox.state();
+        if std::mem::take(&mut many) && !state.closing && !state.queue.exceeds_group() {
+            drop(state);
+            std::thread::sleep(GATHER);
+            state = inbox.state();
+        }
         let mut idle = false;
         while state.queue.is_empty() && state.removals.is_empty() && !state.closing && !idle {
             state.idle = true;
@@ -234,6 +246,7 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
             }
         }
         state.idle = false;
+        many = state.queue.chains() >= MANY;
         let submissions = state.queue.take_group();
         let remove_below = state.removals.last_key_value().map(|(below, _)| *below);
         let closing = state.closing;
