@@ -6,6 +6,7 @@ use crate::apply::Applier;
 use crate::core::{Ask, ChainCore, Effect, Event, Execute, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
+use crate::host::line::{BlockLine, Pass};
 use crate::host::pool::Pool;
 use crate::host::quota::{Meter, Share};
 use crate::host::snapshots::Snapshots;
@@ -35,6 +36,8 @@ pub(crate) struct Submission {
 pub(crate) enum Signal {
     Events(Vec<Event>),
     Stop(Stop),
+    /// The chain is the next to make a block.
+    Turn(Pass),
     /// Order what was accepted, then end.
     Close(oneshot::Sender<()>),
 }
@@ -47,6 +50,8 @@ pub(crate) struct Shell {
     pub(crate) reader: ChainReader,
     pub(crate) logged: Durable,
     pub(crate) pool: Pool,
+    pub(crate) line: BlockLine,
+    pub(crate) turn: Turn,
     pub(crate) log: Arc<LogWriter>,
     pub(crate) growth: Arc<Growth>,
     pub(crate) snapshots: Arc<Snapshots>,
@@ -92,6 +97,15 @@ const GIVES_WAY: usize = 4;
 
 /// Chains that have waited for so long at the end write no index any more: opening reads more then.
 const CLOSING: Duration = Duration::from_secs(5);
+
+/// Where a chain stands in the line of those that have a block to make.
+#[derive(Default)]
+pub(crate) struct Turn {
+    pass: Option<Pass>,
+    /// The pass has not been used yet.
+    fresh: bool,
+    waits: bool,
+}
 
 /// What the task remembers between events.
 struct Desk {
@@ -246,14 +260,36 @@ impl Shell {
     /// Ends a step in which several events were taken.
     fn conclude(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
         desk.rest = Instant::now().checked_add(REST_AFTER);
-        let pipeline = if self.pool.is_busy() { 1 } else { u64::MAX };
+        let pipeline = if self.line.is_long() || self.pool.is_busy() { 1 } else { u64::MAX };
         let most = match self.share.is_alone() {
             true => usize::MAX,
             false if self.share.gives_way() => self.shared_block.div_ceil(GIVES_WAY),
             false => self.shared_block,
         };
         self.core.limit(pipeline, most);
+        self.line_up(desk.now);
         self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
+        if self.core.is_settled() {
+            // Nothing of it is under way.
+            self.turn.pass = None;
+        }
+    }
+
+    /// Lets the core make blocks if it is the chain's turn, or nobody else waits for theirs. Where others have a say in the
+    /// order of blocks they would take a node that waits for one that is silent.
+    fn line_up(&mut self, now: Timestamp) {
+        if self.share.is_alone() || !self.core.decides_alone() {
+            self.turn.pass = None;
+            return self.core.hold(false);
+        }
+        if self.core.is_settled() && !std::mem::take(&mut self.turn.fresh) && self.line.is_long() {
+            self.turn.pass = None;
+        }
+        if self.turn.pass.is_none() && !self.turn.waits && self.core.wants_block(now) {
+            self.turn.pass = self.line.enter(&self.context.signals);
+            self.turn.waits = self.turn.pass.is_none();
+        }
+        self.core.hold(self.turn.pass.is_none());
     }
 
     /// A panic in the core stops this chain only.
@@ -301,6 +337,11 @@ impl Shell {
                 self.conclude(desk, effects);
             }
             Signal::Stop(stop) => self.core.stop(stop, effects),
+            Signal::Turn(pass) => {
+                self.turn = Turn { pass: Some(pass), fresh: true, waits: false };
+                desk.now = desk.now.max(clock());
+                self.conclude(desk, effects);
+            }
             Signal::Close(done) => {
                 desk.closing = Some(done);
                 self.step(desk, Event::Close, effects);
@@ -371,6 +412,8 @@ impl Shell {
                 Effect::Stop(stop) => {
                     self.progress.send_modify(|progress| progress.stopped = Some(stop.clone()));
                     desk.ordered.clear();
+                    // What was under way stays so for ever.
+                    self.turn.pass = None;
                 }
             }
         }

@@ -231,7 +231,7 @@ impl ChainCore {
     /// Whether nothing is under way here: an unexecuted block, and, where this node decides alone, an accepted
     /// transaction or an outcome to be committed to. What others have to decide isn't waited for.
     pub fn is_idle(&self) -> bool {
-        let alone = self.validators.is_empty() && !self.follows;
+        let alone = self.decides_alone();
         self.stopped.is_some()
             || (self.driver.is_settled() && (!alone || (self.mempool.executable() == 0 && self.driver.is_idle())))
     }
@@ -241,6 +241,27 @@ impl ChainCore {
     /// its processors busy, fewer blocks cost all of them less; and small ones keep none of them waiting for long.
     pub fn limit(&mut self, pipeline: u64, transactions: usize) {
         self.proposals.limit(pipeline, transactions);
+    }
+
+    /// Whether nobody else has a say in what this node orders.
+    pub fn decides_alone(&self) -> bool {
+        self.validators.is_empty() && !self.follows
+    }
+
+    /// Whether every block that is ordered is executed.
+    pub fn is_settled(&self) -> bool {
+        self.driver.is_settled()
+    }
+
+    /// Whether this node would propose a block now, were it not [held](Self::hold).
+    pub fn wants_block(&self, now: Timestamp) -> bool {
+        self.stopped.is_none() && self.proposals.wants(now, &self.driver, &self.mempool)
+    }
+
+    /// Says whether this node proposes nothing until it is told otherwise (it isn't held at the beginning). A host lets its
+    /// chains make blocks in turns while many have some to make; what comes in meanwhile goes into the same block.
+    pub fn hold(&mut self, held: bool) {
+        self.proposals.hold(held);
     }
 
     /// The mempool, for metrics.

@@ -25,6 +25,16 @@ pub(super) struct Proposal {
     pub(super) known: Known,
 }
 
+/// Why a block is made.
+struct Reason {
+    /// The interval between blocks is over.
+    due: bool,
+    /// There are transactions that weren't tried yet.
+    transactions: bool,
+    /// It is wanted even without any.
+    itself: bool,
+}
+
 /// See the [module](self).
 pub(super) struct Proposals {
     /// As configured.
@@ -35,6 +45,7 @@ pub(super) struct Proposals {
     /// As configured.
     most_transactions: usize,
     block_transactions: usize,
+    held: bool,
     open: Option<Open>,
     /// When this node last proposed transactions.
     last_block: Timestamp,
@@ -54,6 +65,7 @@ impl Proposals {
             heartbeat_ms: config.heartbeat_ms,
             most_transactions: config.block_transactions.max(1),
             block_transactions: config.block_transactions.max(1),
+            held: false,
             open: None,
             last_block: Timestamp(0),
         }
@@ -63,6 +75,11 @@ impl Proposals {
     pub(super) fn limit(&mut self, pipeline: u64, transactions: usize) {
         self.pipeline = pipeline.clamp(1, self.most);
         self.block_transactions = transactions.clamp(1, self.most_transactions);
+    }
+
+    /// Holds proposals back, or no longer.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     pub(super) fn start(&mut self, tip: &Header) {
@@ -120,30 +137,14 @@ impl Proposals {
         ahead < self.pipeline && driver.applied_history().size >= open.parent.history.size
     }
 
-    /// A block for the open request, if there is something to order and room in the pipeline.
-    pub(super) fn make(
-        &mut self,
-        now: Timestamp,
-        driver: &Driver,
-        mempool: &mut Mempool,
-        rules: &Rules,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Proposal> {
+    /// Why a block is to be made for the open request, if there is room in the pipeline.
+    fn reason(&self, now: Timestamp, driver: &Driver, mempool: &Mempool) -> Option<Reason> {
         let open = self.open.as_ref().filter(|open| self.has_room(open, driver))?;
         let parent = &open.parent;
         let finalized = driver.finalized().height;
-        // The newest first.
-        let chain = driver.blocks.down_from(parent, finalized)?;
-        let timestamp = now.max(parent.timestamp);
-        let mut taken = Taken::default();
         let due = now >= self.due_at(open, driver);
         let untried = open.tried != Some(mempool.changes());
-        if mempool.executable() > 0 && due && untried {
-            let mut ahead = Ahead::default();
-            chain.iter().rev().for_each(|known| ahead.extend(known.transactions()));
-            taken = mempool.take(timestamp, rules, self.block_transactions, &ahead);
-            effects.extend(taken.dropped.drain(..).map(|(id, reason)| Effect::Drop { id, reason }));
-        }
+        let chain = driver.blocks.down_from(parent, finalized)?;
         let full_ahead = chain.iter().any(|known| !known.block.transactions.is_empty());
         let applied = driver.applied_history();
         let closes = !full_ahead
@@ -153,10 +154,48 @@ impl Proposals {
         let stuck = parent.height > finalized
             && now >= open.since.plus(GRACE_MS)
             && (mempool.executable() > 0 || Self::owes_closing(driver));
-        if taken.transactions.is_empty() && !closes && !heartbeat && !stuck {
+        Some(Reason {
+            due,
+            transactions: mempool.executable() > 0 && due && untried,
+            itself: closes || heartbeat || stuck,
+        })
+    }
+
+    /// Whether [`make`](Self::make) would try to make a block, were it not held.
+    pub(super) fn wants(&self, now: Timestamp, driver: &Driver, mempool: &Mempool) -> bool {
+        self.reason(now, driver, mempool).is_some_and(|reason| reason.transactions || reason.itself)
+    }
+
+    /// A block for the open request, if there is something to order and room in the pipeline.
+    pub(super) fn make(
+        &mut self,
+        now: Timestamp,
+        driver: &Driver,
+        mempool: &mut Mempool,
+        rules: &Rules,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Proposal> {
+        if self.held {
+            return None;
+        }
+        let reason = self.reason(now, driver, mempool)?;
+        let parent = &self.open.as_ref()?.parent;
+        // The newest first.
+        let chain = driver.blocks.down_from(parent, driver.finalized().height)?;
+        let timestamp = now.max(parent.timestamp);
+        let mut taken = Taken::default();
+        if reason.transactions {
+            let mut ahead = Ahead::default();
+            chain.iter().rev().for_each(|known| ahead.extend(known.transactions()));
+            taken = mempool.take(timestamp, rules, self.block_transactions, &ahead);
+            effects.extend(taken.dropped.drain(..).map(|(id, reason)| Effect::Drop { id, reason }));
+        }
+        // What was dropped may have been the reason.
+        let itself = || self.reason(now, driver, mempool).is_some_and(|reason| reason.itself);
+        if taken.transactions.is_empty() && !itself() {
             let changes = mempool.changes();
             if let Some(open) = &mut self.open
-                && due
+                && reason.due
             {
                 open.tried = Some(changes);
             }
@@ -166,7 +205,8 @@ impl Proposals {
         if !taken.transactions.is_empty() {
             self.last_block = now;
         }
-        Some(Proposal { request: open.request, known: assemble(&open.parent, timestamp, applied, taken) })
+        let history = driver.applied_history();
+        Some(Proposal { request: open.request, known: assemble(&open.parent, timestamp, history, taken) })
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Limits {
     /// 256; a quarter of it while the chain is flooded and another isn't): all of them wait while a block of one is made,
     /// written and executed.
     pub shared_block_transactions: usize,
+    /// How many chains of one owner may have blocks under way at once (default: 32 for each core). The others line up, and
+    /// what comes in for them meanwhile goes into one block: a block costs as much as several transactions, however few
+    /// it holds.
+    pub blocks_at_once: usize,
     /// What each chain may take (default: no bound).
     pub quota: Quota,
     /// Threads that execute blocks (default: as many as there are cores). Each chain has one block under execution at
@@ -71,6 +75,7 @@ impl Default for Limits {
             value_caches_bytes: 256 << 20,
             waiting_bytes: 1 << 30,
             shared_block_transactions: 256,
+            blocks_at_once: 32 * cores(),
             quota: Quota::default(),
             execution_workers: cores(),
             submissions: 4_096,

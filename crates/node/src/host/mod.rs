@@ -7,6 +7,7 @@ mod company;
 mod error;
 pub(crate) mod growth;
 mod join;
+pub(crate) mod line;
 mod policy;
 pub(crate) mod pool;
 pub(crate) mod quota;
@@ -23,10 +24,11 @@ pub use snapshots::{SnapshotConfig, SnapshotReport, snapshot_checkpoint};
 
 use crate::apply::Applier;
 use crate::chain::durable::{self, Durable, Line, Logged};
-use crate::chain::shell::{Peers, Shell, Signal};
+use crate::chain::shell::{Peers, Shell, Signal, Turn};
 use crate::chain::{Chain, Shared};
 use crate::core::{ChainCore, Event, Start};
 use crate::guard::SharedGuards;
+use crate::host::line::BlockLine;
 use crate::progress::Progress;
 use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
 use crate::retention::ChainPolicy;
@@ -176,6 +178,7 @@ pub struct Host {
     checks: mpsc::UnboundedSender<CheckJob>,
     urgent: mpsc::UnboundedSender<UrgentJob>,
     pool: Pool,
+    line: BlockLine,
     caches: Arc<CacheBudget>,
     waiting: Arc<Waiting>,
     transport: Option<Arc<dyn Transport>>,
@@ -207,6 +210,7 @@ impl Host {
         }
         let (checks, jobs) = mpsc::unbounded_channel();
         let verifier = Arc::new(Verifier::new(limits.cached_keys));
+        let line = BlockLine::new(limits.blocks_at_once);
         let (urgent, urgent_jobs) = mpsc::unbounded_channel();
         tokio::spawn(checker::run_urgent(urgent_jobs, Arc::clone(&verifier)));
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers));
@@ -226,6 +230,7 @@ impl Host {
             checks,
             urgent,
             pool,
+            line,
             caches,
             waiting,
             transport,
@@ -532,6 +537,8 @@ impl Host {
             reader: reader.clone(),
             logged,
             pool: self.pool.clone(),
+            line: self.line.clone(),
+            turn: Turn::default(),
             log: Arc::clone(&shard.log),
             growth: Arc::clone(&shard.growth),
             snapshots: Arc::clone(&self.snapshots),
