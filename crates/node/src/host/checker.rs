@@ -4,6 +4,7 @@ use crate::apply::Applier;
 use crate::chain::shell::{Signal, panic_message};
 use crate::core::{CheckFailure, CheckId, Event, Stop};
 use crate::host::company::Company;
+use crate::host::line::BlockLine;
 use crate::host::turns::{BATCH, Turns};
 use crate::value_cache::{Cached, ValueCache};
 use ledger_core::{
@@ -14,6 +15,7 @@ use ledger_crypto::{SignatureError, Verifier};
 use ledger_storage::chain::ChainReader;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
 /// What a chain's transactions are checked against.
@@ -43,22 +45,37 @@ pub(crate) struct CheckJob {
 /// Signatures that are checked on the spot, since another thread takes longer to wake up: about 0.2 ms.
 const AT_ONCE: usize = 8;
 
+/// While chains stand in line for their blocks, so long is waited for a batch to fill: their blocks wait for longer than
+/// that, and the more signatures a batch has, the less each of them costs.
+const GATHER: Duration = Duration::from_millis(4);
+
 /// Takes jobs until all senders are gone. The queue is bounded by what the chains' mempools reserve.
 ///
 /// While `workers` check batches, what comes gathers into full ones. Flooded chains have workers of their own, half as
 /// many, so that the others wait neither for them nor for the processor; while there are no others, they have those as
 /// well.
-pub(crate) async fn run(mut jobs: mpsc::UnboundedReceiver<CheckJob>, verifier: Arc<Verifier>, workers: usize) {
+pub(crate) async fn run(
+    mut jobs: mpsc::UnboundedReceiver<CheckJob>,
+    verifier: Arc<Verifier>,
+    workers: usize,
+    line: BlockLine,
+) {
     let others = Arc::new(Semaphore::new(workers.max(1)));
     let flooded = Arc::new(Semaphore::new((workers / 2).max(1)));
     let mut waiting = Turns::default();
     let mut company = Company::default();
-    let mut more = true;
+    let (mut more, mut gathered) = (true, false);
     while more || !waiting.is_empty() {
         while let Ok(job) = jobs.try_recv() {
             company.met(job.context.chain);
             waiting.push(job.context.chain, job);
         }
+        if !gathered && more && (1..BATCH).contains(&waiting.len()) && line.is_long() {
+            tokio::time::sleep(GATHER).await;
+            gathered = true;
+            continue;
+        }
+        gathered = false;
         let spare = waiting.has_flooded() && !waiting.has_others() && company.is_one_chain();
         let (permit, work) = tokio::select! {
             biased;

@@ -13,6 +13,7 @@ const TURN: usize = 32;
 /// waits, has batches of its own: so nobody else's transaction is one of 256 that have to be checked before it is heard of.
 pub(super) struct Turns<T> {
     chains: HashMap<ChainId, VecDeque<T>>,
+    count: usize,
     /// Chains of which less than a batch waits, each once.
     turns: VecDeque<ChainId>,
     /// Chains of which more does, each once.
@@ -21,7 +22,7 @@ pub(super) struct Turns<T> {
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Turns { chains: HashMap::new(), turns: VecDeque::new(), flooded: VecDeque::new() }
+        Turns { chains: HashMap::new(), count: 0, turns: VecDeque::new(), flooded: VecDeque::new() }
     }
 }
 
@@ -29,6 +30,7 @@ impl<T> Turns<T> {
     pub(super) fn push(&mut self, chain: ChainId, job: T) {
         let queue = self.chains.entry(chain).or_default();
         queue.push_back(job);
+        self.count += 1;
         match queue.len() {
             1 => self.turns.push_back(chain),
             BATCH => {
@@ -41,6 +43,11 @@ impl<T> Turns<T> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.chains.is_empty()
+    }
+
+    /// How many transactions wait.
+    pub(super) fn len(&self) -> usize {
+        self.count
     }
 
     /// Whether a flooded chain waits.
@@ -82,7 +89,9 @@ impl<T> Turns<T> {
     /// Moves up to `count` of a chain into `batch`; returns how many are left.
     fn draw(&mut self, chain: ChainId, count: usize, batch: &mut Vec<T>) -> usize {
         let Some(queue) = self.chains.get_mut(&chain) else { return 0 };
-        batch.extend(queue.drain(..count.min(queue.len())));
+        let count = count.min(queue.len());
+        self.count -= count;
+        batch.extend(queue.drain(..count));
         let left = queue.len();
         if left == 0 {
             self.chains.remove(&chain);
@@ -113,7 +122,7 @@ mod tests {
         let mut turns = waiting(&[(1, 200), (2, 40), (3, 1)]);
         assert!(turns.has_others() && !turns.has_flooded());
         let batch = turns.take_others();
-        assert_eq!(batch.len(), 241);
+        assert_eq!((batch.len(), turns.len()), (241, 0));
         // The order within a chain is kept, and nobody has more than a turn before the next.
         assert_eq!(&batch[31..34], [(1, 31), (2, 0), (2, 1)]);
         assert_eq!(batch[64], (3, 0));
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn one_that_was_flooded_shares_again() {
         let mut turns = waiting(&[(1, BATCH + 10), (2, 1)]);
-        assert_eq!(turns.take_flooded().len(), BATCH);
+        assert_eq!((turns.take_flooded().len(), turns.len()), (BATCH, 11));
         assert!(!turns.has_flooded());
         assert_eq!(turns.take_others(), {
             let mut rest = vec![(2, 0)];
