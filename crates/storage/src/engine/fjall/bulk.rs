@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use super::needs::{self, Class, Known, Needs};
 use super::segment::{Segment, start_of};
+use super::steps::Steps;
 use crate::engine::address::{aligned, length};
 use crate::engine::{Address, Batch, EngineError, Snapshot, Space};
 
@@ -36,12 +37,16 @@ pub(super) struct Bulk {
     writer: Mutex<Writer>,
     /// One sync at a time, so that none returns before the bytes that another one took over are durable.
     syncing: Mutex<()>,
+    /// Where what is appended is to last.
+    steps: Option<Steps>,
 }
 
 struct Writer {
     needs: Needs,
     /// Segments with bytes that no sync has covered.
     dirty: Segments,
+    /// Bytes of the last segment that wait for their [step](Steps).
+    ahead: u64,
     /// Why nothing can be promised any more.
     failed: Option<String>,
 }
@@ -124,14 +129,16 @@ impl Bulk {
         // What an earlier process wrote may never have been synced.
         let dirty = segments.iter().filter(|(_, segment)| segment.present);
         let dirty = dirty.map(|(start, segment)| (*start, Arc::clone(segment))).collect();
+        let steps = class.careful.then(Steps::begin).transpose().map_err(failed(&folder))?;
         Ok(Self {
+            steps,
             class,
             engine: engine.to_path_buf(),
             segment_bytes: aligned(segment_bytes),
             open_files,
             segments: RwLock::new(segments),
             opened: AtomicUsize::new(0),
-            writer: Mutex::new(Writer { needs, dirty, failed: None }),
+            writer: Mutex::new(Writer { needs, dirty, ahead: 0, failed: None }),
             syncing: Mutex::new(()),
             folder,
         })
@@ -263,6 +270,9 @@ impl Bulk {
         }
         writer.dirty.entry(segment.start).or_insert_with(|| Arc::clone(segment));
         segment.publish(address.get() + aligned(length(bytes)));
+        if let Some(steps) = &self.steps {
+            writer.ahead = steps.appended(segment.path(), &file, writer.ahead.saturating_add(length(bytes)));
+        }
         Ok(address)
     }
 
@@ -342,6 +352,10 @@ impl Bulk {
             for segment in dirty.values() {
                 let file = self.file(segment)?;
                 file.sync_data().map_err(|error| self.failed(segment.path(), &error))?;
+            }
+            // A step may have been told what these would have been told otherwise.
+            if let Some(reason) = self.steps.as_ref().and_then(Steps::failed) {
+                return Err(EngineError::Failed { folder: self.engine.clone(), reason });
             }
             keys.sync()
         };

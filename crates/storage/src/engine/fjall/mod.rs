@@ -9,6 +9,7 @@
 mod bulk;
 mod needs;
 mod segment;
+mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
