@@ -1,10 +1,10 @@
 //! Whether a chain has the host's processors to itself.
 
+use super::quota::ACTIVE_MS;
 use ledger_core::ChainId;
 use std::time::{Duration, Instant};
 
-/// A chain counts as active for so long after its last transaction.
-const ACTIVE: Duration = Duration::from_millis(200);
+const ACTIVE: Duration = Duration::from_millis(ACTIVE_MS);
 
 /// Of which chains transactions have come lately: of one alone, or of several.
 #[derive(Default)]

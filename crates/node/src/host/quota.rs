@@ -120,8 +120,8 @@ const ENTRY_BYTES: usize = 512;
 /// A chain with so many waiting transactions is flooded, as [`turns`](super::turns) has it.
 const FLOODED: usize = BATCH;
 
-/// So long after a transaction of a chain that isn't flooded, others give way, in ms.
-const GIVES_WAY_MS: u64 = 200;
+/// A chain counts as active for so long after its last transaction, in ms: a flooded one gives way to it.
+pub(super) const ACTIVE_MS: u64 = 200;
 
 /// What the mempools of a host's chains take together, and may take.
 #[derive(Debug)]
@@ -198,7 +198,7 @@ impl Share {
         let Waiting { quiet, quiet_at, .. } = &*self.waiting;
         let quiet = quiet.load(Ordering::Relaxed);
         let another = quiet != 0 && quiet != self.number;
-        let until = quiet_at.load(Ordering::Relaxed).saturating_add(GIVES_WAY_MS);
+        let until = quiet_at.load(Ordering::Relaxed).saturating_add(ACTIVE_MS);
         self.count >= FLOODED && another && self.waiting.now() <= until
     }
 
