@@ -8,6 +8,7 @@ use crate::outcome::{Event, Rejection, Status, TransactionResult, ValidatorUpdat
 use crate::state::{Key, KeyRange, StateError, StateView, Version, Writes};
 use crate::transaction::SignedTransaction;
 use crate::units::{Fuel, Height, Timestamp};
+use std::sync::Arc;
 
 /// What execution may know besides the transactions and the state.
 #[derive(Clone, Copy, Debug)]
@@ -129,5 +130,43 @@ pub trait Executor: Send + Sync {
         state: &dyn StateView,
     ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
         transactions.iter().map(|transaction| self.admit(transaction, context, state)).collect()
+    }
+}
+
+impl<E: Executor + ?Sized> Executor for Arc<E> {
+    fn execute(
+        &self,
+        block: &Block,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Execution, ExecutionError> {
+        (**self).execute(block, context, state)
+    }
+
+    fn simulate(
+        &self,
+        call: &Call,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
+        (**self).simulate(call, context, state)
+    }
+
+    fn admit(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Result<u64, Rejection>, ExecutionError> {
+        (**self).admit(transaction, context, state)
+    }
+
+    fn admit_all(
+        &self,
+        transactions: &[&SignedTransaction],
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
+        (**self).admit_all(transactions, context, state)
     }
 }

@@ -3,43 +3,33 @@
 //! by name; and no key signs twice because of it.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod network;
+mod common;
 
+use common::network::{Network, certified, mint, same_blocks, supply};
+use common::{certify, genesis, growing, owner};
 use ledger_consensus::{Observer, Solo, StartError};
+use ledger_contracts::NativeRuntime;
 use ledger_contracts::token::Token;
-use ledger_contracts::{NATIVE, NativeRuntime};
-use ledger_core::{
-    AccountId, Genesis, Height, Key, SnapshotError, SnapshotManifest, StateView, Timestamp, TransactionBuilder, codec,
-};
+use ledger_core::{AccountId, Height, Key, SnapshotError, SnapshotManifest, StateView, codec};
 use ledger_crypto::{Guard, GuardError, MemoryGuard, MemorySigner, Signer, VoteError};
 use ledger_network::Observers;
 use ledger_node::recovery::RecoveryError;
 use ledger_node::{
-    Chain, ChainError, ChainPolicy, DiskGuard, GrowthConfig, Host, HostError, Keepers, Limits, MoveGuardError,
-    NodeBuilder, Retention,
+    Chain, ChainError, ChainPolicy, DiskGuard, GrowthConfig, Host, HostError, Keepers, MoveGuardError, NodeBuilder,
+    Retention,
 };
 use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 use ledger_storage::snapshot::{ExportConfig, MANIFEST_FILE, SnapshotStoreError, chunk_file};
-use network::{Network, certified, mint, same_blocks, supply};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Chunks of a few keys.
 const SMALL: ExportConfig = ExportConfig { chunk_bytes: 1 << 10 };
 
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
 fn account() -> AccountId {
     AccountId::of_ed25519(&owner().public_key())
-}
-
-fn genesis(name: &str) -> Genesis {
-    Genesis::solo(name, owner().public_key(), Timestamp(1_000))
 }
 
 fn builder() -> NodeBuilder {
@@ -58,9 +48,7 @@ async fn import(host: &Host, folder: &Path) -> Result<Chain, HostError> {
 async fn grow(chain: &Chain, transactions: u64) {
     for _ in 0..transactions {
         let next = chain.next_number(&account(), 0).unwrap();
-        let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
-        let mut pending = chain.submit(deploy.sequence(0, next).sign(&owner()).unwrap()).await.unwrap();
-        pending.certified().await.unwrap();
+        certify(chain, next).await;
     }
     // The block that certifies is executed later.
     let certified = |progress: &ledger_node::Progress| progress.executed >= progress.checkpoint.header.height;
@@ -337,15 +325,22 @@ async fn views_that_were_lost_come_from_a_snapshot_and_the_log_goes_on_behind_it
     close(copy, chain).await;
 }
 
-fn growing(policy: ChainPolicy) -> Limits {
-    let mut growth = GrowthConfig { log_bytes: 40_000, step_bytes: 30_000, ..GrowthConfig::default() };
-    growth.interval = Duration::from_millis(3);
-    growth.archive.chunk_bytes = 4_096;
-    growth.archive.segment_bytes = 100_000;
-    let mut limits = Limits { growth: Some(growth), policy, ..Limits::default() };
-    limits.log.segment_bytes = 8_192;
-    limits.log.fill_bytes = 1_024;
-    limits
+/// Orders transactions until the host has cut its log so many times.
+async fn grow_until_cut(host: &Host, chain: &Chain, cuts: u64) {
+    while host.growth()[0].cuts < cuts {
+        grow(chain, 10).await;
+        assert_eq!(host.growth()[0].error, None);
+        assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
+    }
+}
+
+/// All blocks behind `base` are here, with their results.
+fn has_all_behind(chain: &Chain, base: Height) {
+    let kept = chain.kept();
+    assert_eq!(kept.first, base.next());
+    for height in (kept.first.0..=kept.newest.0).map(Height) {
+        assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -362,11 +357,7 @@ async fn a_log_that_begins_with_a_snapshot_is_cut_like_any_other() {
         close(host, chain).await;
         let host = start().await.unwrap();
         let chain = host.chain(genesis("tea"), Solo::new(owner()).guard(guard.clone())).await.unwrap();
-        while host.growth()[0].cuts < 3 {
-            grow(&chain, 10).await;
-            assert_eq!(host.growth()[0].error, None);
-            assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
-        }
+        grow_until_cut(&host, &chain, 3).await;
         let archives = policy.retention == Retention::Archive;
         assert_eq!(chain.kept().first == base.next(), archives, "{:?}", chain.kept());
         close(host, chain).await;
@@ -415,19 +406,11 @@ async fn a_log_is_cut_behind_views_that_never_had_its_first_blocks() {
     close(host, chain).await;
     let host = start().await.unwrap();
     let chain = open(&host).await;
-    while host.growth()[0].cuts < 3 {
-        grow(&chain, 10).await;
-        assert_eq!(host.growth()[0].error, None);
-        assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
-    }
+    grow_until_cut(&host, &chain, 3).await;
     close(host, chain).await;
     let host = start().await.unwrap();
     let chain = open(&host).await;
-    let kept = chain.kept();
-    assert_eq!(kept.first, base.next());
-    for height in (kept.first.0..=kept.newest.0).map(Height) {
-        assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
-    }
+    has_all_behind(&chain, base);
     close(host, chain).await;
 }
 
@@ -465,16 +448,8 @@ async fn a_log_with_many_beginnings_is_cut_between_them() {
     for cuts in [12, 2] {
         let host = start().await.unwrap();
         let chain = host.chain(genesis("tea"), Solo::new(owner()).guard(guard.clone())).await.unwrap();
-        while host.growth()[0].cuts < cuts {
-            grow(&chain, 10).await;
-            assert_eq!(host.growth()[0].error, None);
-            assert!(chain.progress().executed.0 < 3_000, "the log isn't cut: {:?}", host.growth());
-        }
-        let kept = chain.kept();
-        assert_eq!(kept.first, base.next());
-        for height in (kept.first.0..=kept.newest.0).map(Height) {
-            assert_eq!(chain.results(height).unwrap().len(), chain.block(height).unwrap().transactions.len());
-        }
+        grow_until_cut(&host, &chain, cuts).await;
+        has_all_behind(&chain, base);
         close(host, chain).await;
     }
 }

@@ -1,56 +1,13 @@
 //! A validator whose execution differs stops with the reason, the others go on, and the documented way back works.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod network;
+mod common;
 
-use ledger_contracts::{LedgerExecutor, NativeRuntime, Token};
-use ledger_core::{
-    Block, Call, Context, Execution, ExecutionError, Executor, Rejection, SignedTransaction, Simulation, StateView,
-    Writes,
-};
+use common::network::{Network, certified, mint, supply, within};
+use common::token_executor;
+use ledger_contracts::testing::HookedExecutor;
+use ledger_core::Writes;
 use ledger_node::Stop;
-use network::{Network, certified, mint, supply, within};
-
-/// Loses the last write of every block from height 6 on: a node with a bug, or with bad memory.
-struct Forgetful(LedgerExecutor);
-
-impl Executor for Forgetful {
-    fn execute(
-        &self,
-        block: &Block,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Execution, ExecutionError> {
-        let mut execution = self.0.execute(block, context, state)?;
-        if block.header.height.0 >= 6 {
-            let kept = execution.writes.len().saturating_sub(1);
-            execution.writes = Writes::new(execution.writes.iter().take(kept).cloned().collect());
-        }
-        Ok(execution)
-    }
-
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.0.simulate(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        self.0.admit(transaction, context, state)
-    }
-}
-
-fn contracts() -> LedgerExecutor {
-    LedgerExecutor::default().with(NativeRuntime::new().with(Token))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_names_the_block_and_comes_back_by_replaying() {
@@ -58,7 +15,14 @@ async fn it_names_the_block_and_comes_back_by_replaying() {
     for number in 0..3 {
         network.start(number).await;
     }
-    network.start_with(3, Box::new(Forgetful(contracts()))).await;
+    // It loses the last write of every block from height 6 on: a node with a bug, or with bad memory.
+    let forgetful = HookedExecutor::new(token_executor()).after_execution(|block, _, execution| {
+        if block.header.height.0 >= 6 {
+            let kept = execution.writes.len().saturating_sub(1);
+            execution.writes = Writes::new(execution.writes.iter().take(kept).cloned().collect());
+        }
+    });
+    network.start_with(3, forgetful).await;
     let contract = network.deploy(0).await;
     let mut height = ledger_core::Height(0);
     for number in 0..12 {

@@ -6,19 +6,14 @@
 //! another one is made.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod common;
+
+use common::{Gate, certify, deploy, genesis, owner};
 use ledger_consensus::Solo;
-use ledger_contracts::token::Token;
-use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
-use ledger_core::{
-    Block, Call, ChainId, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
-    Simulation, StateView, Timestamp, TransactionBuilder,
-};
-use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::core::CoreConfig;
 use ledger_node::{Chain, Limits, NodeBuilder};
 use ledger_storage::disk::SimulatedDisk;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// For so long after a transaction of a quiet chain, flooded ones give way.
@@ -32,87 +27,6 @@ const ALONE: u64 = 4;
 /// So many transactions of the quiet chain at most: more would flood it.
 const MOST_QUIET: u64 = 150;
 const ATTEMPTS: u64 = 20;
-
-/// Lets a chain's blocks be executed up to some height.
-struct Gate {
-    chain: ChainId,
-    open: Mutex<u64>,
-    told: Condvar,
-    /// How many transactions each block had, and when it came.
-    blocks: Mutex<BTreeMap<u64, (usize, Instant)>>,
-}
-
-impl Gate {
-    fn open_to(&self, height: u64) {
-        *self.open.lock().unwrap() = height;
-        self.told.notify_all();
-    }
-
-    fn pass(&self, block: &Block) {
-        let height = block.header.height.0;
-        self.blocks.lock().unwrap().insert(height, (block.transactions.len(), Instant::now()));
-        let mut open = self.open.lock().unwrap();
-        while *open < height {
-            open = self.told.wait(open).unwrap();
-        }
-    }
-
-    async fn reached(&self, height: u64) {
-        while !self.blocks.lock().unwrap().contains_key(&height) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-struct Gated {
-    executor: LedgerExecutor,
-    gate: Arc<Gate>,
-}
-
-impl Executor for Gated {
-    fn execute(
-        &self,
-        block: &Block,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Execution, ExecutionError> {
-        if context.chain == self.gate.chain {
-            self.gate.pass(block);
-        }
-        self.executor.execute(block, context, state)
-    }
-
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.executor.simulate(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        self.executor.admit(transaction, context, state)
-    }
-}
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
-fn genesis(name: &str) -> Genesis {
-    Genesis::solo(name, owner().public_key(), Timestamp(0))
-}
-
-fn deploy(chain: &Chain, number: u64) -> SignedTransaction {
-    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
-    deploy.sequence(0, number).sign(&owner()).unwrap()
-}
 
 /// Hands the quiet chain transactions that wait for one that never comes, until `until` is set. Since when, and until
 /// when at least, it was at work without a break.
@@ -142,20 +56,13 @@ async fn keep_busy(quiet: Chain, until: Arc<Mutex<bool>>, begun: Arc<Mutex<Optio
 
 /// How large blocks were beside the quiet chain, if it is sure that it was at work; and when it rested.
 async fn attempt(seed: u64) -> (Option<Vec<usize>>, Vec<usize>) {
-    let gate = Arc::new(Gate {
-        chain: genesis("flooded").chain(),
-        open: Mutex::new(u64::MAX),
-        told: Condvar::new(),
-        blocks: Mutex::default(),
-    });
-    let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
-    let gated = Gated { executor, gate: Arc::clone(&gate) };
+    let (gate, gated) = Gate::new(genesis("flooded").chain(), u64::MAX);
     let builder = NodeBuilder::new().disk(SimulatedDisk::new(seed)).memory_engine().executor(gated);
     let host = builder.limits(Limits { execution_workers: 2, ..Limits::default() }).start().await.unwrap();
     let flooded = host.chain(genesis("flooded"), Solo::new(owner())).await.unwrap();
     let quiet = host.chain(genesis("quiet"), Solo::new(owner())).await.unwrap();
     for chain in [&flooded, &quiet] {
-        chain.submit(deploy(chain, 0)).await.unwrap().certified().await.unwrap();
+        certify(chain, 0).await;
     }
     // Nothing is under way now. From here on no block is executed, and no more are made than the pipeline has room for.
     let executed = flooded.progress().ordered.0;

@@ -2,8 +2,9 @@
 //! through lies of one of them and breaks of its own, and it follows the blocks behind.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod network;
+mod common;
 
+use common::network::{Network, certified, client, mint, same_blocks, supply, within};
 use ledger_consensus::Observer;
 use ledger_contracts::token::{Grant, mint_arguments};
 use ledger_core::codec::{self, Bytes};
@@ -15,7 +16,6 @@ use ledger_network::{Admission, InProcessTransport, Inbox, JoinError, Observers,
 use ledger_node::core::{Offer, PART_BYTES, SyncMessage};
 use ledger_node::{Chain, ChainError, Host, HostError, JoinConfig, JoinProgress, Limits, SnapshotConfig};
 use ledger_storage::snapshot::ExportConfig;
-use network::{Network, certified, client, mint, same_blocks, supply, within};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

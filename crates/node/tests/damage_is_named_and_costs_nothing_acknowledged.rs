@@ -1,20 +1,19 @@
 //! Damaged files, foreign versions, a full disk, a lost log: each is named, and nothing whose ticket completed is lost.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::owner;
 use ledger_consensus::{Solo, StartError};
 use ledger_contracts::token::Token;
 use ledger_contracts::{NATIVE, NativeRuntime};
 use ledger_core::{Genesis, Timestamp, TransactionBuilder};
-use ledger_crypto::{FileGuard, MemorySigner, Signer, VoteError};
+use ledger_crypto::{FileGuard, Signer, VoteError};
 use ledger_node::{Chain, Host, HostError, NodeBuilder, Pending, Stop};
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::log::LogError;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
 
 fn genesis() -> Genesis {
     Genesis::solo("test", owner().public_key(), Timestamp(1_000))
@@ -27,8 +26,7 @@ async fn start(builder: NodeBuilder) -> Result<(Host, Chain), HostError> {
 }
 
 async fn deploy(chain: &Chain, number: u64) -> Pending {
-    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
-    chain.submit(deploy.sequence(0, number).sign(&owner()).unwrap()).await.unwrap()
+    chain.submit(common::deploy(chain, number)).await.unwrap()
 }
 
 /// A folder with five certified blocks' worth of transactions.

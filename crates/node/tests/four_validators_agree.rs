@@ -1,11 +1,11 @@
 //! Real hosts on real folders, connected in one process: they agree, lose one, take it back, and let others follow.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod network;
+mod common;
 
+use common::network::{Network, certified, mint, same_blocks, supply};
 use ledger_core::Height;
 use ledger_node::TransactionStatus;
-use network::{Network, certified, mint, same_blocks, supply};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_four_may_leave_and_come_back() {

@@ -2,11 +2,11 @@
 //! those that archive them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-mod network;
+mod common;
 
+use common::network::{Network, certified, member, mint, same_blocks, supply};
 use ledger_core::Height;
 use ledger_node::{ChainError, ChainPolicy, GrowthConfig, Keepers, Limits, Retention};
-use network::{Network, certified, member, mint, same_blocks, supply};
 use std::time::Duration;
 
 /// Logs of a few blocks.

@@ -2,25 +2,21 @@
 //! that were lost; what it gives up is refused by name; and power cut while it cuts costs nothing.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{deploy, genesis, growing, owner};
 use ledger_consensus::Solo;
+use ledger_contracts::NativeRuntime;
 use ledger_contracts::token::Token;
-use ledger_contracts::{NATIVE, NativeRuntime};
-use ledger_core::{AccountId, Genesis, Height, Key, Proven, Timestamp, TransactionBuilder, TransactionId, codec};
+use ledger_core::{AccountId, Height, Key, Proven, TransactionId, codec};
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::recovery::RecoveryError;
-use ledger_node::{
-    Chain, ChainError, ChainPolicy, GrowthConfig, Host, HostError, Keepers, Limits, NodeBuilder, PolicyError, Retention,
-};
+use ledger_node::{Chain, ChainError, ChainPolicy, Host, HostError, Keepers, NodeBuilder, PolicyError, Retention};
 use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::log::{Log, LogConfig, LogPosition, Record, RecordKind};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
 
 fn account() -> AccountId {
     AccountId::of_ed25519(&owner().public_key())
@@ -30,24 +26,8 @@ fn keeper() -> Keepers {
     Keepers::Members(vec![MemorySigner::from_seed([9; 32]).public_key()].into())
 }
 
-fn genesis(name: &str) -> Genesis {
-    Genesis::solo(name, owner().public_key(), Timestamp(1_000))
-}
-
-/// Logs of a few dozen blocks.
-fn limits(policy: ChainPolicy) -> Limits {
-    let mut growth = GrowthConfig { log_bytes: 40_000, step_bytes: 30_000, ..GrowthConfig::default() };
-    growth.interval = Duration::from_millis(3);
-    growth.archive.chunk_bytes = 4_096;
-    growth.archive.segment_bytes = 100_000;
-    let mut limits = Limits { growth: Some(growth), policy, ..Limits::default() };
-    limits.log.segment_bytes = 8_192;
-    limits.log.fill_bytes = 1_024;
-    limits
-}
-
 fn builder(policy: ChainPolicy) -> NodeBuilder {
-    NodeBuilder::new().runtime(NativeRuntime::new().with(Token)).limits(limits(policy))
+    NodeBuilder::new().runtime(NativeRuntime::new().with(Token)).limits(growing(policy))
 }
 
 async fn host(folder: &Path, policy: ChainPolicy) -> Host {
@@ -68,8 +48,7 @@ async fn grow(chain: &Chain, blocks: u64) -> Vec<TransactionId> {
     let mut ids = Vec::new();
     while chain.progress().executed.0 < until {
         let next = chain.next_number(&account(), 0).unwrap();
-        let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
-        let mut pending = chain.submit(deploy.sequence(0, next).sign(&owner()).unwrap()).await.unwrap();
+        let mut pending = chain.submit(deploy(chain, next)).await.unwrap();
         ids.push(pending.accepted().id);
         pending.executed().await.unwrap();
         if ids.len() % 8 == 0 {
@@ -306,10 +285,8 @@ async fn power_cut_while_the_log_is_cut_costs_nothing_acknowledged() {
         disk.crash_at(disk.operations() + 40 + round * 37);
         let mut acknowledged = (Height(0), 0);
         loop {
-            let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
             let number = acknowledged.1;
-            let submitted = chain.submit(deploy.sequence(0, number).sign(&owner()).unwrap()).await;
-            let Ok(mut pending) = submitted else { break };
+            let Ok(mut pending) = chain.submit(deploy(&chain, number)).await else { break };
             let Ok(executed) = pending.executed().await else { break };
             acknowledged = (executed.place.height, number + 1);
         }

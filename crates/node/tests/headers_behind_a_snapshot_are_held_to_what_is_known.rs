@@ -3,6 +3,9 @@
 //! for, and whatever can be checked is.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::owner;
 use ledger_consensus::{Consensus, Input, Output, Record, RecordKind, RequestId, TimerId};
 use ledger_contracts::LedgerExecutor;
 use ledger_core::codec::{self, List};
@@ -10,7 +13,7 @@ use ledger_core::{
     Block, Checkpoint, CheckpointBundle, Genesis, Header, Height, HistoryHead, Timestamp, TrustRoot, VerifiedSnapshot,
     domains,
 };
-use ledger_crypto::{Digest, MemorySigner, Signer};
+use ledger_crypto::{Digest, Signer};
 use ledger_node::Applier;
 use ledger_node::core::{ChainCore, CoreConfig, Event, Execute, Start};
 use ledger_node::host::beginning_records;
@@ -26,10 +29,6 @@ use std::sync::{Arc, Mutex};
 const BEHIND: u64 = 3;
 /// The snapshot's height. The header that proves it is `BEHIND + 1` blocks later.
 const BASE: u64 = 10;
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
 
 fn genesis() -> Genesis {
     Genesis::solo("tea", owner().public_key(), Timestamp(1_000))

@@ -2,14 +2,14 @@
 //! host go on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{certify, numbered, owner, token_executor};
 use ledger_consensus::{EngineFactory, Solo};
+use ledger_contracts::testing::HookedExecutor;
 use ledger_contracts::token::Token;
-use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
-use ledger_core::{
-    Block, Call, ChainId, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
-    Simulation, StateView, Timestamp, TransactionBuilder,
-};
-use ledger_crypto::{MemorySigner, Signer};
+use ledger_contracts::{NATIVE, NativeRuntime};
+use ledger_core::{ChainId, Context, Genesis, SignedTransaction, TransactionBuilder};
 use ledger_node::core::SubmitError;
 use ledger_node::recovery::RecoveryError;
 use ledger_node::{Chain, Host, HostError, Limits, NodeBuilder, PendingError, Quota, QuotaExceeded, Refusal, Stop};
@@ -19,86 +19,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
-fn genesis(number: usize) -> Genesis {
-    Genesis::solo(&format!("chain {number}"), owner().public_key(), Timestamp(0))
-}
-
+/// A deployment with arguments of so many bytes, of which the token takes no notice.
 fn deploy(chain: &Chain, number: u64, bytes: usize) -> SignedTransaction {
     let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), vec![0; bytes]);
     deploy.sequence(0, number).sign(&owner()).unwrap()
 }
 
-async fn certify(chain: &Chain, number: u64) {
-    chain.submit(deploy(chain, number, 0)).await.unwrap().certified().await.unwrap();
-}
-
 async fn chains(host: &Host, count: usize) -> Vec<Chain> {
     let mut chains = Vec::new();
     for number in 0..count {
-        chains.push(host.chain(genesis(number), Solo::new(owner())).await.unwrap());
+        chains.push(host.chain(numbered(number), Solo::new(owner())).await.unwrap());
     }
     chains
 }
 
-/// Panics for one chain, where it is told to.
-struct Panicking {
-    executor: LedgerExecutor,
-    chain: ChainId,
-    executing: Arc<AtomicBool>,
-    checking: Arc<AtomicBool>,
-}
-
-impl Panicking {
-    fn touch(&self, context: &Context<'_>, armed: &AtomicBool) {
-        assert!(context.chain != self.chain || !armed.load(Ordering::SeqCst), "as it was told to");
-    }
-}
-
-impl Executor for Panicking {
-    fn execute(
-        &self,
-        block: &Block,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Execution, ExecutionError> {
-        self.touch(context, &self.executing);
-        self.executor.execute(block, context, state)
-    }
-
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.executor.simulate(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        self.touch(context, &self.checking);
-        self.executor.admit(transaction, context, state)
-    }
+/// Panics for chain 3, once it is armed.
+fn touch(context: &Context<'_>, armed: &AtomicBool) {
+    assert!(context.chain != numbered(3).chain() || !armed.load(Ordering::SeqCst), "as it was told to");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_panics_stops_alone() {
     for in_execution in [true, false] {
         let (executing, checking) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let executor = Panicking {
-            executor: LedgerExecutor::default().with(NativeRuntime::new().with(Token)),
-            chain: genesis(3).chain(),
-            executing: Arc::clone(&executing),
-            checking: Arc::clone(&checking),
-        };
+        let (at_execution, at_check) = (Arc::clone(&executing), Arc::clone(&checking));
+        let executor = HookedExecutor::new(token_executor())
+            .before_execution(move |_, context| touch(context, &at_execution))
+            .before_admission(move |_, context| touch(context, &at_check));
         let disk = SimulatedDisk::new(1);
         let host = NodeBuilder::new().disk(disk.clone()).memory_engine().executor(executor).start().await.unwrap();
         let chains = chains(&host, 8).await;
@@ -139,7 +86,7 @@ async fn a_chain_that_panics_stops_alone() {
         executing.store(false, Ordering::SeqCst);
         let runtime = NativeRuntime::new().with(Token);
         let host = NodeBuilder::new().disk(disk.survivor(1)).memory_engine().runtime(runtime).start().await.unwrap();
-        let chain = host.chain(genesis(3), Solo::new(owner())).await.unwrap();
+        let chain = host.chain(numbered(3), Solo::new(owner())).await.unwrap();
         assert_eq!(chain.next_number_of(&owner()).unwrap(), if in_execution { 2 } else { 1 });
     }
 }
@@ -265,7 +212,7 @@ async fn a_record_that_makes_no_sense_keeps_its_chain_closed_alone() {
                 Err(other) => panic!("{id}: {other}"),
             }
         }
-        let again = host.chain(genesis(2), Solo::new(owner())).await.map(|_| ());
+        let again = host.chain(numbered(2), Solo::new(owner())).await.map(|_| ());
         assert!(matches!(again, Err(HostError::Damaged { chain, .. }) if chain == bad), "{again:?}");
         assert!(host.open_chain(&bad).is_none());
         host.shutdown().await.unwrap();
@@ -323,7 +270,7 @@ async fn a_damaged_record_keeps_its_chain_closed_alone() {
         }
         // One whose genesis is damaged isn't tried: nobody knows its engine.
         assert!(refused <= 1);
-        let again = host.chain(genesis(2), Solo::new(owner())).await.map(|_| ());
+        let again = host.chain(numbered(2), Solo::new(owner())).await.map(|_| ());
         assert!(matches!(again, Err(HostError::Damaged { chain, .. }) if chain == bad), "{again:?}");
         host.shutdown().await.unwrap();
     }

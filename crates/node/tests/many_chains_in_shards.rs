@@ -2,24 +2,18 @@
 //! folder of which a part is missing isn't opened.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{certify, numbered, owner};
 use ledger_consensus::{EngineFactory, Solo};
+use ledger_contracts::NativeRuntime;
 use ledger_contracts::token::Token;
-use ledger_contracts::{NATIVE, NativeRuntime};
-use ledger_core::{ChainId, Genesis, Timestamp, TransactionBuilder};
-use ledger_crypto::{MemorySigner, Signer};
+use ledger_core::ChainId;
 use ledger_node::{Host, HostError, NodeBuilder};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const CHAINS: usize = 24;
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
-fn genesis(number: usize) -> Genesis {
-    Genesis::solo(&format!("chain {number}"), owner().public_key(), Timestamp(0))
-}
 
 async fn start(folder: &Path, shards: usize) -> Result<Host, HostError> {
     let builder = NodeBuilder::new().folder(folder)?.runtime(NativeRuntime::new().with(Token));
@@ -32,9 +26,8 @@ async fn filled(folder: &Path, shards: usize) -> BTreeSet<ChainId> {
     assert_eq!(host.shards(), shards);
     let mut ids = BTreeSet::new();
     for number in 0..CHAINS {
-        let chain = host.chain(genesis(number), Solo::new(owner())).await.unwrap();
-        let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
-        chain.submit(deploy.sign(&owner()).unwrap()).await.unwrap().certified().await.unwrap();
+        let chain = host.chain(numbered(number), Solo::new(owner())).await.unwrap();
+        certify(&chain, 0).await;
         ids.insert(chain.id());
     }
     host.shutdown().await.unwrap();

@@ -2,11 +2,13 @@
 //! I/O point, damage, and the change from a file for each.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::{certify, genesis, numbered, owner};
 use ledger_consensus::{Solo, StartError};
+use ledger_contracts::NativeRuntime;
 use ledger_contracts::token::Token;
-use ledger_contracts::{NATIVE, NativeRuntime};
-use ledger_core::{Genesis, Timestamp, TransactionBuilder};
-use ledger_crypto::{Digest, Guard, GuardError, GuardRecord, LastVote, MemorySigner, Signer, VoteError, VotePosition};
+use ledger_crypto::{Digest, Guard, GuardError, GuardRecord, LastVote, VoteError, VotePosition};
 use ledger_node::{Chain, DiskGuard, Host, HostError, NodeBuilder, SharedGuards};
 use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::log::LogId;
@@ -161,21 +163,15 @@ fn a_guard_file_of_its_own_is_taken_over_once() {
     assert!(disk.list().unwrap().contains(&name));
 }
 
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
 async fn start(builder: NodeBuilder) -> Result<(Host, Chain), HostError> {
     let host = builder.runtime(NativeRuntime::new().with(Token)).start().await?;
-    let genesis = Genesis::solo("guarded", owner().public_key(), Timestamp(0));
-    let chain = host.chain(genesis, Solo::new(owner())).await?;
+    let chain = host.chain(genesis("guarded"), Solo::new(owner())).await?;
     Ok((host, chain))
 }
 
 async fn filled(disk: &SimulatedDisk) {
     let (host, chain) = start(NodeBuilder::new().disk(disk.clone()).memory_engine()).await.unwrap();
-    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new()).sign(&owner()).unwrap();
-    chain.submit(deploy).await.unwrap().certified().await.unwrap();
+    certify(&chain, 0).await;
     drop(chain);
     host.shutdown().await.unwrap();
 }
@@ -213,9 +209,8 @@ async fn a_thousand_chains_open_no_file_each() {
     let host = NodeBuilder::new().folder(folder.path()).unwrap().runtime(NativeRuntime::new()).start().await.unwrap();
     let files = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let threads = || std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
-    let open_one = async |number: u32| {
-        let genesis = Genesis::solo(&format!("chain {number}"), owner().public_key(), Timestamp(0));
-        host.chain(genesis, Solo::new(owner())).await.unwrap();
+    let open_one = async |number: usize| {
+        host.chain(numbered(number), Solo::new(owner())).await.unwrap();
     };
     for number in 0..20 {
         open_one(number).await;

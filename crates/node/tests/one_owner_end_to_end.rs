@@ -1,6 +1,9 @@
 //! A real host on a real folder: the four answers, proofs, subscriptions, restarts, and what is refused.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
+use common::owner;
 use ledger_consensus::Solo;
 use ledger_contracts::token::{Grant, Token, mint_arguments};
 use ledger_contracts::{NATIVE, NativeRuntime};
@@ -14,10 +17,6 @@ use ledger_node::{
 };
 use ledger_storage::disk::DiskError;
 use std::path::Path;
-
-fn owner() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
 
 fn alice() -> MemorySigner {
     MemorySigner::from_seed([2; 32])

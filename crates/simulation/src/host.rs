@@ -3,11 +3,9 @@
 use crate::planted::PlantedBug;
 use crate::settings::{ChainSpec, Settings};
 use ledger_consensus::{EngineFactory, Setup, SharedSigner, Solo, StartError};
+use ledger_contracts::testing::HookedExecutor;
 use ledger_core::codec::{self, Bytes};
-use ledger_core::{
-    Block, Call, Checkpoint, Context, Execution, ExecutionError, Executor, Genesis, Rejection, SignedTransaction,
-    Simulation, StateView, Writes, finality,
-};
+use ledger_core::{Checkpoint, Executor, Genesis, Writes, finality};
 use ledger_crypto::{Digest, MemorySigner, VoteError, VotePosition};
 use ledger_node::core::{Applied, ChainCore, Effect, Event, Start, Stop, Token};
 use ledger_node::recovery::{self, GENESIS_RECORD, LoggedChain};
@@ -186,37 +184,10 @@ fn unreplayed(applier: &Applier) -> Result<Start, String> {
     })
 }
 
-/// An executor that loses the last write of every block.
-pub(crate) struct Forgetful(pub(crate) Arc<dyn Executor>);
-
-impl Executor for Forgetful {
-    fn execute(
-        &self,
-        block: &Block,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Execution, ExecutionError> {
-        let mut execution = self.0.execute(block, context, state)?;
+/// What `executor` does, but the last write of every block is lost.
+pub(crate) fn forgetful(executor: Arc<dyn Executor>) -> Arc<dyn Executor> {
+    Arc::new(HookedExecutor::new(executor).after_execution(|_, _, execution| {
         let kept = execution.writes.len().saturating_sub(1);
         execution.writes = Writes::new(execution.writes.iter().take(kept).cloned().collect());
-        Ok(execution)
-    }
-
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.0.simulate(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        self.0.admit(transaction, context, state)
-    }
+    }))
 }

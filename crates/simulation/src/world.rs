@@ -2,7 +2,7 @@
 
 use crate::clients::{Clients, Submission};
 use crate::faults::Fault;
-use crate::host::{Forgetful, Host, Item};
+use crate::host::{Host, Item, forgetful};
 use crate::oracle::Oracle;
 use crate::planted::PlantedBug;
 use crate::random::Random;
@@ -94,7 +94,7 @@ impl<'a> World<'a> {
         }
         let executor: Arc<dyn Executor> = Arc::new(LedgerExecutor::default().with(NativeRuntime::new().with(Token)));
         let executor = match scenario.planted {
-            Some(PlantedBug::LosesAWrite) => Arc::new(Forgetful(executor)),
+            Some(PlantedBug::LosesAWrite) => forgetful(executor),
             _ => executor,
         };
         let mut schedule = Schedule::default();

@@ -11,7 +11,7 @@ use super::scenario::Network;
 use super::schedule::{Happening, Local, Schedule};
 use super::settings::Settings;
 use super::watch::Watch;
-use crate::host::Forgetful;
+use crate::host::forgetful;
 use crate::keys::{self, Keys, SimulatedFinality};
 use crate::planted::PlantedBug;
 use crate::random::Random;
@@ -91,7 +91,7 @@ impl<'a> NetworkWorld<'a> {
         let validators = validators.map_err(|error| failed(error.to_string()))?;
         let executor: Arc<dyn Executor> = Arc::new(LedgerExecutor::default().with(NativeRuntime::new().with(Token)));
         let executor = match scenario.planted {
-            Some(PlantedBug::LosesAWrite) => Arc::new(Forgetful(executor)),
+            Some(PlantedBug::LosesAWrite) => forgetful(executor),
             _ => executor,
         };
         let (machines, counters) = machines(&settings, &mut random.fork("machines", 0));

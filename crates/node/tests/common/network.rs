@@ -1,9 +1,10 @@
 //! Four validators and more in one process, on real folders.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::panic, clippy::indexing_slicing)]
 
+use super::token_executor;
 use ledger_consensus::{Bft, Observer};
-use ledger_contracts::token::{Grant, Token, mint_arguments};
-use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
+use ledger_contracts::NATIVE;
+use ledger_contracts::token::{Grant, mint_arguments};
 use ledger_core::{
     AccountId, ContractId, Executor, Genesis, Height, Timestamp, TransactionBuilder, Validator, ValidatorSet, Weight,
 };
@@ -64,8 +65,7 @@ impl Network {
 
     /// A host of the node with this number, without its chain.
     pub(crate) async fn bare(&self, number: usize) -> Host {
-        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
-        self.host(number, member(number).public_key(), Box::new(executor)).await
+        self.host(number, member(number).public_key(), token_executor()).await
     }
 
     /// Takes in a node that was started by hand.
@@ -73,20 +73,20 @@ impl Network {
         self.nodes[number] = Some(Node { host, chain });
     }
 
-    async fn host(&self, number: usize, key: PublicKey, executor: Box<dyn Executor>) -> Host {
+    async fn host(&self, number: usize, key: PublicKey, executor: impl Executor + 'static) -> Host {
         let transport: Arc<dyn Transport> = match &self.wrap {
             Some(wrap) => wrap(number, self.hub.transport(key)),
             None => Arc::new(self.hub.transport(key)),
         };
         let builder = NodeBuilder::new().folder(&self.folders[number]).unwrap();
-        builder.executor(Boxed(executor)).transport(transport).limits(self.limits.clone()).start().await.unwrap()
+        builder.executor(executor).transport(transport).limits(self.limits.clone()).start().await.unwrap()
     }
 
     pub(crate) async fn start(&mut self, number: usize) {
-        self.start_with(number, Box::new(LedgerExecutor::default().with(NativeRuntime::new().with(Token)))).await;
+        self.start_with(number, token_executor()).await;
     }
 
-    pub(crate) async fn start_with(&mut self, number: usize, executor: Box<dyn Executor>) {
+    pub(crate) async fn start_with(&mut self, number: usize, executor: impl Executor + 'static) {
         let host = self.host(number, member(number).public_key(), executor).await;
         let engine = Bft::new(member(number));
         let chain = host.chain_with(self.genesis.clone(), engine, Observers::Anyone).await.unwrap();
@@ -94,16 +94,14 @@ impl Network {
     }
 
     pub(crate) async fn observe(&mut self, number: usize) {
-        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
-        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let host = self.host(number, member(number).public_key(), token_executor()).await;
         let chain = host.chain(self.genesis.clone(), Observer).await.unwrap();
         self.nodes[number] = Some(Node { host, chain });
     }
 
     /// Begins a node without a vote from the snapshot in a folder.
     pub(crate) async fn observe_from(&mut self, number: usize, snapshot: &Path) {
-        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
-        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let host = self.host(number, member(number).public_key(), token_executor()).await;
         let chain = host.chain_from_folder(self.genesis.clone(), Observer, Observers::None, snapshot).await.unwrap();
         self.nodes[number] = Some(Node { host, chain });
     }
@@ -115,8 +113,7 @@ impl Network {
         guard: Option<MemoryGuard>,
         snapshot: Option<&Path>,
     ) -> Result<(), HostError> {
-        let executor = LedgerExecutor::default().with(NativeRuntime::new().with(Token));
-        let host = self.host(number, member(number).public_key(), Box::new(executor)).await;
+        let host = self.host(number, member(number).public_key(), token_executor()).await;
         let (genesis, engine) = (self.genesis.clone(), Bft::new(member(number)));
         let engine = match guard {
             Some(guard) => engine.guard(guard),
@@ -170,37 +167,6 @@ impl Network {
         let id = deploy.id();
         within("a deployment", async { chain.submit(deploy).await.unwrap().certified().await.unwrap() }).await;
         ContractId::deployed_by(&id)
-    }
-}
-
-struct Boxed(Box<dyn Executor>);
-
-impl Executor for Boxed {
-    fn execute(
-        &self,
-        block: &ledger_core::Block,
-        context: &ledger_core::Context<'_>,
-        state: &dyn ledger_core::StateView,
-    ) -> Result<ledger_core::Execution, ledger_core::ExecutionError> {
-        self.0.execute(block, context, state)
-    }
-
-    fn simulate(
-        &self,
-        call: &ledger_core::Call,
-        context: &ledger_core::Context<'_>,
-        state: &dyn ledger_core::StateView,
-    ) -> Result<ledger_core::Simulation, ledger_core::ExecutionError> {
-        self.0.simulate(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &ledger_core::SignedTransaction,
-        context: &ledger_core::Context<'_>,
-        state: &dyn ledger_core::StateView,
-    ) -> Result<Result<u64, ledger_core::Rejection>, ledger_core::ExecutionError> {
-        self.0.admit(transaction, context, state)
     }
 }
 
