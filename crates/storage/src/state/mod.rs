@@ -44,6 +44,8 @@ mod reader;
 mod record;
 mod rehash;
 mod slabs;
+#[cfg(test)]
+mod sleepers;
 mod store;
 mod trie;
 mod verify;

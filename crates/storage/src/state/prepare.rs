@@ -213,7 +213,7 @@ impl<'a> Lookup<'a> {
             let nowhere = Leaf { address: Address::MAX, digest: Digest::ZERO };
             self.leaves.extend(self.spots.iter().map(|spot| tree.leaf(*spot).unwrap_or(nowhere)));
         }
-        self.records.read(self.leaves.iter().map(|leaf| leaf.address))
+        Ok(self.records.read(self.leaves.iter().map(|leaf| leaf.address))?)
     }
 
     /// What [`Sources::find`] gives for `key`, which has this number.

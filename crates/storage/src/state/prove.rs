@@ -17,7 +17,7 @@ use super::export;
 use super::names::Namespaces;
 use super::page::Page;
 use super::prepare::Sources;
-use super::reader::{StateReader, find_gap, version_at, versioned};
+use super::reader::{Leaves, Passed, StateReader, find_gap, version_at, versioned};
 use super::record::RecordReader;
 use super::rehash;
 use super::trie::{NodeId, Spot, Tree};
@@ -96,45 +96,26 @@ impl StateReader {
         at: Height,
     ) -> Result<Vec<(Vec<u8>, Step)>, StateError> {
         let mut shown: Vec<(Vec<u8>, Step)> = Vec::new();
-        let (mut next, mut leaves, mut bytes_shown) = (first.to_vec(), 0, 0);
-        let mut reader = self.records();
-        loop {
-            let page = self.page_from(&next)?;
-            if page.is_empty() {
-                return Err(damaged("state tree", at, "a key that was read has no leaf"));
+        let (mut leaves, mut passed, mut bytes_shown) = (Leaves::new(first.to_vec(), at), 0, 0);
+        let mut records = self.records();
+        while let Some(Passed { key, bytes, value }) = leaves.next(self, &mut records)? {
+            passed += 1;
+            if passed > MAX_PROVEN_KEYS {
+                return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
             }
-            for newest in page {
-                leaves += 1;
-                if leaves > MAX_PROVEN_KEYS {
-                    return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
-                }
-                let stored = reader.read(newest)?;
-                let key = Key::new(self.shared.names().namespace(stored.record.namespace)?, stored.name);
-                let value = match stored.record.version.height <= at {
-                    true => versioned(&stored),
-                    false => match version_at(&mut reader, newest, at)?.address {
-                        Some(address) => versioned(&reader.read(address)?),
-                        None => None,
-                    },
-                };
-                let bytes = key.to_bytes();
-                next.clone_from(&bytes);
-                if let Some(versioned) = value {
-                    let step = step(key, versioned, (from, to));
-                    weigh(&mut bytes_shown, &step)?;
-                    shown.push((bytes, step));
-                }
-                match next.as_slice().cmp(last) {
-                    Ordering::Less => {}
-                    Ordering::Equal => return Ok(shown),
-                    Ordering::Greater => {
-                        return Err(damaged("state tree", at, "a key that was read has no leaf"));
-                    }
-                }
+            let order = bytes.as_slice().cmp(last);
+            if let Some(versioned) = value {
+                let step = step(key, versioned, (from, to));
+                weigh(&mut bytes_shown, &step)?;
+                shown.push((bytes, step));
             }
-            // The first key after this one.
-            next.push(0);
+            match order {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(shown),
+                Ordering::Greater => break,
+            }
         }
+        Err(damaged("state tree", at, "a key that was read has no leaf"))
     }
 
     /// Shows the value of `key` after block `at`, or that it had none.

@@ -8,6 +8,10 @@
 //! roots, stay. Segments are released only when no copy of the index points into them any more. Releasing makes durable what
 //! says so, and deletes files: it takes as long as the disk takes, so it runs on a thread of its own, and a later block
 //! notes that it is done.
+//!
+//! Whoever has looked up an address before and reads it only after the release finds it given up. What is kept lies
+//! elsewhere by then, and the index says where: so readers look up once more, and are refused only where the height that
+//! they read at isn't kept.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

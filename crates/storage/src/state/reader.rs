@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned};
+use ledger_core::{ContractId, Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned};
 use ledger_crypto::Digest;
 
 use super::prepare::{Found, KEYS_AT_ONCE, Sources};
 use super::prune::Kept;
-use super::record::{Link, Record, RecordBatch, RecordReader, Stored};
+use super::record::{Link, Record, RecordBatch, RecordError, RecordReader, Stored};
 use super::store::Shared;
 use super::trie::Spot;
 use crate::engine::Address;
@@ -50,8 +50,8 @@ fn address_of(link: Option<Link>) -> Option<Address> {
 }
 
 /// The version of a key after block `at`, whose newest record is at `newest`.
-pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Height) -> Result<AtHeight, StateError> {
-    let mut record = reader.read(newest)?.record;
+pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Height) -> Result<AtHeight, RecordError> {
+    let (mut record, mut place) = (reader.read(newest)?.record, newest);
     if record.version.height <= at {
         return Ok(AtHeight { address: Some(newest), older: None });
     }
@@ -64,7 +64,7 @@ pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Hei
                 let older = reader.read_kept(address)?.map(|stored| stored.record);
                 match older.filter(|older| older.version.height > at) {
                     Some(older) => {
-                        record = older;
+                        (record, place) = (older, address);
                         break;
                     }
                     None => *open = false,
@@ -73,17 +73,36 @@ pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Hei
         }
         let Some(address) = address_of(record.links.previous) else {
             // The first version has number 0: where a later one has none before it, that was forgotten meanwhile.
-            if record.number > 0 {
-                let oldest = record.version.height;
-                return Err(StateError::Height { height: at, oldest, newest: oldest });
-            }
-            return Ok(AtHeight { address: None, older: Some(record.predecessor) });
+            return match record.number {
+                0 => Ok(AtHeight { address: None, older: Some(record.predecessor) }),
+                _ => Err(RecordError::Gone(place)),
+            };
         };
         let older = reader.read(address)?.record;
         if older.version.height <= at {
             return Ok(AtHeight { address: Some(address), older: Some(record.predecessor) });
         }
-        record = older;
+        (record, place) = (older, address);
+    }
+}
+
+/// Where a reader met what was given up. Meeting it once says that he slept through a pass of pruning, and that the
+/// index has led elsewhere since then; what the index still leads to has to be there.
+#[derive(Default)]
+struct Slept(Option<Address>);
+
+impl Slept {
+    /// Whether to look up and read once more, for the state after block `at`.
+    ///
+    /// # Errors
+    /// [`StateError::Height`] when that state was given up, and `error` when it says anything else.
+    fn look_again(&mut self, reader: &StateReader, at: Height, error: RecordError) -> Result<(), StateError> {
+        let RecordError::Gone(address) = error else { return Err(error.into()) };
+        reader.check(at)?;
+        match self.0.replace(address) {
+            Some(before) if before == address => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -128,22 +147,45 @@ impl StateReader {
         stored.name == &*key.name && self.shared.names().id(&key.namespace) == Some(stored.record.namespace)
     }
 
+    /// What `read` gives, of the state after block `at`: it looks up where the records lie and reads them, again if need be.
+    fn awake<T>(&self, at: Height, mut read: impl FnMut() -> Result<T, RecordError>) -> Result<T, StateError> {
+        let mut slept = Slept::default();
+        self.check(at)?;
+        loop {
+            match read() {
+                Ok(found) => return Ok(found),
+                Err(error) => slept.look_again(self, at, error)?,
+            }
+        }
+    }
+
     /// The value of `key` after block `at`. Blocks after the newest are as the newest.
     ///
     /// # Errors
     /// [`StateError::Height`] when that state isn't kept any more, others when it can't be read; an absent key is `Ok(None)`.
     pub fn get(&self, key: &Key, at: Height) -> Result<Option<Versioned>, StateError> {
-        self.check(at)?;
-        let Some(newest) = self.newest(key) else { return Ok(None) };
         let mut reader = self.records();
-        let stored = reader.read(newest)?;
-        if !self.is_of(&stored, key) {
-            return Ok(None);
-        }
-        if stored.record.version.height <= at {
-            return Ok(versioned(&stored));
-        }
-        match version_at(&mut reader, newest, at)?.address {
+        self.awake(at, || {
+            let Some(newest) = self.newest(key) else { return Ok(None) };
+            let stored = reader.read(newest)?;
+            if !self.is_of(&stored, key) {
+                return Ok(None);
+            }
+            if stored.record.version.height <= at {
+                return Ok(versioned(&stored));
+            }
+            self.value_at(&mut reader, newest, at)
+        })
+    }
+
+    /// The value after block `at` of the key whose newest record is at `newest`.
+    fn value_at(
+        &self,
+        reader: &mut RecordReader<'_>,
+        newest: Address,
+        at: Height,
+    ) -> Result<Option<Versioned>, RecordError> {
+        match version_at(reader, newest, at)?.address {
             Some(address) => Ok(versioned(&reader.read(address)?)),
             None => Ok(None),
         }
@@ -155,38 +197,40 @@ impl StateReader {
     /// # Errors
     /// As [`StateReader::get`].
     pub fn get_many(&self, keys: &[Key], at: Height) -> Result<Vec<Option<Versioned>>, StateError> {
-        self.check(at)?;
         let mut values = Vec::with_capacity(keys.len());
         let mut records = RecordBatch::new(&*self.shared.engine, self.shared.space);
         let (mut bytes, mut spots, mut newest) = (Vec::new(), Vec::new(), Vec::new());
+        self.check(at)?;
         for keys in keys.chunks(KEYS_AT_ONCE) {
             bytes.clear();
             bytes.extend(keys.iter().map(Key::to_bytes));
-            newest.clear();
-            {
-                let tree = self.shared.tree();
-                if tree.leaves() > 0 {
-                    tree.candidates(bytes.iter().map(Vec::as_slice), &mut spots);
-                    let address = |spot: &Spot| tree.leaf(*spot).map_or(Address::MAX, |leaf| leaf.address);
-                    newest.extend(spots.iter().map(address));
+            let before = values.len();
+            self.awake(at, || {
+                values.truncate(before);
+                newest.clear();
+                {
+                    let tree = self.shared.tree();
+                    if tree.leaves() > 0 {
+                        tree.candidates(bytes.iter().map(Vec::as_slice), &mut spots);
+                        let address = |spot: &Spot| tree.leaf(*spot).map_or(Address::MAX, |leaf| leaf.address);
+                        newest.extend(spots.iter().map(address));
+                    }
                 }
-            }
-            records.read(newest.iter().copied())?;
-            for (index, key) in keys.iter().enumerate() {
-                let Some(newest) = newest.get(index) else {
-                    values.push(None);
-                    continue;
-                };
-                let stored = records.get(index)?;
-                values.push(match self.is_of(&stored, key) {
-                    false => None,
-                    true if stored.record.version.height <= at => versioned(&stored),
-                    true => match version_at(&mut self.records(), *newest, at)?.address {
-                        Some(address) => versioned(&self.records().read(address)?),
-                        None => None,
-                    },
-                });
-            }
+                records.read(newest.iter().copied())?;
+                for (index, key) in keys.iter().enumerate() {
+                    let Some(newest) = newest.get(index) else {
+                        values.push(None);
+                        continue;
+                    };
+                    let stored = records.get(index)?;
+                    values.push(match self.is_of(&stored, key) {
+                        false => None,
+                        true if stored.record.version.height <= at => versioned(&stored),
+                        true => self.value_at(&mut self.records(), *newest, at)?,
+                    });
+                }
+                Ok(())
+            })?;
         }
         Ok(values)
     }
@@ -197,27 +241,30 @@ impl StateReader {
     /// # Errors
     /// [`StateError`] when they can't be read.
     pub fn history(&self, key: &Key, from: Option<Version>, limit: usize) -> Result<Vec<VersionEntry>, StateError> {
-        let mut entries = Vec::new();
-        let Some(newest) = self.newest(key) else { return Ok(entries) };
         let mut reader = self.records();
-        if !self.is_of(&reader.read(newest)?, key) {
-            return Ok(entries);
-        }
-        let oldest = self.oldest();
-        let mut next = match from {
-            Some(from) if from.height < oldest => return Ok(entries),
-            Some(from) => version_at(&mut reader, newest, from.height)?.address,
-            None => Some(newest),
-        };
-        while let Some(address) = next.filter(|_| entries.len() < limit) {
-            let stored = reader.read(address)?;
-            let version = stored.record.version;
-            if from.is_none_or(|from| version <= from) {
-                entries.push(VersionEntry { version, value: versioned(&stored) });
+        // From whatever height on: what isn't kept any more is left out.
+        self.awake(Height(u64::MAX), || {
+            let mut entries = Vec::new();
+            let Some(newest) = self.newest(key) else { return Ok(entries) };
+            if !self.is_of(&reader.read(newest)?, key) {
+                return Ok(entries);
             }
-            next = address_of(stored.record.links.previous).filter(|_| version.height > oldest);
-        }
-        Ok(entries)
+            let oldest = self.oldest();
+            let mut next = match from {
+                Some(from) if from.height < oldest => return Ok(entries),
+                Some(from) => version_at(&mut reader, newest, from.height)?.address,
+                None => Some(newest),
+            };
+            while let Some(address) = next.filter(|_| entries.len() < limit) {
+                let stored = reader.read(address)?;
+                let version = stored.record.version;
+                if from.is_none_or(|from| version <= from) {
+                    entries.push(VersionEntry { version, value: versioned(&stored) });
+                }
+                next = address_of(stored.record.links.previous).filter(|_| version.height > oldest);
+            }
+            Ok(entries)
+        })
     }
 
     /// The keys of `range` that had a value after block `at`, in order. What is written meanwhile isn't seen.
@@ -227,18 +274,17 @@ impl StateReader {
         let to = range.to.as_ref().map(|to| Key::new(range.namespace, to.clone()).to_bytes());
         Box::new(Entries {
             reader: self.clone(),
-            at,
-            next: Some(from),
+            leaves: Leaves::new(from, at),
             to,
-            namespace: Some(range.namespace.0),
-            page: VecDeque::new(),
+            namespace: Some(range.namespace),
+            ended: false,
         })
     }
 
     /// All keys from `from` on that had a value after block `at`, in order.
     pub(super) fn entries(&self, from: &Key, at: Height) -> Scan<'static> {
-        let next = Some(from.to_bytes());
-        Box::new(Entries { reader: self.clone(), at, next, to: None, namespace: None, page: VecDeque::new() })
+        let leaves = Leaves::new(from.to_bytes(), at);
+        Box::new(Entries { reader: self.clone(), leaves, to: None, namespace: None, ended: false })
     }
 
     /// The block that the chain began with: of what was before it, nothing ever was here.
@@ -281,57 +327,97 @@ pub(super) fn find_gap(sources: Sources<'_>, key: &[u8]) -> Result<Option<(Spot,
     })
 }
 
-/// A scan: a page at a time, so that nobody waits for it.
+/// A leaf of the tree, and the value that its key had at the height that is read.
+pub(super) struct Passed {
+    pub(super) key: Key,
+    /// The key's [bytes](Key::to_bytes).
+    pub(super) bytes: Vec<u8>,
+    pub(super) value: Option<Versioned>,
+}
+
+/// Leaves in order, of keys that had a value at some height and of others: a page at a time, so that nobody waits for
+/// whoever reads them.
+pub(super) struct Leaves {
+    at: Height,
+    /// Before all that weren't passed.
+    from: Vec<u8>,
+    /// Where the records of the next ones lie.
+    page: VecDeque<Address>,
+    slept: Slept,
+}
+
+impl Leaves {
+    /// Those from the key `from` on, as they were after block `at`.
+    pub(super) fn new(from: Vec<u8>, at: Height) -> Self {
+        Self { at, from, page: VecDeque::new(), slept: Slept::default() }
+    }
+
+    /// The next one; `None` behind the last.
+    pub(super) fn next(
+        &mut self,
+        reader: &StateReader,
+        records: &mut RecordReader<'_>,
+    ) -> Result<Option<Passed>, StateError> {
+        loop {
+            if self.page.is_empty() {
+                self.page = reader.page_from(&self.from)?.into();
+            }
+            let Some(newest) = self.page.pop_front() else { return Ok(None) };
+            match self.pass(newest, reader, records) {
+                Ok(passed) => {
+                    // The first key after this one.
+                    self.from.clone_from(&passed.bytes);
+                    self.from.push(0);
+                    return Ok(Some(passed));
+                }
+                Err(error) => {
+                    self.slept.look_again(reader, self.at, error)?;
+                    self.page.clear();
+                }
+            }
+        }
+    }
+
+    fn pass(
+        &self,
+        newest: Address,
+        reader: &StateReader,
+        records: &mut RecordReader<'_>,
+    ) -> Result<Passed, RecordError> {
+        let stored = records.read(newest)?;
+        let key = Key::new(reader.shared.names().namespace(stored.record.namespace)?, stored.name);
+        let value = match stored.record.version.height <= self.at {
+            true => versioned(&stored),
+            false => reader.value_at(records, newest, self.at)?,
+        };
+        Ok(Passed { bytes: key.to_bytes(), key, value })
+    }
+}
+
+/// A scan.
 struct Entries {
     reader: StateReader,
-    at: Height,
-    /// Where to go on; `None` at the end.
-    next: Option<Vec<u8>>,
+    leaves: Leaves,
     to: Option<Vec<u8>>,
     /// Where to stop; `None`: nowhere.
-    namespace: Option<Digest>,
-    page: VecDeque<Address>,
+    namespace: Option<ContractId>,
+    ended: bool,
 }
 
 impl Entries {
     fn step(&mut self) -> Result<Option<(Key, Versioned)>, StateError> {
-        self.reader.check(self.at)?;
-        loop {
-            let Some(newest) = self.page.pop_front() else {
-                let Some(next) = self.next.take() else { return Ok(None) };
-                self.page = self.reader.page_from(&next)?.into();
-                if self.page.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let mut reader = self.reader.records();
-            let stored = reader.read(newest)?;
-            let namespace = self.reader.shared.names().namespace(stored.record.namespace)?;
-            let key = Key::new(namespace, stored.name);
-            let bytes = key.to_bytes();
-            if self.namespace.is_some_and(|own| own != namespace.0) || self.to.as_ref().is_some_and(|to| bytes >= *to) {
+        self.reader.check(self.leaves.at)?;
+        let mut records = self.reader.records();
+        while let Some(Passed { key, bytes, value }) = self.leaves.next(&self.reader, &mut records)? {
+            let outside = self.namespace.is_some_and(|own| own != key.namespace);
+            if outside || self.to.as_ref().is_some_and(|to| bytes >= *to) {
                 return Ok(None);
             }
-            if self.page.is_empty() {
-                // The next key after this one.
-                self.next = Some(bytes).map(|mut bytes| {
-                    bytes.push(0);
-                    bytes
-                });
-            }
-            let found = if stored.record.version.height <= self.at {
-                versioned(&stored)
-            } else {
-                match version_at(&mut reader, newest, self.at)?.address {
-                    Some(address) => versioned(&reader.read(address)?),
-                    None => None,
-                }
-            };
-            if let Some(found) = found {
-                return Ok(Some((key, found)));
+            if let Some(value) = value {
+                return Ok(Some((key, value)));
             }
         }
+        Ok(None)
     }
 }
 
@@ -339,11 +425,11 @@ impl Iterator for Entries {
     type Item = Result<(Key, Versioned), StateError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let step = self.step().transpose();
-        if !matches!(step, Some(Ok(_))) {
-            self.next = None;
-            self.page.clear();
+        if self.ended {
+            return None;
         }
+        let step = self.step().transpose();
+        self.ended = !matches!(step, Some(Ok(_)));
         step
     }
 }

@@ -212,6 +212,39 @@ pub(super) fn decode(space: Space, address: Address, bytes: &[u8]) -> Result<Sto
     parse(space, address, bytes).ok_or_else(|| damaged("state record", address, "its checksum doesn't match"))
 }
 
+/// Why a record can't be read.
+#[derive(Debug)]
+pub(super) enum RecordError {
+    /// It was given up since its address was looked up. What is still kept of its key lies elsewhere by now.
+    Gone(Address),
+    State(StateError),
+}
+
+impl From<StateError> for RecordError {
+    fn from(error: StateError) -> Self {
+        RecordError::State(error)
+    }
+}
+
+impl From<EngineError> for RecordError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Released { address } => RecordError::Gone(address),
+            other => RecordError::State(other.into()),
+        }
+    }
+}
+
+/// For those who have looked up while nothing could be given up.
+impl From<RecordError> for StateError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Gone(address) => damaged("state record", address, "it was given up and is needed"),
+            RecordError::State(error) => error,
+        }
+    }
+}
+
 /// Most records are read with one call.
 const FIRST_READ: usize = 256;
 
@@ -235,7 +268,7 @@ impl<'a> RecordReader<'a> {
     }
 
     /// The record at `address`, unless it was given up.
-    pub(super) fn read_kept(&mut self, address: Address) -> Result<Option<Stored<'_>>, StateError> {
+    pub(super) fn read_kept(&mut self, address: Address) -> Result<Option<Stored<'_>>, RecordError> {
         match self.engine.read_bulk(address, &mut []) {
             Err(EngineError::Released { .. }) => Ok(None),
             _ => self.read(address).map(Some),
@@ -243,23 +276,23 @@ impl<'a> RecordReader<'a> {
     }
 
     /// The record at `address`.
-    pub(super) fn read(&mut self, address: Address) -> Result<Stored<'_>, StateError> {
+    pub(super) fn read(&mut self, address: Address) -> Result<Stored<'_>, RecordError> {
         let read = self.engine.read_bulk(address, self.buffer.get_mut(..FIRST_READ).unwrap_or_default())?;
         let short = || damaged("state record", address, "it ends early");
         let length = length_of(self.buffer.get(..read).unwrap_or_default()).ok_or_else(short)?;
         if length > read {
             if length > MAX_RECORD_BYTES {
-                return Err(damaged("state record", address, "its length is impossible"));
+                return Err(damaged("state record", address, "its length is impossible").into());
             }
             if self.buffer.len() < length {
                 self.buffer.resize(length, 0);
             }
             let got = self.engine.read_bulk(address, self.buffer.get_mut(..length).unwrap_or_default())?;
             if got < length {
-                return Err(short());
+                return Err(short().into());
             }
         }
-        decode(self.space, address, self.buffer.get(..length).unwrap_or_default())
+        Ok(decode(self.space, address, self.buffer.get(..length).unwrap_or_default())?)
     }
 }
 
@@ -279,7 +312,7 @@ impl<'a> RecordBatch<'a> {
     }
 
     /// Reads the records at `addresses`, in place of those read before.
-    pub(super) fn read(&mut self, addresses: impl Iterator<Item = Address>) -> Result<(), StateError> {
+    pub(super) fn read(&mut self, addresses: impl Iterator<Item = Address>) -> Result<(), RecordError> {
         self.addresses.clear();
         self.addresses.extend(addresses);
         self.bytes.resize(self.addresses.len() * FIRST_READ, 0);
@@ -288,13 +321,13 @@ impl<'a> RecordBatch<'a> {
     }
 
     /// The record at the address with this number.
-    pub(super) fn get(&mut self, index: usize) -> Result<Stored<'_>, StateError> {
+    pub(super) fn get(&mut self, index: usize) -> Result<Stored<'_>, RecordError> {
         let address = self.addresses.get(index).copied().unwrap_or(Address::MAX);
         let count = self.counts.get(index).copied().unwrap_or(0);
         let start = index * FIRST_READ;
         let bytes = self.bytes.get(start..start + count).unwrap_or_default();
         match length_of(bytes) {
-            Some(length) if length <= count => decode(self.reader.space, address, bytes),
+            Some(length) if length <= count => Ok(decode(self.reader.space, address, bytes)?),
             // A long one, or one that isn't there.
             _ => self.reader.read(address),
         }

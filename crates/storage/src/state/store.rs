@@ -90,6 +90,12 @@ impl Shared {
         self.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether nobody reads the tree, so that it could be changed.
+    #[cfg(test)]
+    pub(super) fn tree_is_free(&self) -> bool {
+        self.tree.try_write().is_ok()
+    }
+
     pub(super) fn window(&self) -> RwLockReadGuard<'_, Window> {
         self.window.read().unwrap_or_else(PoisonError::into_inner)
     }
