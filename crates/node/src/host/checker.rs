@@ -207,3 +207,99 @@ fn admitted(answer: Option<Result<Result<u64, Rejection>, ExecutionError>>) -> R
         None => Err(CheckFailure::State("the executor gave no answer".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_contracts::LedgerExecutor;
+    use ledger_core::{Timestamp, TransactionBuilder};
+    use ledger_crypto::{MemorySigner, Signer};
+    use ledger_storage::chain::{ChainConfig, ChainStore};
+    use ledger_storage::engine::MemoryEngine;
+    use tokio::time::{Instant, sleep, timeout};
+
+    /// A checker on a clock that moves only when everybody waits, beside a line with one pass.
+    struct Desk {
+        line: BlockLine,
+        jobs: mpsc::UnboundedSender<CheckJob>,
+        context: Arc<CheckContext>,
+        verdicts: mpsc::UnboundedReceiver<Signal>,
+        sent: u64,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let owner = MemorySigner::from_seed([1; 32]);
+            let genesis = Arc::new(Genesis::solo("test", owner.public_key(), Timestamp(0)));
+            let store = ChainStore::open(Arc::new(MemoryEngine::default()), &genesis, ChainConfig::default()).unwrap();
+            let (signals, verdicts) = mpsc::unbounded_channel();
+            let context = Arc::new(CheckContext {
+                chain: genesis.chain(),
+                genesis,
+                reader: store.reader(),
+                values: Arc::new(ValueCache::new(0)),
+                executor: Arc::new(LedgerExecutor::default()),
+                signals,
+            });
+            let (line, (jobs, queue)) = (BlockLine::new(1), mpsc::unbounded_channel());
+            tokio::spawn(run(queue, Arc::new(Verifier::default()), 1, line.clone()));
+            Desk { line, jobs, context, verdicts, sent: 0 }
+        }
+
+        /// Hands in transactions.
+        fn send(&mut self, count: u64) {
+            let signer = MemorySigner::from_seed([1; 32]);
+            for _ in 0..count {
+                let transaction = TransactionBuilder::deploy(self.context.chain, "native", Vec::new(), Vec::new());
+                let transaction = Arc::new(transaction.sequence(0, self.sent).sign(&signer).unwrap());
+                let job = CheckJob { id: transaction.id(), transaction, context: Arc::clone(&self.context) };
+                assert!(self.jobs.send(job).is_ok());
+                self.sent += 1;
+            }
+        }
+
+        /// How many transactions the next batch had, and how long it took to come.
+        async fn batch(&mut self) -> (usize, Duration) {
+            let begun = Instant::now();
+            match timeout(Duration::from_secs(1), self.verdicts.recv()).await {
+                Ok(Some(Signal::Events(events))) => (events.len(), begun.elapsed()),
+                _ => panic!("no verdict came"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_chains_stand_in_line_what_comes_in_4_ms_is_one_batch() {
+        let mut desk = Desk::new();
+        let pass = desk.line.enter(&desk.context.signals);
+        assert!(pass.is_some() && desk.line.enter(&desk.context.signals).is_none() && desk.line.is_long());
+        for _ in 0..3 {
+            desk.send(2);
+            sleep(GATHER / 2).await;
+            desk.send(3);
+            assert_eq!(desk.batch().await, (5, GATHER / 2));
+        }
+        // What is full already waits for nothing.
+        desk.send(BATCH as u64);
+        let (mut checked, mut waited) = (0, Duration::ZERO);
+        while checked < BATCH {
+            let (count, time) = desk.batch().await;
+            (checked, waited) = (checked + count, waited + time);
+        }
+        assert_eq!((checked, waited), (BATCH, Duration::ZERO));
+        // Nobody stands in line any more once the one that did has had its turn.
+        drop(pass);
+        assert!(matches!(desk.verdicts.recv().await, Some(Signal::Turn(_))) && !desk.line.is_long());
+        desk.send(2);
+        assert_eq!(desk.batch().await, (2, Duration::ZERO));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_stands_in_line_nobody_waits() {
+        let mut desk = Desk::new();
+        for count in [1_u8, 5, 3] {
+            desk.send(u64::from(count));
+            assert_eq!(desk.batch().await, (usize::from(count), Duration::ZERO));
+        }
+    }
+}
