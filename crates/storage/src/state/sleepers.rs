@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use ledger_core::codec::Bytes;
 use ledger_core::{ContractId, Height, Key, KeyRange, StateError, StateView, Write, Writes};
@@ -17,7 +18,9 @@ const SPACE: Space = Space::new(7);
 const NAMESPACE: ContractId = ContractId(Digest::new([1; 32]));
 /// More than a proof shows while the writer waits, and more than one page holds.
 const KEYS: u32 = 300;
-const WINDOW: u64 = 100;
+/// Blocks for which a height stays provable: more than any pass takes, and few.
+const LONG: u64 = 5_000;
+const SHORT: u64 = 20;
 
 type Dream = Box<dyn FnOnce() + Send>;
 
@@ -116,7 +119,7 @@ struct World {
 
 impl World {
     /// A few blocks. No pass of pruning has begun.
-    fn new(kept: Kept) -> Self {
+    fn new(kept: Kept, window_blocks: u64) -> Self {
         let engine = Arc::new(Sleepy {
             engine: MemoryEngine::default(),
             blobs: Mutex::default(),
@@ -124,8 +127,7 @@ impl World {
             dream: Mutex::default(),
             shared: OnceLock::new(),
         });
-        let config =
-            StateConfig { window_blocks: WINDOW, threads: 1, kept, pruning_bytes: 50_000, checkpoint_bytes: 10_000 };
+        let config = StateConfig { window_blocks, threads: 1, kept, pruning_bytes: 50_000, checkpoint_bytes: 10_000 };
         let shared: Arc<dyn Engine> = Arc::<Sleepy>::clone(&engine);
         let store = StateStore::open(shared, SPACE, Height(0), config).unwrap();
         let reader = store.reader();
@@ -147,6 +149,8 @@ impl World {
         let dream = move || {
             while !until(&reader) {
                 block(&store, &engine);
+                // A pass waits for threads that write and delete, and these for the processor.
+                std::thread::sleep(Duration::from_millis(1));
             }
         };
         *self.engine.dream.lock().unwrap() = Some((reads, Box::new(dream)));
@@ -201,12 +205,12 @@ fn whoever_is_promised_a_height_reads_it_however_long_he_sleeps() {
         let mut slept = 0;
         for reads in READS {
             // All heights are kept, but a pass moves them all the same.
-            let world = World::new(Kept::Last(1_000));
+            let world = World::new(Kept::Last(LONG), LONG);
             let at = Height(world.store.lock().unwrap().height().0 - 1);
             let expected = ask(&world.reader, at).unwrap();
             let (engine, address) = (Arc::clone(&world.engine), world.some_record());
             let gone = move |reader: &StateReader| {
-                assert!(reader.shared.newest() < Height(WINDOW), "no pass has come to its end");
+                assert!(reader.shared.newest() < Height(LONG), "no pass has come to its end");
                 engine.is_gone(address)
             };
             let (found, has_slept) = world.sleep_in(reads, gone, |reader| ask(reader, at));
@@ -222,7 +226,7 @@ fn whoever_is_not_is_told_which_heights_remain() {
     for (name, ask) in questions() {
         let mut slept = 0;
         for reads in READS {
-            let world = World::new(Kept::Last(1));
+            let world = World::new(Kept::Last(1), SHORT);
             let at = Height(world.store.lock().unwrap().height().0 - 1);
             let gone = move |reader: &StateReader| reader.oldest() > at && reader.oldest_provable() > at;
             let (found, has_slept) = world.sleep_in(reads, gone, |reader| ask(reader, at));
@@ -244,13 +248,13 @@ fn whoever_is_not_is_told_which_heights_remain() {
 #[test]
 fn a_snapshot_is_made_of_a_pinned_height_however_long_its_maker_sleeps() {
     for reads in READS {
-        let world = World::new(Kept::Last(1));
+        let world = World::new(Kept::Last(1), LONG);
         let at = Height(world.store.lock().unwrap().height().0 - 1);
         let pin = world.reader.pin(at).unwrap().unwrap();
         let expected = pin.chunk(&key(0), 1 << 20).unwrap();
         let (engine, address) = (Arc::clone(&world.engine), world.some_record());
         let gone = move |reader: &StateReader| {
-            assert!(reader.shared.newest().0 < at.0 + 4 * WINDOW, "no pass has come to its end");
+            assert!(reader.shared.newest().0 < at.0 + LONG, "no pass has come to its end");
             engine.is_gone(address)
         };
         let (found, slept) = world.sleep_in(reads, gone, |_| pin.chunk(&key(0), 1 << 20));
@@ -260,16 +264,16 @@ fn a_snapshot_is_made_of_a_pinned_height_however_long_its_maker_sleeps() {
 
 #[test]
 fn a_history_is_that_of_the_heights_that_are_kept_in_the_end() {
-    for kept in [Kept::Last(1_000), Kept::Last(1)] {
+    for (kept, window) in [(Kept::Last(LONG), LONG), (Kept::Last(1), SHORT)] {
         for reads in 0..2 {
-            let world = World::new(kept);
+            let world = World::new(kept, window);
             let before = world.reader.history(&key(5), None, 100).unwrap();
             assert_eq!(before.iter().map(|entry| entry.version.height.0).collect::<Vec<_>>(), [5, 1]);
             let (engine, address) = (Arc::clone(&world.engine), world.some_record());
             let gone = move |_: &StateReader| engine.is_gone(address);
-            let (found, slept) = world.sleep_in(reads, gone, |reader| reader.history(&key(5), None, 100));
+            let (found, slept) = world.sleep_in(reads, gone, |reader| reader.history(&key(5), None, 1_000));
             // The oldest one is that of the oldest height that is kept.
-            let after = world.reader.history(&key(5), None, 100).unwrap();
+            let after = world.reader.history(&key(5), None, 1_000).unwrap();
             assert!(slept && found.unwrap() == after, "{kept:?}, after {reads} reads");
             let oldest = after.last().unwrap().version.height;
             assert!(oldest == Height(1) || kept == Kept::Last(1) && oldest <= world.reader.oldest(), "{oldest}");
