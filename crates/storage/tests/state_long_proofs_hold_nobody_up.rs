@@ -89,6 +89,11 @@ fn a_long_range_has_the_one_proof_that_a_sorted_list_gives() {
 /// An engine whose bulk reads by one thread wait, each for a moment, until the writer has applied its block.
 struct Waiting {
     engine: MemoryEngine,
+    /// For how long a read waits, and how many do: so a writer who is held up ends the test and not the test's time.
+    moment: Duration,
+    most: u64,
+    /// Reads by anybody.
+    reads: AtomicU64,
     /// Whose reads wait.
     whose: Mutex<Option<ThreadId>>,
     written: Mutex<bool>,
@@ -100,18 +105,34 @@ struct Waiting {
     begun: AtomicBool,
 }
 
-/// After so many reads none waits any more, so that a writer who is held up ends the test and not the test's time.
-const MOST_WAITS: u64 = 400;
-
 impl Waiting {
+    fn new(moment: Duration, most: u64) -> Self {
+        Waiting {
+            engine: MemoryEngine::default(),
+            moment,
+            most,
+            reads: AtomicU64::new(0),
+            whose: Mutex::default(),
+            written: Mutex::default(),
+            told: Condvar::new(),
+            waited: AtomicU64::new(0),
+            later: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
     fn hold(&self) {
         if *self.whose.lock().unwrap() != Some(std::thread::current().id()) {
             return;
         }
         self.begun.store(true, Ordering::Release);
         let mut written = self.written.lock().unwrap();
-        if !*written && self.waited.fetch_add(1, Ordering::Relaxed) < MOST_WAITS {
-            (written, _) = self.told.wait_timeout(written, Duration::from_millis(25)).unwrap();
+        if !*written && self.waited.fetch_add(1, Ordering::Relaxed) < self.most {
+            (written, _) = self.told.wait_timeout(written, self.moment).unwrap();
         }
         self.later.fetch_add(u64::from(*written), Ordering::Relaxed);
     }
@@ -135,6 +156,7 @@ impl Engine for Waiting {
     }
 
     fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.hold();
         self.engine.read_bulk(address, buffer)
     }
@@ -154,15 +176,7 @@ impl Engine for Waiting {
 
 #[test]
 fn a_block_is_applied_while_a_long_range_is_proven() {
-    let engine = Arc::new(Waiting {
-        engine: MemoryEngine::default(),
-        whose: Mutex::default(),
-        written: Mutex::default(),
-        told: Condvar::new(),
-        waited: AtomicU64::new(0),
-        later: AtomicU64::new(0),
-        begun: AtomicBool::new(false),
-    });
+    let engine = Arc::new(Waiting::new(Duration::from_millis(25), 400));
     let shared: Arc<dyn Engine> = Arc::<Waiting>::clone(&engine);
     let config = StateConfig { threads: 1, ..StateConfig::default() };
     let mut store = StateStore::open(shared, Space::new(1), Height(0), config).unwrap();
@@ -230,4 +244,51 @@ fn a_range_of_too_many_bytes_is_refused() {
         let proof = reader.prove_range(Height(1), Height(1), &key(0), Some(most)).unwrap();
         assert_eq!(proof.verify_range(&root, &key(0), Some(most)).unwrap().len() as u64, keys - 1);
     }
+}
+
+/// A tree of few keys, into which a block put many between them: what it was before has to be looked for leaf by leaf.
+#[test]
+fn a_block_is_applied_while_what_has_grown_is_looked_through() {
+    const GROWN: u64 = 20_000;
+    let engine = Arc::new(Waiting::new(Duration::from_millis(1), 10_000));
+    let shared: Arc<dyn Engine> = Arc::<Waiting>::clone(&engine);
+    let config = StateConfig { threads: 1, ..StateConfig::default() };
+    let mut store = StateStore::open(shared, Space::new(1), Height(0), config).unwrap();
+    let mut live = Live::new();
+    let mut apply = |height: u64, numbers: &mut dyn Iterator<Item = u64>, store: &mut StateStore| {
+        let value = Some(Bytes::from(height.to_le_bytes().to_vec()));
+        let writes = Writes::new(numbers.map(|n| Write { key: key(n), index: 0, value: value.clone() }).collect());
+        let mut batch = Batch::new();
+        store.update(Height(height), &writes, &mut batch).unwrap();
+        engine.apply(batch).unwrap();
+        if height == 1 {
+            live = after(&Live::new(), 1, &writes);
+        }
+    };
+    apply(1, &mut (0..GROWN).step_by(500), &mut store);
+    apply(2, &mut (0..GROWN).filter(|number| number % 500 > 0), &mut store);
+    let (reader, proven, before) = (store.reader(), key(7 * 500), engine.reads());
+    let (at, newest) = (Height(1), Height(2));
+    let alone = reader.prove(newest, at, &proven).unwrap();
+    let reads = engine.reads() - before;
+    assert!(reads > GROWN, "{reads} reads are too few for a tree that has grown so much");
+    let proof = std::thread::scope(|scope| {
+        let prover = scope.spawn(|| {
+            *engine.whose.lock().unwrap() = Some(std::thread::current().id());
+            reader.prove(newest, at, &proven)
+        });
+        while !engine.begun.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        // Splits pages again, some of which were looked through already.
+        apply(3, &mut (GROWN..2 * GROWN).step_by(9), &mut store);
+        *engine.written.lock().unwrap() = true;
+        engine.told.notify_all();
+        prover.join().unwrap().unwrap()
+    });
+    let live: Vec<_> = live.into_iter().collect();
+    assert_eq!(proof, tree::prove_range(&live, &proven, Some(&proven.successor())));
+    assert_eq!(proof, alone);
+    let later = engine.later.load(Ordering::Relaxed);
+    assert!(later > reads / 2, "{later} of {reads} reads came after the block");
 }

@@ -4,14 +4,12 @@
 //! shape of the tree above them follows from their keys. What remains are the digests beside the range, one for each
 //! branch above its first and its last key: those alone are looked up while the writer waits, some hundred hashes at most.
 
-use std::sync::Arc;
-
 use ledger_core::state::tree::{self, PrunedTree, Step};
 use ledger_core::{Height, Key, StateError, Versioned};
 use ledger_crypto::Digest;
 
 use super::damage::damaged;
-use super::prepare::{Found, Sources};
+use super::prepare::Found;
 use super::prove::Past;
 use super::reader::StateReader;
 use super::rehash;
@@ -125,16 +123,8 @@ impl StatePin {
 
     /// What lies left of `first` and right of `last`, the outermost first.
     fn beside(&self, first: &[u8], last: &[u8]) -> Result<(Vec<Beside>, Vec<Beside>), StateError> {
-        self.check()?;
-        let shared = Arc::clone(&self.reader.shared);
-        let (tree, names, window) = (shared.tree(), shared.names(), shared.window());
-        if self.at.0 < window.oldest() {
-            let (oldest, newest) = (Height(window.oldest()), Height(window.newest()));
-            return Err(StateError::Height { height: self.at, oldest, newest });
-        }
-        let sources = Sources { tree: &tree, names: &names, engine: &*shared.engine, space: shared.space };
-        let mut past = Past::new(sources, &window, self.reader.records(), self.at, self.reader.shared.newest());
-        Ok((past.beside(first, true)?, past.beside(last, false)?))
+        let newest = self.reader.shared.newest();
+        self.reader.with_past(self.at, newest, |past| Ok((past.beside(first, true)?, past.beside(last, false)?)))
     }
 }
 

@@ -129,6 +129,11 @@ impl<'a> Page<'a> {
         u16::from_le_bytes(array(self.bytes, index * CRIT))
     }
 
+    /// What [`Page::new`] takes.
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn crits(self) -> impl Iterator<Item = u16> + 'a {
         let (pairs, _) = self.bytes.get(..addresses(self.leaves)).unwrap_or_default().as_chunks::<CRIT>();
         pairs.iter().map(|pair| u16::from_le_bytes(*pair))

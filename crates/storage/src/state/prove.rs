@@ -5,8 +5,14 @@
 //! never change, and each leads to the version of the height that is proven. What joins them to the root is looked up
 //! last, while the writer waits: two paths. That the height can still be proven is asked then too, so that what was read
 //! in between belongs to it.
+//!
+//! A part of the tree that was made after the height has no digest of then: its leaves are looked through. A few pages are
+//! looked through at once; where there are more, they are copied, some at a time, read beside the writer, and what was
+//! found is known when the proof is begun again. A node stands for the same range of keys for ever, and what its digest was
+//! doesn't change.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use ledger_core::state::tree::{self, PrunedTree, Step};
 use ledger_core::{Height, Key, StateError, Versioned};
@@ -14,17 +20,20 @@ use ledger_crypto::Digest;
 
 use super::damage::damaged;
 use super::export;
-use super::names::Namespaces;
 use super::page::Page;
 use super::prepare::Sources;
-use super::reader::{Leaves, Passed, StateReader, find_gap, version_at, versioned};
-use super::record::RecordReader;
+use super::reader::{Leaves, Passed, Slept, StateReader, find_gap, version_at, versioned};
+use super::record::{RecordError, RecordReader};
 use super::rehash;
 use super::trie::{NodeId, Spot, Tree};
 use super::window::Window;
 
 /// The most pages that are looked through for one proof, because they were made after the height that it is for.
 const MOST_PAGES: usize = 2_048;
+/// The most of them that are looked through while the writer waits.
+const PAGES_WAITED_FOR: usize = 4;
+/// So many are copied at a time to be looked through beside the writer.
+const PAGES_BESIDE: usize = 64;
 /// The most leaves that one proof shows.
 pub const MAX_PROVEN_KEYS: usize = 1 << 16;
 /// The most bytes that keys and values of one proof take. Any one key can be shown; a proof of more couldn't be decoded.
@@ -53,38 +62,59 @@ impl StateReader {
     ) -> Result<PrunedTree, StateError> {
         let (from, to) = (from.to_bytes(), to.map(Key::to_bytes));
         let range = (from.as_slice(), to.as_deref());
-        let (first, last) = {
-            let (tree, names) = (self.shared.tree(), self.shared.names());
-            let window = self.shared.window();
-            let mut past = self.past((&tree, &names, &window), at, newest)?;
+        let begun = self.with_past(at, newest, |past| {
             let shown = past.shown(range.0, range.1)?;
-            match shown.filter(|(first, last)| past.are_many(*first, *last)) {
-                None => return past.cut(shown, range.0, range.1),
-                Some((first, last)) => (past.key(first)?, past.key(last)?),
-            }
+            Ok(match shown.filter(|(first, last)| past.are_many(*first, *last)) {
+                None => Begun::Whole(past.cut(shown, range.0, range.1)?),
+                Some((first, last)) => Begun::Long(past.key(first)?, past.key(last)?),
+            })
+        })?;
+        let (first, last) = match begun {
+            Begun::Whole(proof) => return Ok(proof),
+            Begun::Long(first, last) => (first, last),
         };
         let shown = self.read_shown((&first, &last), range, at)?;
-        let (tree, names) = (self.shared.tree(), self.shared.names());
-        let window = self.shared.window();
-        let mut past = self.past((&tree, &names, &window), at, newest)?;
-        let (left, right) = (past.beside(&first, true)?, past.beside(&last, false)?);
-        drop((tree, names, window));
+        let beside = |past: &mut Past<'_>| Ok((past.beside(&first, true)?, past.beside(&last, false)?));
+        let (left, right) = self.with_past(at, newest, beside)?;
         Ok(export::join(shown, left, right))
     }
 
-    /// The tree as it was after block `at`, if that can be proven.
-    fn past<'a>(
-        &'a self,
-        (tree, names, window): (&'a Tree, &'a Namespaces, &'a Window),
+    /// What `work` gives of the tree as it was after block `at`, if that can be proven. It is done again whenever parts of
+    /// the tree had to be looked through beside the writer.
+    pub(super) fn with_past<T>(
+        &self,
         at: Height,
         newest: Height,
-    ) -> Result<Past<'a>, StateError> {
-        let oldest = Height(window.oldest());
-        if at < oldest || at > newest {
-            return Err(StateError::Height { height: at, oldest, newest });
+        mut work: impl FnMut(&mut Past<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let (mut known, mut slept) = (Known::default(), Slept::default());
+        loop {
+            let wanted = {
+                let (tree, names, window) = (self.shared.tree(), self.shared.names(), self.shared.window());
+                let oldest = Height(window.oldest());
+                if at < oldest || at > newest {
+                    return Err(StateError::Height { height: at, oldest, newest });
+                }
+                let sources =
+                    Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
+                let mut past = Past::new(sources, &window, self.records(), (at, newest), &mut known);
+                let done = work(&mut past);
+                if past.wanted.is_empty() {
+                    return done;
+                }
+                past.wanted
+            };
+            let mut records = self.records();
+            for WantedPage { id, bytes, leaves } in wanted {
+                match digest_then(&mut records, Page::new(&bytes, leaves), at) {
+                    Ok(digest) => _ = known.digests.insert(id, digest),
+                    Err(error) => {
+                        slept.look_again(self, at, error)?;
+                        break;
+                    }
+                }
+            }
         }
-        let sources = Sources { tree, names, engine: &*self.shared.engine, space: self.shared.space };
-        Ok(Past::new(sources, window, self.records(), at, newest))
     }
 
     /// The steps of the leaves from the key `first` to the key `last` that were live after block `at`, each with its
@@ -127,6 +157,47 @@ impl StateReader {
     }
 }
 
+/// What a first look at a range gives.
+enum Begun {
+    /// The whole proof.
+    Whole(PrunedTree),
+    /// The keys of the first and the last leaf to show, where there are many.
+    Long(Vec<u8>, Vec<u8>),
+}
+
+/// What was found out about the past of some tree.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Digests of nodes then. Looked up and never walked.
+    digests: HashMap<NodeId, Digest>,
+    /// Pages that were looked through.
+    pages: usize,
+}
+
+/// A copy of a page that is to be looked through.
+struct WantedPage {
+    id: NodeId,
+    bytes: Vec<u8>,
+    leaves: usize,
+}
+
+/// The digest of a leaf after block `at`.
+fn leaf_then(
+    records: &mut RecordReader<'_>,
+    page: Page<'_>,
+    index: usize,
+    at: Height,
+) -> Result<[u8; 32], RecordError> {
+    let older = version_at(records, page.address(index), at)?.older;
+    Ok(*older.map_or(page.digest(index), |older| older.unwrap_or(Digest::ZERO)).as_bytes())
+}
+
+/// The digest of a page after block `at`.
+fn digest_then(records: &mut RecordReader<'_>, page: Page<'_>, at: Height) -> Result<Digest, RecordError> {
+    let leaves: Result<Vec<_>, _> = (0..page.len()).map(|index| leaf_then(records, page, index, at)).collect();
+    Ok(rehash::of_leaves(&leaves?, page.crits()))
+}
+
 /// The tree as it was.
 pub(super) struct Past<'a> {
     pub(super) sources: Sources<'a>,
@@ -134,8 +205,9 @@ pub(super) struct Past<'a> {
     pub(super) reader: RecordReader<'a>,
     pub(super) at: Height,
     newest: Height,
-    /// Pages that may still be looked through.
-    pages: usize,
+    known: &'a mut Known,
+    /// Where there are any, what was computed counts for nothing: they are to be looked through first.
+    wanted: Vec<WantedPage>,
     /// What is shown takes so many bytes.
     bytes: usize,
 }
@@ -153,24 +225,18 @@ enum Task {
 }
 
 impl<'a> Past<'a> {
-    pub(super) fn new(
+    fn new(
         sources: Sources<'a>,
         window: &'a Window,
         reader: RecordReader<'a>,
-        at: Height,
-        newest: Height,
+        (at, newest): (Height, Height),
+        known: &'a mut Known,
     ) -> Self {
-        Self { sources, window, reader, at, newest, pages: MOST_PAGES, bytes: 0 }
+        Self { sources, window, reader, at, newest, known, wanted: Vec::new(), bytes: 0 }
     }
 
     pub(super) fn tree(&self) -> &'a Tree {
         self.sources.tree
-    }
-
-    /// The digest of a leaf then.
-    fn leaf(&mut self, page: Page<'_>, index: usize) -> Result<Digest, StateError> {
-        let older = version_at(&mut self.reader, page.address(index), self.at)?.older;
-        Ok(older.map_or(page.digest(index), |older| older.unwrap_or(Digest::ZERO)))
     }
 
     /// The digests of a page's leaves then.
@@ -179,17 +245,24 @@ impl<'a> Past<'a> {
         if self.tree().changed(id) <= self.at.0 {
             return Ok(page.digest_bytes().to_vec());
         }
-        (0..page.len()).map(|index| self.leaf(page, index).map(|leaf| *leaf.as_bytes())).collect()
+        (0..page.len()).map(|index| Ok(leaf_then(&mut self.reader, page, index, self.at)?)).collect()
     }
 
-    /// The digest of a node then.
+    /// The digest of a node then; of no meaning where that leaves pages [wanted](Past::wanted).
     pub(super) fn digest(&mut self, id: NodeId) -> Result<Digest, StateError> {
         let mut open = vec![(id, false)];
         let mut found = Vec::new();
         while let Some((id, joined)) = open.pop() {
+            if self.wanted.len() >= PAGES_BESIDE {
+                break;
+            }
             if joined {
                 let (right, left) = (found.pop(), found.pop());
-                found.push(join(left.unwrap_or(Digest::ZERO), right.unwrap_or(Digest::ZERO)));
+                let digest = join(left.unwrap_or(Digest::ZERO), right.unwrap_or(Digest::ZERO));
+                if self.wanted.is_empty() {
+                    self.known.digests.insert(id, digest);
+                }
+                found.push(digest);
                 continue;
             }
             if !self.tree().has(id) {
@@ -197,6 +270,10 @@ impl<'a> Past<'a> {
             }
             if self.tree().changed(id) <= self.at.0 {
                 found.push(self.tree().digest_of(id));
+                continue;
+            }
+            if let Some(digest) = self.known.digests.get(&id) {
+                found.push(*digest);
                 continue;
             }
             if self.tree().created(id) <= self.at.0
@@ -207,19 +284,28 @@ impl<'a> Past<'a> {
             }
             match self.tree().children(id) {
                 Some((left, right)) => open.extend([(id, true), (right, false), (left, false)]),
-                None => {
-                    // A part that grew from few leaves to many since then would be looked through as a whole.
-                    let Some(pages) = self.pages.checked_sub(1) else {
-                        let oldest = Height(self.tree().created(id));
-                        return Err(StateError::Height { height: self.at, oldest, newest: self.newest });
-                    };
-                    self.pages = pages;
-                    let leaves = self.leaves(id)?;
-                    found.push(rehash::of_leaves(&leaves, self.tree().page(id).crits()));
-                }
+                None => found.push(self.look_through(id)?),
             }
         }
         Ok(found.pop().unwrap_or(Digest::ZERO))
+    }
+
+    /// The digest that a page had then, if it can be had at once.
+    fn look_through(&mut self, id: NodeId) -> Result<Digest, StateError> {
+        // A part that grew from few leaves to many since then would be looked through as a whole.
+        if self.known.pages >= MOST_PAGES {
+            let oldest = Height(self.tree().created(id));
+            return Err(StateError::Height { height: self.at, oldest, newest: self.newest });
+        }
+        self.known.pages += 1;
+        let page = self.tree().page(id);
+        if self.known.pages <= PAGES_WAITED_FOR {
+            let digest = digest_then(&mut self.reader, page, self.at)?;
+            self.known.digests.insert(id, digest);
+            return Ok(digest);
+        }
+        self.wanted.push(WantedPage { id, bytes: page.bytes().to_vec(), leaves: page.len() });
+        Ok(Digest::ZERO)
     }
 
     fn is_live(&mut self, spot: Spot) -> Result<bool, StateError> {
@@ -227,7 +313,7 @@ impl<'a> Past<'a> {
         if self.tree().changed(spot.page) <= self.at.0 {
             return Ok(page.digest(spot.index) != Digest::ZERO);
         }
-        Ok(self.leaf(page, spot.index)? != Digest::ZERO)
+        Ok(leaf_then(&mut self.reader, page, spot.index, self.at)? != [0; 32])
     }
 
     /// The first leaf from `gap` on that was live.
@@ -310,7 +396,7 @@ impl<'a> Past<'a> {
     }
 
     /// The tree with the leaves from the first to the last of `shown`.
-    fn cut(mut self, shown: Option<(Spot, Spot)>, from: &[u8], to: Option<&[u8]>) -> Result<PrunedTree, StateError> {
+    fn cut(&mut self, shown: Option<(Spot, Spot)>, from: &[u8], to: Option<&[u8]>) -> Result<PrunedTree, StateError> {
         let mut steps = Vec::new();
         let Some((first, last)) = shown else {
             let digest = self.digest(self.tree().root())?;

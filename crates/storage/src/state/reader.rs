@@ -89,14 +89,19 @@ pub(super) fn version_at(reader: &mut RecordReader<'_>, newest: Address, at: Hei
 /// Where a reader met what was given up. Meeting it once says that he slept through a pass of pruning, and that the
 /// index has led elsewhere since then; what the index still leads to has to be there.
 #[derive(Default)]
-struct Slept(Option<Address>);
+pub(super) struct Slept(Option<Address>);
 
 impl Slept {
     /// Whether to look up and read once more, for the state after block `at`.
     ///
     /// # Errors
     /// [`StateError::Height`] when that state was given up, and `error` when it says anything else.
-    fn look_again(&mut self, reader: &StateReader, at: Height, error: RecordError) -> Result<(), StateError> {
+    pub(super) fn look_again(
+        &mut self,
+        reader: &StateReader,
+        at: Height,
+        error: RecordError,
+    ) -> Result<(), StateError> {
         let RecordError::Gone(address) = error else { return Err(error.into()) };
         reader.check(at)?;
         match self.0.replace(address) {
