@@ -98,10 +98,9 @@ impl ValueCache {
 
     /// The block after `height` is about to be executed: what is known is the state after `height`, or is forgotten.
     pub(crate) fn stands_at(&self, height: Height) {
-        let mut known = self.known();
+        let known = self.known();
         if known.height != Some(height) {
-            *known = Known { height: Some(height), entries: Entries::default() };
-            self.tell(&known);
+            self.replace(known, Known { height: Some(height), entries: Entries::default() });
         }
     }
 
@@ -125,16 +124,22 @@ impl ValueCache {
 
     /// Gives up the memory. It may happen at any time: what isn't known is read from the views.
     pub(crate) fn clear(&self) {
-        let mut known = self.known();
-        known.entries = Entries::default();
-        self.tell(&known);
+        let known = self.known();
+        let height = known.height;
+        self.replace(known, Known { height, entries: Entries::default() });
     }
 
     /// Forgets everything, and which state it was: what is stored isn't known any more.
     pub(crate) fn forget(&self) {
-        let mut known = self.known();
-        *known = Known::default();
+        self.replace(self.known(), Known::default());
+    }
+
+    /// Makes `now` what is known. What was known before is freed without the lock.
+    fn replace(&self, mut known: MutexGuard<'_, Known>, now: Known) {
+        let before = std::mem::replace(&mut *known, now);
         self.tell(&known);
+        drop(known);
+        drop(before);
     }
 }
 
