@@ -11,6 +11,8 @@
 //! appended. The checksum (XXH3, 32 bits of it, seeded with the chain's space) finds what a disk did, not an attacker:
 //! whoever can change these files can change the program too.
 
+use std::sync::{Mutex, PoisonError};
+
 use ledger_core::codec::Bytes;
 use ledger_core::{Height, StateError, Version};
 use ledger_crypto::Digest;
@@ -296,6 +298,15 @@ impl<'a> RecordReader<'a> {
     }
 }
 
+/// Buffers of batches that were read, for the next ones, of whatever chain: small blocks come by the thousand a second, and
+/// a buffer costs them more to allocate and to clear than to fill.
+static SPARE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// Buffers that are kept, at most.
+const MOST_SPARE: usize = 8;
+/// What one of them may take, in bytes.
+const MOST_SPARE_BYTES: usize = 64 << 10;
+
 /// Records that are read together.
 #[derive(Debug)]
 pub(super) struct RecordBatch<'a> {
@@ -308,16 +319,21 @@ pub(super) struct RecordBatch<'a> {
 impl<'a> RecordBatch<'a> {
     pub(super) fn new(engine: &'a dyn Engine, space: Space) -> Self {
         let reader = RecordReader::new(engine, space);
-        Self { reader, addresses: Vec::new(), bytes: Vec::new(), counts: Vec::new() }
+        let bytes = SPARE.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        Self { reader, addresses: Vec::new(), bytes, counts: Vec::new() }
     }
 
     /// Reads the records at `addresses`, in place of those read before.
     pub(super) fn read(&mut self, addresses: impl Iterator<Item = Address>) -> Result<(), RecordError> {
         self.addresses.clear();
         self.addresses.extend(addresses);
-        self.bytes.resize(self.addresses.len() * FIRST_READ, 0);
+        let needed = self.addresses.len() * FIRST_READ;
+        if self.bytes.len() < needed {
+            self.bytes.resize(needed, 0);
+        }
         self.counts.resize(self.addresses.len(), 0);
-        Ok(self.reader.engine.read_bulk_each(&self.addresses, &mut self.bytes, &mut self.counts)?)
+        let bytes = self.bytes.get_mut(..needed).unwrap_or_default();
+        Ok(self.reader.engine.read_bulk_each(&self.addresses, bytes, &mut self.counts)?)
     }
 
     /// The record at the address with this number.
@@ -330,6 +346,16 @@ impl<'a> RecordBatch<'a> {
             Some(length) if length <= count => Ok(decode(self.reader.space, address, bytes)?),
             // A long one, or one that isn't there.
             _ => self.reader.read(address),
+        }
+    }
+}
+
+impl Drop for RecordBatch<'_> {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MOST_SPARE && bytes.len() <= MOST_SPARE_BYTES {
+            spare.push(bytes);
         }
     }
 }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::FjallConfig;
 use super::needs::{self, Class, Known, Needs};
+use super::recent::Recent;
 use super::segment::{Segment, start_of};
 use super::steps::Steps;
 use crate::engine::address::{aligned, length};
@@ -39,6 +41,8 @@ pub(super) struct Bulk {
     syncing: Mutex<()>,
     /// Where what is appended is to last.
     steps: Option<Steps>,
+    /// What was appended last.
+    recent: Recent,
 }
 
 struct Writer {
@@ -77,7 +81,11 @@ impl Reads<'_> {
     pub(super) fn read(&mut self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
         let holds = |(segment, _): &&OpenSegment| segment.start <= address && !segment.ends_before(address);
         let read = |(segment, file): &OpenSegment, buffer: &mut [u8]| {
-            segment.read(file, address, buffer).map_err(|error| self.bulk.failed(segment.path(), &error))
+            let there = segment.readable(address, buffer);
+            if self.bulk.recent.read(address, there) {
+                return Ok(there.len());
+            }
+            segment.read(file, address, there).map_err(|error| self.bulk.failed(segment.path(), &error))
         };
         if let Some(found) = self.found.iter().find(holds) {
             return read(found, buffer);
@@ -96,8 +104,7 @@ impl Bulk {
     pub(super) fn open(
         class: Class,
         engine: &Path,
-        segment_bytes: u64,
-        open_files: usize,
+        config: &FjallConfig,
         snapshot: &dyn Snapshot,
     ) -> Result<Self, EngineError> {
         let folder = engine.join(class.folder);
@@ -132,10 +139,12 @@ impl Bulk {
         let steps = class.careful.then(Steps::begin).transpose().map_err(failed(&folder))?;
         Ok(Self {
             steps,
+            // Proofs of older states read scratch space, and not its latest bytes more than others.
+            recent: Recent::new(if class.careful { config.recent_bytes } else { 0 }),
             class,
             engine: engine.to_path_buf(),
-            segment_bytes: aligned(segment_bytes),
-            open_files,
+            segment_bytes: aligned(config.bulk_segment_bytes),
+            open_files: config.bulk_open_files,
             segments: RwLock::new(segments),
             opened: AtomicUsize::new(0),
             writer: Mutex::new(Writer { needs, dirty, ahead: 0, failed: None }),
@@ -269,6 +278,7 @@ impl Bulk {
             known.writers.insert(space);
         }
         writer.dirty.entry(segment.start).or_insert_with(|| Arc::clone(segment));
+        self.recent.appended(address, bytes);
         segment.publish(address.get() + aligned(length(bytes)));
         if let Some(steps) = &self.steps {
             writer.ahead = steps.appended(segment.path(), &file, writer.ahead.saturating_add(length(bytes)));
@@ -324,6 +334,7 @@ impl Bulk {
         needs::put_segment(&self.class, &mut batch, start, false, end);
         needs::put_writer(&self.class, &mut batch, start, space);
         keys.apply(batch)?;
+        self.recent.appended(start, bytes);
         let known = Known { sealed: false, end, writers: [space].into() };
         writer.needs.segments.insert(start, known);
         let segment = Arc::new(segment);

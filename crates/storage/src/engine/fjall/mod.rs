@@ -8,6 +8,7 @@
 
 mod bulk;
 mod needs;
+mod recent;
 mod segment;
 mod steps;
 
@@ -45,6 +46,8 @@ pub struct FjallConfig {
     pub bulk_segment_bytes: u64,
     /// The most files of bulk storage that are kept open; at least 1. Default 256.
     pub bulk_open_files: usize,
+    /// Memory for the latest bytes of bulk storage, in bytes; taken as they are appended, 0 is none. Default 32 MiB.
+    pub recent_bytes: u64,
 }
 
 impl Default for FjallConfig {
@@ -56,6 +59,7 @@ impl Default for FjallConfig {
             journal_bytes: 512 << 20,
             bulk_segment_bytes: 256 << 20,
             bulk_open_files: 256,
+            recent_bytes: 32 << 20,
         }
     }
 }
@@ -127,8 +131,7 @@ impl FjallEngine {
             Ok(Err(error)) => return Err(error_of(&folder, &error)),
             Err(_) => return Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
         };
-        let (segment_bytes, open_files) = (config.bulk_segment_bytes, config.bulk_open_files);
-        let open = |class| Bulk::open(class, &keys.folder, segment_bytes, open_files, &*keys.snapshot()).map(Arc::new);
+        let open = |class| Bulk::open(class, &keys.folder, &config, &*keys.snapshot()).map(Arc::new);
         let (bulk, scratch) = (open(KEPT)?, open(SCRATCH)?);
         Ok(Self { keys, bulk, scratch })
     }

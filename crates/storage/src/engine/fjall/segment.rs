@@ -89,11 +89,17 @@ impl Segment {
         Ok(Arc::new(file))
     }
 
-    /// Reads from `address` on; fewer bytes than `buffer` holds only where the written ones end.
-    pub(super) fn read(&self, file: &File, address: Address, buffer: &mut [u8]) -> io::Result<usize> {
+    /// The part of `buffer` that the bytes from `address` on fill: all of it unless the written ones end before.
+    pub(super) fn readable<'b>(&self, address: Address, buffer: &'b mut [u8]) -> &'b mut [u8] {
         let there = self.written().saturating_sub(address.get());
         let count = usize::try_from(there).unwrap_or(usize::MAX).min(buffer.len());
-        let mut rest = buffer.get_mut(..count).unwrap_or_default();
+        buffer.get_mut(..count).unwrap_or_default()
+    }
+
+    /// Reads what is [readable](Self::readable) from `address` on; fewer bytes only where somebody cut the file.
+    pub(super) fn read(&self, file: &File, address: Address, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len();
+        let mut rest = buffer;
         let mut offset = address.get().saturating_sub(self.start.get());
         while !rest.is_empty() {
             match file.read_at(rest, offset) {
