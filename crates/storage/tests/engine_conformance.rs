@@ -230,6 +230,26 @@ mod fjall {
     }
 
     #[test]
+    fn scratch_that_was_given_up_is_gone_when_the_engine_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FjallConfig { bulk_segment_bytes: 64 << 10, ..FjallConfig::default() };
+        let engine = FjallEngine::open(folder.path(), config).unwrap();
+        let scratch = Space::new(1).scratch();
+        let placed: Vec<Address> = (0..20).map(|_| engine.append(scratch, &[7; 40_000]).unwrap()).collect();
+        let files = || std::fs::read_dir(folder.path().join("scratch")).unwrap().count();
+        assert_eq!(files(), 20);
+        // One after another, as the commits of a chain do.
+        for below in &placed[1..] {
+            assert_eq!(engine.release(scratch, *below).unwrap(), 40_000);
+            assert!(matches!(engine.read_bulk(placed[0], &mut [0; 10]), Err(EngineError::Released { .. })));
+        }
+        drop(engine);
+        assert_eq!(files(), 1);
+        let engine = FjallEngine::open(folder.path(), config).unwrap();
+        assert_eq!(engine.read_bulk(placed[19], &mut [0; 10]).unwrap(), 10);
+    }
+
+    #[test]
     fn a_folder_in_use_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let engine = FjallEngine::open(folder.path(), FjallConfig::default()).unwrap();

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
 
 use super::FjallConfig;
 use super::needs::{self, Class, Known, Needs};
@@ -43,6 +44,17 @@ pub(super) struct Bulk {
     steps: Option<Steps>,
     /// What was appended last.
     recent: Recent,
+    /// The thread that removes files of scratch space.
+    removing: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        // Whoever opens the engine next finds the files gone, and not going.
+        if let Some(removing) = lock(&self.removing).take() {
+            drop(removing.join());
+        }
+    }
 }
 
 struct Writer {
@@ -139,6 +151,7 @@ impl Bulk {
         let steps = class.careful.then(Steps::begin).transpose().map_err(failed(&folder))?;
         Ok(Self {
             steps,
+            removing: Mutex::new(None),
             // Proofs of older states read scratch space, and not its latest bytes more than others.
             recent: Recent::new(if class.careful { config.recent_bytes } else { 0 }),
             class,
@@ -407,12 +420,29 @@ impl Bulk {
         // Giving a large file's space back takes a while, and nobody who appends has to wait for it: no address is given
         // twice, so nobody will make these files again.
         drop(writer);
-        let mut freed = 0;
-        for segment in gone.iter().filter(|segment| segment.present) {
+        gone.retain(|segment| segment.present);
+        let freed = gone.iter().map(|segment| segment.bytes()).sum();
+        if !self.class.careful && !gone.is_empty() {
+            self.remove_aside(gone);
+            return Ok(freed);
+        }
+        for segment in gone {
             // Left behind when this fails, it is deleted when the engine is opened.
             std::fs::remove_file(segment.path()).map_err(|error| self.failed(segment.path(), &error))?;
-            freed += segment.bytes();
         }
         Ok(freed)
+    }
+
+    /// Removes the files of segments that are none any more, beside whoever gave them up: scratch space is given up by
+    /// commits, and a large file's removal takes dozens of milliseconds. What is left behind is deleted when the engine
+    /// is opened.
+    fn remove_aside(&self, gone: Vec<Arc<Segment>>) {
+        let mut removing = lock(&self.removing);
+        // One at a time: a segment is full again much later than its predecessor's file is gone.
+        if let Some(before) = removing.take() {
+            drop(before.join());
+        }
+        let remove = move || gone.iter().for_each(|segment| _ = std::fs::remove_file(segment.path()));
+        *removing = std::thread::Builder::new().name("bulk release".to_owned()).spawn(remove).ok();
     }
 }
