@@ -8,7 +8,8 @@ use super::format::{FRAME, HEADER};
 #[non_exhaustive]
 pub struct LogConfig {
     /// A segment is closed when the next group would make it larger than this many bytes (default 64 MiB). A group that is
-    /// larger by itself has a segment of its own.
+    /// larger by itself has a segment of its own. One ends earlier where the next was
+    /// [written ahead](super#zeros-written-ahead) already.
     pub segment_bytes: u64,
     /// The bytes that may wait for the disk, of all chains together, and so also the largest submit (default 32 MiB).
     pub queue_bytes: u64,

@@ -79,6 +79,11 @@
 //! help: the first write to an unwritten extent is a change of metadata as well.) Groups too large to gain by it are followed
 //! by none. Zeros are never a group, so they need no care in recovery.
 //!
+//! Those zeros still go to the disk in the sync of some group, and its length changes there. Under a [`LogWriter`], a log
+//! whose segments have 16 MiB or more, and that has grown twice, has the file of the *next* segment filled with zeros by
+//! a thread beside it, in small synced steps. When it would have to grow again it ends its segment, however short that is,
+//! and goes on there; half a segment later the next one is made. A log that is closed cuts off what it didn't use.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use ledger_crypto::Digest;
@@ -99,6 +104,7 @@
 //! # Ok::<(), ledger_storage::log::LogError>(())
 //! ```
 
+mod ahead;
 mod config;
 mod error;
 mod format;

@@ -46,11 +46,22 @@ pub(super) struct Opened {
 /// Makes a segment that holds nothing but its header. It gets its name only when that is durable, so that a named
 /// segment whose header doesn't check is damaged and never merely unfinished.
 pub(super) fn create_segment(disk: &dyn Disk, key: &Key, header: &SegmentHeader) -> Result<Box<dyn File>, LogError> {
-    let (new, name) = (NAMES.unfinished(header.segment), file_name(header.segment));
+    let new = NAMES.unfinished(header.segment);
     let file = disk.create(&new)?;
+    begin_segment(disk, key, header, (&new, &*file))
+}
+
+/// As [`create_segment`], in a file that holds nothing but zeros and has no segment's name yet.
+pub(super) fn begin_segment(
+    disk: &dyn Disk,
+    key: &Key,
+    header: &SegmentHeader,
+    (new, file): (&str, &dyn File),
+) -> Result<Box<dyn File>, LogError> {
+    let name = file_name(header.segment);
     file.write_all_at(0, &header.encode(key))?;
     file.sync_data()?;
-    disk.rename(&new, &name)?;
+    disk.rename(new, &name)?;
     disk.sync_folder()?;
     Ok(disk.open(&name)?)
 }

@@ -84,7 +84,8 @@ impl LogWriter {
     /// [`LogError::Thread`] when the system refuses a thread.
     pub fn spawn(log: Log, seal_after: Duration) -> Result<Self, LogError> {
         let reader = log.reader();
-        let Log { queue, writer, .. } = log;
+        let Log { queue, mut writer, .. } = log;
+        writer.work_ahead();
         let state = State { queue, removals: BTreeMap::new(), closing: false, idle: false, blocked: 0, ended: None };
         let inbox = Arc::new(Inbox { state: Mutex::new(state), work: Condvar::new(), room: Condvar::new() });
         let thread = std::thread::Builder::new()
@@ -260,7 +261,9 @@ fn flush_until_closed(inbox: &Inbox, writer: &mut Writer, seal_after: Duration) 
             remove_one(inbox, writer, below)?;
         }
         if closing && inbox.state().queue.is_empty() {
-            return writer.seal();
+            writer.seal()?;
+            writer.trim();
+            return Ok(());
         }
     }
 }

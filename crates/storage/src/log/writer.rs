@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::ahead::{self, Ahead};
 use super::format::{Cursor, GROUP, GroupBuilder, HEADER, SegmentHeader, file_name, frame_length};
 use super::queue::{Queue, Submission};
-use super::recovery::{self, CREATE_SYNCS, Opened, create_segment};
+use super::recovery::{self, CREATE_SYNCS, Opened, begin_segment, create_segment};
 use super::segments::{Segment, Shared};
 use super::{LogConfig, LogEnd, LogError, LogId, LogPosition, LogReader, Record, Recovery, Ticket};
 use crate::disk::{Disk, File};
@@ -92,7 +93,8 @@ impl Log {
         let cursor = shared.state().end;
         let queue = Queue::new(&config);
         let builder = GroupBuilder::default();
-        let writer = Writer { shared, config, file, length, cursor, sealed, builder, stopped: None };
+        let (ahead, grown) = (None, 0);
+        let writer = Writer { shared, config, file, length, cursor, sealed, builder, ahead, grown, stopped: None };
         Self { queue, writer, recovery }
     }
 
@@ -225,10 +227,21 @@ pub(super) struct Writer {
     cursor: Cursor,
     sealed: bool,
     builder: GroupBuilder,
+    /// Who makes segments ahead; none where the log has no thread.
+    ahead: Option<Ahead>,
+    /// How often the file was made longer for groups to come, since the segment was begun or the log opened.
+    grown: u32,
     stopped: Option<LogError>,
 }
 
 impl Writer {
+    /// Has segments made [ahead], once the log grows quickly.
+    pub(super) fn work_ahead(&mut self) {
+        if self.config.fill_bytes > 0 && self.config.segment_bytes >= ahead::LEAST_SEGMENT {
+            self.ahead = Some(Ahead::new(Arc::clone(&self.shared.disk), self.config.segment_bytes));
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), LogError> {
         self.stopped.clone().map_or(Ok(()), Err)
     }
@@ -277,12 +290,23 @@ impl Writer {
         self.guarded(|writer| writer.append(&[])).map(drop)
     }
 
+    /// Cuts off the zeros of a segment that was made ahead, so that opening the log needn't read them. It may fail.
+    pub(super) fn trim(&mut self) {
+        let end = self.cursor.offset.saturating_add(self.config.fill_bytes);
+        if self.stopped.is_none() && self.length > end && self.file.set_len(end).is_ok() {
+            self.length = end;
+        }
+    }
+
     /// Makes one durable group of all records. Nobody sees anything of it before the sync has succeeded.
     fn append(&mut self, submissions: &[Submission]) -> Result<(Vec<LogPosition>, u64), LogError> {
         let records = || submissions.iter().flat_map(|submission| &submission.records);
         let length = GROUP as u64 + records().map(frame_length).sum::<u64>();
-        if self.cursor.offset > HEADER as u64 && self.cursor.offset + length > self.config.segment_bytes {
+        let end = self.cursor.offset + length;
+        if self.cursor.offset > HEADER as u64 && end > self.config.segment_bytes {
             self.roll()?;
+        } else if end > self.length && HEADER as u64 + length <= self.config.segment_bytes {
+            self.go_ahead()?;
         }
         self.builder.begin();
         let mut positions = Vec::with_capacity(records().count());
@@ -294,6 +318,13 @@ impl Writer {
         if next.offset > self.length {
             let fills = length <= (self.config.fill_bytes / 2).max(MOST_FILLED);
             self.length = if fills { fill_ahead(&*self.file, &self.config, next.offset)? } else { next.offset };
+            self.grown += u32::from(fills);
+        }
+        let whole = self.config.segment_bytes;
+        if let Some(ahead) = &mut self.ahead
+            && (self.grown >= ahead::GROWN || (self.length >= whole && next.offset > whole / 2))
+        {
+            ahead.ask();
         }
         self.file.sync_data()?;
         self.builder.shrink();
@@ -308,9 +339,22 @@ impl Writer {
         Ok((positions, length))
     }
 
+    /// The file would have to be made longer: goes on in a segment that was made ahead, if there is one.
+    fn go_ahead(&mut self) -> Result<(), LogError> {
+        match self.ahead.as_mut().and_then(Ahead::take) {
+            Some(made) => self.begin_next(Some(made)),
+            None => Ok(()),
+        }
+    }
+
     /// Ends the segment and begins the next. All its groups are durable already; cutting off the zeros only saves space,
     /// so that no sync has to wait for it.
     fn roll(&mut self) -> Result<(), LogError> {
+        let made = self.ahead.as_mut().and_then(Ahead::take);
+        self.begin_next(made)
+    }
+
+    fn begin_next(&mut self, made: Option<(String, Box<dyn File>)>) -> Result<(), LogError> {
         if self.length > self.cursor.offset {
             self.file.set_len(self.cursor.offset)?;
         }
@@ -321,8 +365,12 @@ impl Writer {
             previous_end: self.cursor.offset,
             chain: self.cursor.chain,
         };
-        self.file = create_segment(&*self.shared.disk, &self.shared.key, &header)?;
-        self.length = HEADER as u64;
+        let (disk, key) = (&*self.shared.disk, &self.shared.key);
+        (self.file, self.length) = match made {
+            Some((name, file)) => (begin_segment(disk, key, &header, (&name, &*file))?, self.config.segment_bytes),
+            None => (create_segment(disk, key, &header)?, HEADER as u64),
+        };
+        self.grown = 0;
         let mut state = self.shared.state();
         if let Some(last) = state.segments.back_mut() {
             last.end = Some(self.cursor.offset);
