@@ -3,7 +3,9 @@
 //! While everything that waits fits one group, a group is simply all of it. When it doesn't, chains take turns by *deficit
 //! round robin* (Shreedhar and Varghese, 1995): at its turn a chain is given a share of the group, takes submits from the
 //! front of its own queue as long as they fit what it was given, and keeps the rest for its next turn. So a chain gets into
-//! a group by how little it asks for, and not by how much others do.
+//! a group by how little it asks for, and not by how much others do. A chain whose next submit is too large for what is left
+//! of a group goes on with its turn in the next one; nobody gets a second turn in the room that it left, or chains with
+//! small submits would get ahead of it a little in every group.
 //!
 //! ```text
 //!   chain A  ■■■■■■■■■■■■■■■■■    turns: A, B, C, A, ..          a submit of several chains, or without records,
@@ -40,12 +42,15 @@ struct Lane {
     deficit: u64,
     /// Its turn was cut short by the end of a group, and goes on in the next.
     cut_short: bool,
+    /// The last group in which it had a turn.
+    turn_in: u64,
 }
 
 /// The least share of a group that a turn gives, in bytes: it bounds how many turns a large submit needs.
 const LEAST_SHARE: u64 = 4 << 10;
 
-/// How many chains whose next submit is too large for what is left of a group are passed over before it is closed.
+/// How many chains are passed over before a group is closed, because their next submit is too large for what is left of it
+/// or they had their turn.
 const MOST_PASSED_OVER: usize = 1024;
 
 #[derive(Debug)]
@@ -58,6 +63,8 @@ pub(super) struct Queue {
     behind: VecDeque<Submission>,
     bytes: u64,
     submits: u64,
+    /// How many groups were filled by turns.
+    groups: u64,
     limit: u64,
     chain_limit: u64,
     group_limit: u64,
@@ -94,6 +101,7 @@ impl Queue {
             behind: VecDeque::new(),
             bytes: 0,
             submits: 0,
+            groups: 0,
             limit: config.queue_bytes,
             chain_limit: config.chain_queue_bytes,
             group_limit: config.group_bytes,
@@ -168,6 +176,7 @@ impl Queue {
         if self.bytes <= self.group_limit {
             return self.take_all();
         }
+        self.groups += 1;
         let mut group = Group { taken: Vec::new(), room: self.group_limit };
         loop {
             self.fill(&mut group);
@@ -180,13 +189,18 @@ impl Queue {
     /// Gives turns until the group is full or no chain has anything in its lane.
     fn fill(&mut self, group: &mut Group) {
         let share = (self.group_limit / (self.turns.len() as u64).max(1)).max(LEAST_SHARE);
-        let mut passed_over = Vec::new();
+        let (mut passed_over, mut had_theirs) = (Vec::new(), Vec::new());
         while let Some(chain) = self.turns.pop_front() {
-            if !group.has_room(FRAME as u64) || passed_over.len() >= MOST_PASSED_OVER {
+            if !group.has_room(FRAME as u64) || passed_over.len() + had_theirs.len() >= MOST_PASSED_OVER {
                 self.turns.push_front(chain);
                 break;
             }
             let Some(lane) = self.lanes.get_mut(&chain) else { continue };
+            if !passed_over.is_empty() && lane.turn_in == self.groups {
+                had_theirs.push(chain);
+                continue;
+            }
+            lane.turn_in = self.groups;
             let before = lane.bytes;
             let too_large = take_turn(lane, share, group);
             self.bytes -= before - lane.bytes;
@@ -198,8 +212,8 @@ impl Queue {
                 self.turns.push_back(chain);
             }
         }
-        // They begin the next group, which has room for the first of them whatever its size.
-        for chain in passed_over.into_iter().rev() {
+        // Who was passed over begins the next group, which has room for the first of them whatever its size.
+        for chain in passed_over.into_iter().chain(had_theirs).rev() {
             self.turns.push_front(chain);
         }
     }
