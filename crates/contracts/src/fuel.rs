@@ -27,10 +27,7 @@ impl Meter {
                 self.used = Fuel(used);
                 Ok(())
             }
-            _ => {
-                self.used = self.limit;
-                Err(HostError::OutOfFuel { limit: self.limit })
-            }
+            _ => Err(self.exhaust()),
         }
     }
 
@@ -42,11 +39,14 @@ impl Meter {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         match each.checked_mul(count).and_then(|sized| sized.checked_add(base)) {
             Some(amount) => self.charge(amount),
-            None => {
-                self.used = self.limit;
-                Err(HostError::OutOfFuel { limit: self.limit })
-            }
+            None => Err(self.exhaust()),
         }
+    }
+
+    /// Uses all that is left, and gives the error that says so.
+    pub fn exhaust(&mut self) -> HostError {
+        self.used = self.limit;
+        HostError::OutOfFuel { limit: self.limit }
     }
 
     /// What was used so far.

@@ -1,5 +1,6 @@
 //! What a running contract can see and do: the [`Host`].
 
+use crate::call::{Answer, CallTerms};
 use crate::runtime::Trap;
 use ledger_core::codec::{self, Format};
 use ledger_core::{AccountId, ChainId, ContractId, Fuel, Height, KeyRange, StateError, Timestamp, TransactionId};
@@ -15,7 +16,8 @@ pub struct Environment {
     pub timestamp: Timestamp,
     /// The contract itself, whose namespace the host reads and writes.
     pub contract: ContractId,
-    /// Who calls.
+    /// Who calls: the account that sent the transaction, or the [account of the
+    /// contract](AccountId::of_contract) that called this one.
     pub caller: AccountId,
     /// The transaction, unless this is a simulation.
     pub transaction: Option<TransactionId>,
@@ -32,15 +34,19 @@ pub struct Entry {
     pub value: Vec<u8>,
 }
 
-/// Why the host didn't do what a contract asked. Each of these **ends the transaction**: from then on the host refuses
-/// everything with the same error, and the receipt names it, whatever the contract makes of it.
+/// Why the host didn't do what a contract asked. Each of these **ends the contract's run**: from then on the host refuses
+/// everything with the same error, and whoever called is told it, whatever the contract makes of it.
+///
+/// Where the caller is a transaction, its receipt names the error. Where it is another contract, that one goes on with
+/// [`Answer::Failed`], unless the error concerns it too: fuel that gave out was the caller's as well if the call had no
+/// limit of its own below it, and a state that can't be read ends everything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
     /// There isn't fuel enough.
     #[error("out of fuel: the limit of {limit} was reached")]
     OutOfFuel {
-        /// The transaction's limit.
+        /// The limit of the transaction, or of the call.
         limit: Fuel,
     },
     /// Something is larger than the chain's rules allow.
@@ -61,6 +67,15 @@ pub enum HostError {
     State(#[from] StateError),
 }
 
+/// A digest function that contracts can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashFunction {
+    /// BLAKE3, neither keyed nor in one of the chain's own domains.
+    Blake3,
+    /// SHA-256 (FIPS 180-4).
+    Sha256,
+}
+
 /// A contract's only way to the world. Keys are the contract's own: there is no way to name another's.
 ///
 /// # Fuel
@@ -74,6 +89,9 @@ pub enum HostError {
 /// | [`put`](Host::put) | `write`, and `write_byte` for each byte of key and value |
 /// | [`delete`](Host::delete) | `write`, and `write_byte` for each byte of the key |
 /// | [`emit`](Host::emit) | `event`, and `event_byte` for each byte of topic and data |
+/// | [`call`](Host::call) | `call`, and `read_byte` for each byte of method and arguments; then, as part of what the callee uses, what a transaction pays to find and load a contract (`read`, `read` again, and `read_byte` for each byte of its code), and `read_byte` for each byte that it returns |
+/// | [`hash`](Host::hash) | `hash`, and `hash_byte` for each byte |
+/// | [`verify`](Host::verify) | `verify`, and `hash_byte` for each byte of the message |
 ///
 /// A key deleted earlier in the same block is a step of a scan too, for it has to be stepped over.
 pub trait Host {
@@ -83,43 +101,89 @@ pub trait Host {
     /// The value of `key`.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, HostError>;
 
     /// Up to `limit` keys from `from` (inclusive) to `to` (exclusive; `None` is the end), in order, with their values.
     /// To go on after a full answer, start from the last key with a zero byte behind it.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     fn scan(&mut self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, HostError>;
 
     /// Sets the value of `key`.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), HostError>;
 
     /// Removes `key` and its value, if there is one.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     fn delete(&mut self, key: &[u8]) -> Result<(), HostError>;
 
     /// Tells the world.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError>;
 
     /// Pays for work of the contract's own. A native contract whose work grows with its input must charge for it, since
     /// nobody else counts it.
     ///
     /// # Errors
-    /// [`HostError::OutOfFuel`], which ends the transaction.
+    /// [`HostError::OutOfFuel`], which ends the contract's run.
     fn charge(&mut self, fuel: Fuel) -> Result<(), HostError>;
 
     /// Fuel that is left. A contract that acts on it makes estimates of its fuel worthless.
     fn fuel_left(&self) -> Fuel;
+
+    /// Calls `method` of another contract, whatever runtime it has, on the same journal. If it fails, its writes and
+    /// events, and those of whom it called, are taken back, and the caller goes on with the reason. Fuel that it used
+    /// stays used.
+    ///
+    /// The callee sees this contract as its caller ([`AccountId::of_contract`]). In a read-only contract's calls
+    /// everything is read-only, whatever `terms` say.
+    ///
+    /// **Re-entrancy**: a contract that is running can be called only read-only, by itself too, so nothing that it has
+    /// half done can be changed under it. Such a call reads what was written so far.
+    ///
+    /// At most [`Rules::max_call_depth`](ledger_core::Rules::max_call_depth) contracts run within each other, and each
+    /// call takes [`CALL_STACK_SLOTS`](crate::CALL_STACK_SLOTS) of the transaction's stack. A call that may not be made
+    /// has failed, too.
+    ///
+    /// # Errors
+    /// [`HostError`], which ends the caller as well: it is out of fuel, or the state can't be read.
+    fn call(
+        &mut self,
+        callee: &ContractId,
+        method: &str,
+        arguments: &[u8],
+        terms: CallTerms,
+    ) -> Result<Answer, HostError>;
+
+    /// The digest of `data`.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfFuel`], which ends the contract's run.
+    fn hash(&mut self, function: HashFunction, data: &[u8]) -> Result<[u8; 32], HostError>;
+
+    /// Whether `signature` is that of `key` over the bytes of `message`, with no domain: plain Ed25519 by the rules of
+    /// ZIP-215, as the chain verifies. A [weak key](ledger_crypto::PublicKey::check_not_weak) has no valid signatures.
+    ///
+    /// # Errors
+    /// [`HostError::OutOfFuel`], which ends the contract's run.
+    fn verify(&mut self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<bool, HostError>;
+
+    /// What is left of the transaction's stack, in slots of 8 bytes: one budget for all contracts that run within each
+    /// other, from the chain's [`max_stack_slots`](ledger_core::WasmRules::max_stack_slots). The host takes a fixed part
+    /// for each call; a runtime that counts the rest tells by [`set_stack_left`](Host::set_stack_left) before it calls
+    /// another contract. Native contracts needn't.
+    fn stack_left(&self) -> u32;
+
+    /// Says how many slots of the stack are left. More than there were is taken for what there were.
+    fn set_stack_left(&mut self, slots: u32);
 }
 
 impl dyn Host + '_ {
@@ -142,7 +206,7 @@ impl dyn Host + '_ {
     /// Sets the value of `key` to the encoding of `value`.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     pub fn put_value<T: Format>(&mut self, key: &[u8], value: &T) -> Result<(), HostError> {
         self.put(key, &codec::encode(value))
     }
@@ -150,7 +214,7 @@ impl dyn Host + '_ {
     /// Emits the encoding of `value`.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     pub fn emit_value<T: Format>(&mut self, topic: &str, value: &T) -> Result<(), HostError> {
         self.emit(topic, &codec::encode(value))
     }
@@ -158,7 +222,7 @@ impl dyn Host + '_ {
     /// Up to `limit` keys that begin with `prefix`, in order, with their values.
     ///
     /// # Errors
-    /// [`HostError`], which ends the transaction.
+    /// [`HostError`], which ends the contract's run.
     pub fn scan_prefix(&mut self, prefix: &[u8], limit: usize) -> Result<Vec<Entry>, HostError> {
         let range = KeyRange::prefix(self.environment().contract, prefix);
         self.scan(&range.from, range.to.as_deref(), limit)

@@ -109,6 +109,7 @@
 //! None.
 #![forbid(unsafe_code)]
 
+pub mod call;
 pub mod executor;
 pub mod fuel;
 pub mod host;
@@ -119,8 +120,9 @@ pub mod runtime;
 pub mod testing;
 pub mod token;
 
+pub use call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
 pub use executor::{ExecutorConfig, LedgerExecutor};
-pub use host::{Entry, Environment, Host, HostError, decode_arguments, decode_value};
+pub use host::{Entry, Environment, HashFunction, Host, HostError, decode_arguments, decode_value};
 pub use journal::{Journal, Savepoint};
 pub use native::{Contract, NATIVE, NativeRuntime};
 pub use record::ContractRecord;

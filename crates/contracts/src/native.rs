@@ -2,7 +2,7 @@
 
 use crate::host::Host;
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
-use ledger_core::AccountId;
+use ledger_core::{AccountId, Rules};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,6 +27,16 @@ pub trait Contract: Send + Sync {
     /// # Errors
     /// A [`Trap`] undoes the deployment.
     fn construct(&self, host: &mut dyn Host, arguments: &[u8]) -> Result<(), Trap> {
+        let _ = (host, arguments);
+        Ok(())
+    }
+
+    /// Runs once whenever this contract takes the place of other code, on the state that the other has left; the caller is
+    /// whoever upgrades. Does nothing unless implemented.
+    ///
+    /// # Errors
+    /// A [`Trap`] undoes the upgrade.
+    fn migrate(&self, host: &mut dyn Host, arguments: &[u8]) -> Result<(), Trap> {
         let _ = (host, arguments);
         Ok(())
     }
@@ -70,7 +80,7 @@ impl Runtime for NativeRuntime {
         NATIVE
     }
 
-    fn prepare(&self, code: &[u8]) -> Result<Prepared, CodeError> {
+    fn prepare(&self, code: &[u8], _rules: &Rules) -> Result<Prepared, CodeError> {
         let name = str::from_utf8(code).map_err(|_| CodeError::new("the name of a native contract is UTF-8"))?;
         match self.contracts.get(name) {
             Some(contract) => Ok(Prepared::new(Arc::clone(contract))),
@@ -86,6 +96,7 @@ impl Runtime for NativeRuntime {
         // What a panic leaves half done is in the host, and the caller rolls that back.
         let run = AssertUnwindSafe(|| match invocation.entry {
             EntryPoint::Constructor => contract.construct(host, arguments).map(|()| Vec::new()),
+            EntryPoint::Migration => contract.migrate(host, arguments).map(|()| Vec::new()),
             EntryPoint::Method(method) => contract.call(host, method, arguments),
         });
         catch_unwind(run).unwrap_or_else(|_| Err(Trap::broken(PANICKED)))

@@ -3,7 +3,7 @@
 use crate::host::{Host, HostError};
 use core::any::Any;
 use core::fmt;
-use ledger_core::AccountId;
+use ledger_core::{AccountId, Rules};
 use std::sync::Arc;
 
 /// The code of a refusal because of arguments that can't be read. The contracts' own codes are better small numbers.
@@ -18,12 +18,12 @@ pub trait Runtime: Send + Sync {
     /// The name that a deployment asks for: `native`, `wasm`, …
     fn name(&self) -> &str;
 
-    /// Validates code and makes it ready to run. It is called once for code that is then cached; the answer depends on
-    /// the code alone.
+    /// Validates code and makes it ready to run under the rules of a chain. It is called once for code that is then
+    /// cached; the answer depends on the code and on [`Rules::wasm`] alone, so it is made anew where that differs.
     ///
     /// # Errors
     /// [`CodeError`] says what is wrong with the code.
-    fn prepare(&self, code: &[u8]) -> Result<Prepared, CodeError>;
+    fn prepare(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError>;
 
     /// Runs a contract. Errors of the host are passed on as [`Trap::Host`].
     ///
@@ -59,6 +59,9 @@ pub struct Invocation<'a> {
 pub enum EntryPoint<'a> {
     /// When it is deployed, once. Its output is dropped: a deployment answers with the contract's id.
     Constructor,
+    /// When it takes the place of other code of a contract, once for each time, in the namespace that the other code has
+    /// filled. Its output is dropped.
+    Migration,
     /// By name.
     Method(&'a str),
 }

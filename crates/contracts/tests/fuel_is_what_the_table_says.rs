@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use ledger_contracts::testing::TestLedger;
-use ledger_contracts::{Contract, ContractRecord, Host, LedgerExecutor, NATIVE, NativeRuntime, Trap};
-use ledger_core::{Fuel, Key, Prices, StateView, TransactionBuilder, codec};
-use ledger_crypto::MemorySigner;
+use ledger_contracts::{
+    CallTerms, Contract, ContractRecord, HashFunction, Host, LedgerExecutor, NATIVE, NativeRuntime, Trap,
+};
+use ledger_core::{ContractId, Fuel, Key, Prices, StateView, TransactionBuilder, codec};
+use ledger_crypto::{Digest, MemorySigner};
 
 /// Does one thing with the host.
 struct One;
@@ -27,6 +29,14 @@ impl Contract for One {
             "scan all" => drop(host.scan(b"", None, 9)?),
             "scan one" => drop(host.scan(b"", None, 1)?),
             "scan nothing" => drop(host.scan(b"z", None, 9)?),
+            "hash" => drop(host.hash(HashFunction::Blake3, arguments)?),
+            "verify" => drop(host.verify(&[0; 32], arguments, &[0; 64])?),
+            // Arguments are whom to call.
+            "call" => {
+                let callee = ContractId(Digest::new(arguments.try_into().unwrap()));
+                drop(host.call(&callee, "output", b"12345", CallTerms::default())?);
+            }
+            "call nobody" => drop(host.call(&ContractId(Digest::ZERO), "output", b"", CallTerms::default())?),
             "scan over a deleted key" => {
                 host.delete(b"key")?;
                 host.scan(b"", None, 9)?;
@@ -37,8 +47,12 @@ impl Contract for One {
     }
 }
 
-/// Each a power of 100 apart, so that no two uses of the table give one sum.
+/// Each far from the others and their sums, so that no two uses of the table give one sum.
 const PRICES: Prices = Prices {
+    hash: 3,
+    hash_byte: 7,
+    verify: 29,
+    call: 41,
     transaction: 1,
     body_byte: 100,
     read: 10_000,
@@ -55,11 +69,12 @@ fn each_use_of_the_host_costs_its_price() {
     let mut ledger = TestLedger::new(LedgerExecutor::default().with(NativeRuntime::new().with(One)));
     ledger.rules.prices = PRICES;
     (ledger.rules.max_transaction_fuel, ledger.rules.max_block_fuel) = (Fuel(u64::MAX), Fuel(u64::MAX));
-    let Prices { transaction, body_byte, read, read_byte, write, write_byte, event, event_byte } = PRICES;
+    let Prices { transaction, body_byte, read, read_byte, write, write_byte, event, event_byte, .. } = PRICES;
+    let Prices { hash, hash_byte, verify, call: call_price, .. } = PRICES;
 
     let deploy = TransactionBuilder::deploy(ledger.chain(), NATIVE, b"one".to_vec(), b"12".to_vec());
     let deployed = ledger.submit(&alice, deploy.fuel_limit(Fuel(u64::MAX))).unwrap().receipt;
-    let contract = ledger_core::ContractId::deployed_by(&deployed.transaction);
+    let contract = ContractId::deployed_by(&deployed.transaction);
     let record = ledger.state.get(&Key::contract(&contract)).unwrap().unwrap().value;
     assert_eq!(codec::decode::<ContractRecord>(&record).unwrap().code_bytes, 3);
     let size = u64::try_from(record.len()).unwrap();
@@ -68,8 +83,19 @@ fn each_use_of_the_host_costs_its_price() {
     assert_eq!(deployed.fuel_used, Fuel(fixed));
 
     let call = transaction + 2 * read + 3 * read_byte;
+    let other = ledger.deploy(&alice, NATIVE, b"one", b"");
+    assert!(other.is_err(), "the default fuel limit doesn't pay for a deployment at these prices");
+    let deploy = TransactionBuilder::deploy(ledger.chain(), NATIVE, b"one".to_vec(), b"".to_vec());
+    let other = ledger.submit(&alice, deploy.fuel_limit(Fuel(u64::MAX))).unwrap().receipt;
+    let other = ContractId::deployed_by(&other.transaction);
+    // Found and loaded as for a transaction; method, arguments and answer are copied.
+    let called = call_price + 2 * read + 3 * read_byte + (6 + 5 + 5) * read_byte;
     for (method, arguments, price) in [
         ("nothing", &b""[..], 0),
+        ("hash", b"four", 4 * body_byte + hash + 4 * hash_byte),
+        ("verify", b"four", 4 * body_byte + verify + 4 * hash_byte),
+        ("call", other.0.as_bytes(), 32 * body_byte + called),
+        ("call nobody", b"", call_price + 6 * read_byte + read),
         ("nothing", b"four", 4 * body_byte),
         ("output", b"four", 4 * body_byte + 4 * event_byte),
         ("get nothing", b"", read),

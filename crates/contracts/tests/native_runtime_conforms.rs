@@ -5,6 +5,7 @@ use ledger_contracts::testing::{Probe, Violation, conformance};
 use ledger_contracts::{
     CodeError, Host, HostError, Invocation, NativeRuntime, Prepared, Runtime, Token, Trap, token::TokenError,
 };
+use ledger_core::Rules;
 
 #[test]
 fn the_native_runtime_conforms() {
@@ -28,10 +29,10 @@ impl Runtime for Flawed {
         "flawed"
     }
 
-    fn prepare(&self, code: &[u8]) -> Result<Prepared, CodeError> {
+    fn prepare(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError> {
         match self.0 {
-            Flaw::TakesAnyCode => self.1.prepare(Probe::NAME.as_bytes()),
-            _ => self.1.prepare(code),
+            Flaw::TakesAnyCode => self.1.prepare(Probe::NAME.as_bytes(), rules),
+            _ => self.1.prepare(code, rules),
         }
     }
 
@@ -65,9 +66,10 @@ fn the_suite_finds_each_flaw() {
 #[test]
 fn code_is_the_name_of_a_linked_contract() {
     let runtime = NativeRuntime::new().with(Token);
-    assert!(runtime.prepare(b"token").is_ok());
-    assert_eq!(runtime.prepare(b"tokens").unwrap_err().to_string(), "there is no native contract `tokens`");
-    assert!(runtime.prepare(b"\xff").is_err());
+    let rules = Rules::default();
+    assert!(runtime.prepare(b"token", &rules).is_ok());
+    assert_eq!(runtime.prepare(b"tokens", &rules).unwrap_err().to_string(), "there is no native contract `tokens`");
+    assert!(runtime.prepare(b"\xff", &rules).is_err());
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 use crate::block::Block;
 use crate::codec::{Bytes, List};
-use crate::genesis::Rules;
 use crate::id::{AccountId, ChainId, ContractId};
 use crate::outcome::{Event, Rejection, Status, TransactionResult, ValidatorUpdate};
+use crate::rules::Rules;
 use crate::state::{Key, KeyRange, StateError, StateView, Version, Writes};
 use crate::transaction::SignedTransaction;
 use crate::units::{Fuel, Height, Timestamp};

@@ -5,16 +5,16 @@ use crate::codec::{self, Bytes, Decode, Encode, Format, List, Text};
 use crate::domains;
 use crate::finality::Finality;
 use crate::history::HistoryHead;
-use crate::id::{AccountId, ChainId};
-use crate::outcome::{Outcome, Rejection, receipts_root};
+use crate::id::ChainId;
+use crate::outcome::{Outcome, receipts_root};
+use crate::rules::Rules;
 use crate::state;
-use crate::transaction::{Order, SignedTransaction, Transaction, TransactionError, TransactionLeaf};
 use crate::units::{Epoch, Fuel, Height, Timestamp};
 use crate::validators::ValidatorSet;
 use ledger_crypto::{Digest, KeyError, PublicKey, hash};
 
 /// The version of the genesis format that this crate writes and reads.
-pub const GENESIS_VERSION: u8 = 1;
+pub const GENESIS_VERSION: u8 = 2;
 
 /// The beginning of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -55,119 +55,6 @@ impl Engine {
     /// The engine of a network whose `validators` agree by votes.
     pub fn bft(validators: &ValidatorSet) -> Self {
         Engine { name: Text::from(crate::finality::BFT), parameters: Bytes::from(validators.to_bytes()) }
-    }
-}
-
-/// How the state root commits to the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum StateScheme {
-    /// The sorted binary Merkle tree of [`state::tree`].
-    SortedMerkle,
-}
-
-/// Who may deploy contracts.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Deployers {
-    /// Every account.
-    Anyone,
-    /// These accounts only.
-    Only(List<AccountId>),
-}
-
-/// The chain's rules: every node of a chain holds the same, since they are part of its genesis.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Rules {
-    /// How the state root commits to the state.
-    pub state_scheme: StateScheme,
-    /// Who may deploy contracts.
-    pub deployers: Deployers,
-    /// How many blocks execution may lag behind ordering before only empty blocks are valid; at least 1.
-    pub lag: u64,
-    /// How far ahead of a validator's own clock a block's timestamp may be, in ms.
-    pub max_clock_ahead_ms: u64,
-    /// How far ahead of its block's time an unordered transaction may expire, in ms. Its id is kept in the state until
-    /// then, so this and the rate of such transactions bound how many ids there are; 0 allows none.
-    pub max_unordered_ms: u64,
-    /// The longest encoded signed transaction, in bytes.
-    pub max_transaction_bytes: u32,
-    /// The longest encoded block, in bytes.
-    pub max_block_bytes: u32,
-    /// The most transactions in a block.
-    pub max_block_transactions: u32,
-    /// The most fuel that one transaction may ask for.
-    pub max_transaction_fuel: Fuel,
-    /// The most fuel that a block's transactions may use together.
-    pub max_block_fuel: Fuel,
-    /// The longest state key without its namespace, in bytes.
-    pub max_key_bytes: u32,
-    /// The longest state value, in bytes.
-    pub max_value_bytes: u32,
-    /// The most events of one transaction.
-    pub max_events: u32,
-    /// The longest data of an event, and its topic, in bytes.
-    pub max_event_bytes: u32,
-    /// The longest output of a call, in bytes.
-    pub max_output_bytes: u32,
-    /// What things cost.
-    pub prices: Prices,
-}
-
-/// What a contract's use of the host costs, in fuel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Prices {
-    /// A transaction, whatever it does.
-    pub transaction: u64,
-    /// A byte of a transaction's body.
-    pub body_byte: u64,
-    /// Reading a key.
-    pub read: u64,
-    /// A byte read.
-    pub read_byte: u64,
-    /// Writing or deleting a key.
-    pub write: u64,
-    /// A byte written.
-    pub write_byte: u64,
-    /// An event.
-    pub event: u64,
-    /// A byte of an event.
-    pub event_byte: u64,
-}
-
-impl Default for Prices {
-    fn default() -> Self {
-        Prices {
-            transaction: 5_000,
-            body_byte: 4,
-            read: 500,
-            read_byte: 1,
-            write: 1_000,
-            write_byte: 8,
-            event: 300,
-            event_byte: 4,
-        }
-    }
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Rules {
-            state_scheme: StateScheme::SortedMerkle,
-            deployers: Deployers::Anyone,
-            lag: 16,
-            max_clock_ahead_ms: 2_000,
-            max_unordered_ms: 600_000,
-            max_transaction_bytes: 1 << 20,
-            max_block_bytes: 8 << 20,
-            max_block_transactions: 10_000,
-            max_transaction_fuel: Fuel(100_000_000),
-            max_block_fuel: Fuel(1_000_000_000),
-            max_key_bytes: 1 << 10,
-            max_value_bytes: 1 << 20,
-            max_events: 1_024,
-            max_event_bytes: 64 << 10,
-            max_output_bytes: 1 << 20,
-            prices: Prices::default(),
-        }
     }
 }
 
@@ -301,76 +188,5 @@ impl Genesis {
         }
         self.rules.check_ranges()?;
         crate::finality::of(self)
-    }
-}
-
-impl Rules {
-    fn check_ranges(&self) -> Result<(), GenesisError> {
-        let most_transaction_bytes = (u64::from(self.max_block_bytes) / 2).min(SignedTransaction::LIMIT as u64);
-        let ranges: [(&'static str, u64, u64, u64); 11] = [
-            ("lag", self.lag, 1, 1 << 20),
-            ("max_unordered_ms", self.max_unordered_ms, 0, 86_400_000),
-            ("max_block_bytes", self.max_block_bytes.into(), 4 << 10, 64 << 20),
-            ("max_transaction_bytes", self.max_transaction_bytes.into(), 1 << 10, most_transaction_bytes),
-            ("max_block_transactions", self.max_block_transactions.into(), 1, 1 << 20),
-            ("max_transaction_fuel", self.max_transaction_fuel.0, 1, self.max_block_fuel.0),
-            ("max_key_bytes", self.max_key_bytes.into(), 32, state::tree::MAX_KEY_NAME_BYTES as u64),
-            ("max_value_bytes", self.max_value_bytes.into(), 32, 8 << 20),
-            ("max_events", self.max_events.into(), 0, 1 << 16),
-            ("max_event_bytes", self.max_event_bytes.into(), 0, 1 << 20),
-            ("max_output_bytes", self.max_output_bytes.into(), 0, 8 << 20),
-        ];
-        for (rule, found, least, most) in ranges {
-            if found < least || found > most {
-                return Err(GenesisError::Rule { rule, found, least, most });
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks what a transaction's bytes and these rules decide: form, body, size, fuel limit, the key's quality, that an
-    /// unordered one expires. Not the signature, and not when it expires: [`Rules::check_expiry`].
-    ///
-    /// # Errors
-    /// [`TransactionError`] names what is wrong.
-    pub fn check(&self, transaction: &SignedTransaction, chain: &ChainId) -> Result<(), TransactionError> {
-        let (size, limit) = (codec::encoded_length(transaction), self.max_transaction_bytes as usize);
-        if size > limit {
-            return Err(TransactionError::TooLong { size, limit });
-        }
-        // Proofs show the envelope without the body, so it has to fit its own format whatever the rules allow.
-        let envelope = codec::encoded_length(&transaction.transaction) + codec::encoded_length(&transaction.witness);
-        if envelope > TransactionLeaf::LIMIT {
-            return Err(TransactionError::TooLong { size: envelope, limit: TransactionLeaf::LIMIT });
-        }
-        let (found, limit) = (transaction.transaction.fuel_limit, self.max_transaction_fuel);
-        if found > limit {
-            return Err(TransactionError::FuelLimit { found, limit });
-        }
-        if transaction.transaction.order == Order::Unordered && transaction.transaction.expires_at.is_none() {
-            return Err(TransactionError::NoExpiry);
-        }
-        transaction.witness.check_key()?;
-        transaction.check_form(chain)
-    }
-
-    /// Checks that a transaction's expiry lets it into a block of this time: it isn't past, and that of an unordered one
-    /// not beyond [`Rules::max_unordered_ms`].
-    ///
-    /// Executors ask with the block's time. Who takes transactions in, or makes a block of them, asks with its own clock
-    /// or the block's: what it lets through with a clock ahead of the block's may be rejected there.
-    ///
-    /// # Errors
-    /// [`Rejection::Expired`], [`Rejection::TooDistant`].
-    pub fn check_expiry(&self, transaction: &Transaction, now: Timestamp) -> Result<(), Rejection> {
-        let expires_at = transaction.expires_at.unwrap_or(Timestamp(u64::MAX));
-        if expires_at < now {
-            return Err(Rejection::Expired { expired_at: expires_at, now });
-        }
-        let latest = now.plus(self.max_unordered_ms);
-        match transaction.order {
-            Order::Unordered if expires_at > latest => Err(Rejection::TooDistant { expires_at, latest }),
-            _ => Ok(()),
-        }
     }
 }

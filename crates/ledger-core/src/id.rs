@@ -62,9 +62,26 @@ impl AccountId {
     }
 }
 
+impl AccountId {
+    /// The account as which `contract` calls others and owns things: its own digest. No key opens it, since the ids of
+    /// contracts and of keys are digests in different domains.
+    pub const fn of_contract(contract: &ContractId) -> Self {
+        AccountId(contract.0)
+    }
+}
+
 impl ContractId {
     /// The contract that the transaction `id` deploys.
     pub fn deployed_by(id: &TransactionId) -> Self {
         ContractId(hash(domains::CONTRACT, id.0.as_bytes()))
+    }
+
+    /// The contract that the transaction `id` instantiates as its `index`-th (from 0), where it does so by calls.
+    pub fn instantiated_by(id: &TransactionId, index: u32) -> Self {
+        let mut message = [0; 36];
+        let (front, back) = message.split_at_mut(32);
+        front.copy_from_slice(id.0.as_bytes());
+        back.copy_from_slice(&index.to_le_bytes());
+        ContractId(hash(domains::CONTRACT, &message))
     }
 }

@@ -64,6 +64,7 @@ pub mod list_root;
 pub mod outcome;
 pub mod peers;
 pub mod proof;
+pub mod rules;
 pub mod snapshot;
 pub mod state;
 pub mod transaction;
@@ -79,7 +80,7 @@ pub use finality::{
     BftCertificate, BftFinality, BftVote, CertificateError, Evidence, EvidenceError, Finality, SignatureCheck, Signed,
     SoloFinality,
 };
-pub use genesis::{Deployers, Engine, Genesis, GenesisError, Prices, Rules, StateScheme};
+pub use genesis::{Engine, Genesis, GenesisError};
 pub use history::HistoryHead;
 pub use id::{AccountId, ChainId, ContractId, TransactionId};
 pub use light_client::LightClient;
@@ -89,6 +90,7 @@ pub use proof::{
     BlockProof, EventProof, PastProof, Place, Proof, ProofError, Proven, RangeProof, ReceiptProof, StateProof,
     TransactionProof, ValueHistoryProof, verify,
 };
+pub use rules::{Deployers, Prices, Rules, StateScheme, WasmCosts, WasmRules};
 pub use snapshot::{SnapshotChunk, SnapshotError, SnapshotManifest, VerifiedSnapshot};
 pub use state::tree::{KeyLengthError, MAX_KEY_NAME_BYTES};
 pub use state::{Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};

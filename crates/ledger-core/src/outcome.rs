@@ -261,6 +261,27 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// The variant's number in the format.
+    pub fn number(&self) -> u32 {
+        match self {
+            Failure::OutOfFuel { .. } => 0,
+            Failure::Refused { .. } => 1,
+            Failure::Trapped { .. } => 2,
+            Failure::UnknownContract { .. } => 3,
+            Failure::UnknownMethod { .. } => 4,
+            Failure::UnknownRuntime { .. } => 5,
+            Failure::InvalidCode { .. } => 6,
+            Failure::InvalidBody { .. } => 7,
+            Failure::Redacted => 8,
+            Failure::Limit { .. } => 9,
+            Failure::Conflict { .. } => 10,
+            Failure::Forbidden { .. } => 11,
+            Failure::Unsupported { .. } => 12,
+        }
+    }
+}
+
 /// Why a transaction should never have been in a block.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 #[non_exhaustive]
@@ -314,4 +335,33 @@ pub enum Rejection {
         /// The latest expiry that the rules allow at the block's time.
         latest: Timestamp,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_number_that_its_encoding_begins_with() {
+        let (text, contract) = (Text::from("x"), ContractId(Digest::ZERO));
+        let all = [
+            Failure::OutOfFuel { limit: Fuel(1) },
+            Failure::Refused { code: 1, message: text.clone() },
+            Failure::Trapped { message: text.clone() },
+            Failure::UnknownContract { contract },
+            Failure::UnknownMethod { method: text.clone() },
+            Failure::UnknownRuntime { runtime: text.clone() },
+            Failure::InvalidCode { message: text.clone() },
+            Failure::InvalidBody { message: text.clone() },
+            Failure::Redacted,
+            Failure::Limit { what: text.clone(), size: 1, limit: 1 },
+            Failure::Conflict { message: text.clone() },
+            Failure::Forbidden { what: text.clone() },
+            Failure::Unsupported { what: text },
+        ];
+        for (place, failure) in (0..).zip(all) {
+            let encoded = codec::encode(&failure);
+            assert_eq!((failure.number(), encoded.first().copied().map(u32::from)), (place, Some(place)));
+        }
+    }
 }

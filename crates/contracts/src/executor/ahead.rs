@@ -1,11 +1,12 @@
 //! What transactions will read, read together before they are executed. It changes nothing but how long they take.
 
 use super::LedgerExecutor;
+use super::cache::Origin;
 use crate::record::ContractRecord;
 use crate::runtime::{EntryPoint, Invocation, Prepared, Runtime};
 use ledger_core::codec::Bytes;
 use ledger_core::state::tree::MAX_KEY_NAME_BYTES;
-use ledger_core::{Action, ContractId, Key, Order, SignedTransaction, StateError, codec};
+use ledger_core::{Action, ContractId, Key, Order, Rules, SignedTransaction, StateError, codec};
 use std::collections::HashMap;
 
 /// The most names that are taken from one call's contract.
@@ -20,6 +21,7 @@ impl LedgerExecutor {
     pub(super) fn expected_reads<'t>(
         &self,
         transactions: impl Iterator<Item = &'t SignedTransaction>,
+        rules: &Rules,
         mut read: impl FnMut(&Key) -> Result<Option<Bytes>, StateError>,
         keys: &mut Vec<Key>,
     ) -> Result<(), StateError> {
@@ -34,7 +36,7 @@ impl LedgerExecutor {
             let known = match contracts.get(contract) {
                 Some(known) => known,
                 None => {
-                    let known = self.known(read(&Key::contract(contract))?);
+                    let known = self.known(read(&Key::contract(contract))?, rules);
                     contracts.entry(*contract).or_insert(known)
                 }
             };
@@ -47,11 +49,12 @@ impl LedgerExecutor {
         Ok(())
     }
 
-    fn known(&self, record: Option<Bytes>) -> Known<'_> {
+    fn known(&self, record: Option<Bytes>, rules: &Rules) -> Known<'_> {
         // What is wrong with it is told by whoever executes the call.
         let record: ContractRecord = codec::decode(&record?).ok()?;
         let runtime = self.runtimes.get(&*record.runtime).map(|runtime| &**runtime);
-        runtime.zip(self.prepared.get(&record.runtime, &record.code))
+        let origin = Origin { runtime: &record.runtime, digest: &record.code, rules: &rules.wasm };
+        runtime.zip(self.prepared.get(&origin))
     }
 }
 

@@ -1,37 +1,30 @@
 //! The host of one contract's run: namespace, limits, fuel, over the block's journal.
 
+use super::run::{Caller, Run};
+use crate::call::{Answer, CallTerms};
 use crate::fuel::Meter;
-use crate::host::{Entry, Environment, Host, HostError};
-use crate::journal::Journal;
+use crate::host::{Entry, Environment, HashFunction, Host, HostError};
 use ledger_core::codec::{Bytes, Text};
-use ledger_core::{Event, Fuel, Key, KeyRange, Rules};
+use ledger_core::{AccountId, ContractId, Event, Fuel, Key, KeyRange};
+use ledger_crypto::{PublicKey, Signature, verify_raw};
+use sha2::{Digest as _, Sha256};
 
 /// What a contract talks to.
-pub(super) struct TransactionHost<'h, 's> {
+pub(super) struct TransactionHost<'h, 'r, 's> {
     environment: Environment,
-    rules: &'h Rules,
-    journal: &'h mut Journal<'s>,
+    run: &'h mut Run<'r, 's>,
     meter: &'h mut Meter,
-    events: Vec<Event>,
     fault: Option<HostError>,
 }
 
-impl<'h, 's> TransactionHost<'h, 's> {
-    pub(super) fn new(
-        environment: Environment,
-        rules: &'h Rules,
-        journal: &'h mut Journal<'s>,
-        meter: &'h mut Meter,
-    ) -> Self {
-        TransactionHost { environment, rules, journal, meter, events: Vec::new(), fault: None }
+impl<'h, 'r, 's> TransactionHost<'h, 'r, 's> {
+    pub(super) fn new(environment: Environment, run: &'h mut Run<'r, 's>, meter: &'h mut Meter) -> Self {
+        TransactionHost { environment, run, meter, fault: None }
     }
 
-    /// The events, or the first error that the contract was given.
-    pub(super) fn finish(self) -> Result<Vec<Event>, HostError> {
-        match self.fault {
-            None => Ok(self.events),
-            Some(fault) => Err(fault),
-        }
+    /// The first error that the contract was given.
+    pub(super) fn finish(self) -> Result<(), HostError> {
+        self.fault.map_or(Ok(()), Err)
     }
 
     /// Does `work` unless something failed before, and keeps its error.
@@ -43,7 +36,7 @@ impl<'h, 's> TransactionHost<'h, 's> {
     }
 
     fn key(&self, name: &[u8]) -> Result<Key, HostError> {
-        within("a key", name.len(), self.rules.max_key_bytes.into())?;
+        within("a key", name.len(), self.run.context.rules.max_key_bytes.into())?;
         Ok(Key::new(self.environment.contract, name))
     }
 
@@ -58,7 +51,7 @@ pub(super) fn within(what: &'static str, size: usize, limit: u64) -> Result<(), 
     if size > limit { Err(HostError::Limit { what, size, limit }) } else { Ok(()) }
 }
 
-impl Host for TransactionHost<'_, '_> {
+impl Host for TransactionHost<'_, '_, '_> {
     fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -66,9 +59,9 @@ impl Host for TransactionHost<'_, '_> {
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
         self.guarded(|host| {
             let key = host.key(key)?;
-            host.meter.charge(host.rules.prices.read)?;
-            let Some(value) = host.journal.get(&key)? else { return Ok(None) };
-            host.meter.charge_sized(0, host.rules.prices.read_byte, value.len())?;
+            host.meter.charge(host.run.context.rules.prices.read)?;
+            let Some(value) = host.run.journal.get(&key)? else { return Ok(None) };
+            host.meter.charge_sized(0, host.run.context.rules.prices.read_byte, value.len())?;
             Ok(Some(value.into_vec()))
         })
     }
@@ -76,14 +69,14 @@ impl Host for TransactionHost<'_, '_> {
     fn scan(&mut self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, HostError> {
         self.guarded(|host| {
             // One byte more than a key, so that a scan can go on right after the longest.
-            let longest = u64::from(host.rules.max_key_bytes) + 1;
+            let longest = u64::from(host.run.context.rules.max_key_bytes) + 1;
             within("a range's bound", from.len().max(to.map_or(0, <[u8]>::len)), longest)?;
             let namespace = host.environment.contract;
             let mut range = KeyRange { namespace, from: Bytes::from(from), to: to.map(Bytes::from) };
-            let prices = &host.rules.prices;
+            let prices = &host.run.context.rules.prices;
             let mut entries = Vec::new();
             let mut seen = Vec::new();
-            let mut steps = host.journal.scan(&range);
+            let mut steps = host.run.journal.scan(&range);
             loop {
                 if entries.len() == limit {
                     // Only what was read counts as read: up to the last key and that one itself.
@@ -103,9 +96,9 @@ impl Host for TransactionHost<'_, '_> {
             }
             drop(steps);
             for (key, version) in seen {
-                host.journal.record(&key, version);
+                host.run.journal.record(&key, version);
             }
-            host.journal.record_range(range);
+            host.run.journal.record_range(range);
             Ok(entries)
         })
     }
@@ -113,11 +106,11 @@ impl Host for TransactionHost<'_, '_> {
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), HostError> {
         self.guarded(|host| {
             host.writable()?;
-            let prices = &host.rules.prices;
+            let prices = &host.run.context.rules.prices;
             host.meter.charge_sized(prices.write, prices.write_byte, key.len().saturating_add(value.len()))?;
             let key = host.key(key)?;
-            within("a value", value.len(), host.rules.max_value_bytes.into())?;
-            host.journal.put(key, value);
+            within("a value", value.len(), host.run.context.rules.max_value_bytes.into())?;
+            host.run.journal.put(key, value);
             Ok(())
         })
     }
@@ -125,10 +118,10 @@ impl Host for TransactionHost<'_, '_> {
     fn delete(&mut self, key: &[u8]) -> Result<(), HostError> {
         self.guarded(|host| {
             host.writable()?;
-            let prices = &host.rules.prices;
+            let prices = &host.run.context.rules.prices;
             host.meter.charge_sized(prices.write, prices.write_byte, key.len())?;
             let key = host.key(key)?;
-            host.journal.delete(key);
+            host.run.journal.delete(key);
             Ok(())
         })
     }
@@ -136,13 +129,13 @@ impl Host for TransactionHost<'_, '_> {
     fn emit(&mut self, topic: &str, data: &[u8]) -> Result<(), HostError> {
         self.guarded(|host| {
             host.writable()?;
-            let prices = &host.rules.prices;
+            let prices = &host.run.context.rules.prices;
             let size = topic.len().saturating_add(data.len());
             host.meter.charge_sized(prices.event, prices.event_byte, size)?;
-            within("the number of events", host.events.len() + 1, host.rules.max_events.into())?;
-            within("an event", size, host.rules.max_event_bytes.into())?;
+            within("the number of events", host.run.events.len() + 1, host.run.context.rules.max_events.into())?;
+            within("an event", size, host.run.context.rules.max_event_bytes.into())?;
             let contract = host.environment.contract;
-            host.events.push(Event { contract, topic: Text::from(topic), data: Bytes::from(data) });
+            host.run.events.push(Event { contract, topic: Text::from(topic), data: Bytes::from(data) });
             Ok(())
         })
     }
@@ -153,6 +146,48 @@ impl Host for TransactionHost<'_, '_> {
 
     fn fuel_left(&self) -> Fuel {
         self.meter.left()
+    }
+
+    fn call(
+        &mut self,
+        callee: &ContractId,
+        method: &str,
+        arguments: &[u8],
+        terms: CallTerms,
+    ) -> Result<Answer, HostError> {
+        self.guarded(|host| {
+            let account = AccountId::of_contract(&host.environment.contract);
+            let caller = Caller { account, read_only: host.environment.read_only || terms.read_only };
+            host.run.call_within(callee, (method, arguments), caller, terms, host.meter)
+        })
+    }
+
+    fn hash(&mut self, function: HashFunction, data: &[u8]) -> Result<[u8; 32], HostError> {
+        self.guarded(|host| {
+            let prices = &host.run.context.rules.prices;
+            host.meter.charge_sized(prices.hash, prices.hash_byte, data.len())?;
+            Ok(match function {
+                HashFunction::Blake3 => *blake3::hash(data).as_bytes(),
+                HashFunction::Sha256 => Sha256::digest(data).into(),
+            })
+        })
+    }
+
+    fn verify(&mut self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<bool, HostError> {
+        self.guarded(|host| {
+            let prices = &host.run.context.rules.prices;
+            host.meter.charge_sized(prices.verify, prices.hash_byte, message.len())?;
+            let (key, signature) = (PublicKey::new(*key), Signature::new(*signature));
+            Ok(key.check_not_weak().is_ok() && verify_raw(&key, message, &signature).is_ok())
+        })
+    }
+
+    fn stack_left(&self) -> u32 {
+        self.run.stack_left
+    }
+
+    fn set_stack_left(&mut self, slots: u32) {
+        self.run.stack_left = self.run.stack_left.min(slots);
     }
 }
 

@@ -4,6 +4,7 @@ mod ahead;
 mod attempt;
 mod cache;
 mod host;
+mod run;
 mod unordered;
 
 use crate::journal::{DEFAULT_CACHE_BYTES, Journal};
@@ -158,7 +159,7 @@ impl Executor for LedgerExecutor {
         let keys = 3 * block.transactions.len();
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).expecting(keys);
         let mut ahead: Vec<Key> = block.transactions.iter().filter_map(lane_key).collect();
-        self.expected_reads(block.transactions.iter(), |key| journal.get(key), &mut ahead)?;
+        self.expected_reads(block.transactions.iter(), context.rules, |key| journal.get(key), &mut ahead)?;
         journal.prefetch(ahead)?;
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
         let mut fuel_used = Fuel(0);
@@ -201,7 +202,7 @@ impl Executor for LedgerExecutor {
     ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
         let mut keys: Vec<Key> = transactions.iter().filter_map(|transaction| lane_key(transaction)).collect();
         let lanes = keys.len();
-        let more = self.expected_reads(transactions.iter().copied(), |key| value(state, key), &mut keys);
+        let more = self.expected_reads(transactions.iter().copied(), context.rules, |key| value(state, key), &mut keys);
         // If they can't be read together, each is told by itself what is wrong.
         let read = more.and_then(|()| state.get_many(&keys));
         let mut read = read.into_iter().flat_map(|values| values.into_iter().take(lanes));

@@ -167,11 +167,21 @@ fields! {
     Event { contract, topic, data }
     TransactionResult { receipt, events }
     Engine { name, parameters }
-    Prices { transaction, body_byte, read, read_byte, write, write_byte, event, event_byte }
+    Prices {
+        transaction, body_byte, read, read_byte, write, write_byte, event, event_byte, hash, hash_byte, verify, call,
+    }
+    WasmCosts {
+        instance, basic, multiply, divide, load, store, global, branch, branch_table, call, call_indirect, local_zeroed,
+        memory_size, memory_grow_page, bulk, bulk_64_bytes, table_entry,
+    }
+    WasmRules {
+        max_module_bytes, max_functions, max_function_bytes, max_locals, max_table_entries, max_globals,
+        max_memory_pages, max_br_table, max_stack_slots, costs,
+    }
     Rules {
         state_scheme, deployers, lag, max_clock_ahead_ms, max_unordered_ms, max_transaction_bytes, max_block_bytes,
         max_block_transactions, max_transaction_fuel, max_block_fuel, max_key_bytes, max_value_bytes, max_events,
-        max_event_bytes, max_output_bytes, prices,
+        max_event_bytes, max_output_bytes, max_call_depth, prices, wasm,
     }
     Genesis { version, name, timestamp, engine, rules }
     Checkpoint { header, certificate }
