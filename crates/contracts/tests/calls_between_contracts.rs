@@ -2,142 +2,16 @@
 //! running is changed under itself.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use ledger_contracts::testing::{Probe, TestLedger};
+mod common;
+
+use common::{Act, Puppet, alice, call, call_read_only, emit, ledger, put, script, show};
+use ledger_contracts::testing::TestLedger;
 use ledger_contracts::{
     Answer, CALL_STACK_SLOTS, CallTerms, Contract, Host, HostError, LedgerExecutor, NATIVE, NativeRuntime, Trap,
 };
-use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, Text};
+use ledger_core::codec::{Bytes, Text};
 use ledger_core::{AccountId, Call, ContractId, Failure, Fuel, Key, StateView, Status, TransactionResult};
-use ledger_crypto::{Digest, MemorySigner, Signer};
-
-/// What a [`Puppet`] does, one after the other.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_core::codec::wire")]
-enum Act {
-    Put(Bytes, Bytes),
-    Emit(Bytes),
-    /// Appends the value of a key to the output.
-    Show(Bytes),
-    /// Appends the caller to the output.
-    ShowCaller,
-    /// Appends the stack that is left to the output.
-    ShowStack,
-    Charge(u64),
-    Refuse,
-    Panic,
-    /// Calls `play` of a contract, and puts what came of it under `answer`.
-    Call {
-        callee: ContractId,
-        fuel_limit: Option<u64>,
-        read_only: bool,
-        script: Bytes,
-    },
-    /// As `Call`, and refuses if that failed.
-    Insist {
-        callee: ContractId,
-        script: Bytes,
-    },
-    /// Calls itself until that fails, and puts the depth under `depth`.
-    Dive(u64),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_core::codec::wire")]
-struct Script(List<Act>);
-
-impl Format for Script {
-    const NAME: &'static str = "script";
-    const LIMIT: usize = 1 << 20;
-}
-
-fn script(acts: &[Act]) -> Bytes {
-    Bytes::from(codec::encode(&Script(List::from(acts.to_vec()))))
-}
-
-/// Does what its arguments say.
-struct Puppet;
-
-impl Contract for Puppet {
-    fn name(&self) -> &str {
-        "puppet"
-    }
-
-    fn call(&self, host: &mut dyn Host, method: &str, arguments: &[u8]) -> Result<Vec<u8>, Trap> {
-        if method != "play" {
-            return Err(Trap::UnknownMethod);
-        }
-        let Script(acts) = ledger_contracts::decode_arguments(arguments)?;
-        let mut output = Vec::new();
-        for act in acts.into_vec() {
-            match act {
-                Act::Put(key, value) => host.put(&key, &value)?,
-                Act::Emit(data) => host.emit("puppet", &data)?,
-                Act::Show(key) => output.extend(host.get(&key)?.unwrap_or_default()),
-                Act::ShowCaller => output.extend(host.caller().0.as_bytes()),
-                Act::ShowStack => output.extend(host.stack_left().to_le_bytes()),
-                Act::Charge(fuel) => host.charge(Fuel(fuel))?,
-                Act::Refuse => return Err(Trap::refused(9, "as told")),
-                Act::Panic => panic!("as told"),
-                Act::Call { callee, fuel_limit, read_only, script } => {
-                    let terms = CallTerms { fuel_limit: fuel_limit.map(Fuel), read_only };
-                    let told = match host.call(&callee, "play", &script, terms)? {
-                        Answer::Returned(output) => [b"+", output.as_slice()].concat(),
-                        Answer::Failed(failure) => format!("-{} {}", failure.code(), failure.words()).into_bytes(),
-                    };
-                    host.put(b"answer", &told)?;
-                }
-                Act::Insist { callee, script } => {
-                    if let Answer::Failed(failure) = host.call(&callee, "play", &script, CallTerms::default())? {
-                        return Err(Trap::refused(10, failure.words()));
-                    }
-                }
-                Act::Dive(depth) => {
-                    let me = host.environment().contract;
-                    let deeper = script(&[Act::Dive(depth + 1)]);
-                    match host.call(&me, "play", &deeper, CallTerms::READ_ONLY)? {
-                        Answer::Returned(reached) => output = reached,
-                        Answer::Failed(failure) => {
-                            assert!(matches!(failure.0, Failure::Limit { .. }), "{failure}");
-                            output = depth.to_le_bytes().to_vec();
-                        }
-                    }
-                }
-            }
-        }
-        Ok(output)
-    }
-}
-
-fn alice() -> MemorySigner {
-    MemorySigner::from_seed([1; 32])
-}
-
-/// A ledger with three puppets.
-fn ledger() -> (TestLedger, [ContractId; 3]) {
-    let mut ledger = TestLedger::new(LedgerExecutor::default().with(NativeRuntime::new().with(Puppet).with(Probe)));
-    let puppets = core::array::from_fn(|_| ledger.deploy(&alice(), NATIVE, b"puppet", b"").unwrap());
-    (ledger, puppets)
-}
-
-fn put(key: &str, value: &str) -> Act {
-    Act::Put(Bytes::from(key.as_bytes()), Bytes::from(value.as_bytes()))
-}
-
-fn show(key: &str) -> Act {
-    Act::Show(Bytes::from(key.as_bytes()))
-}
-
-fn emit(data: &str) -> Act {
-    Act::Emit(Bytes::from(data.as_bytes()))
-}
-
-fn call(callee: ContractId, acts: &[Act]) -> Act {
-    Act::Call { callee, fuel_limit: None, read_only: false, script: script(acts) }
-}
-
-fn call_read_only(callee: ContractId, acts: &[Act]) -> Act {
-    Act::Call { callee, fuel_limit: None, read_only: true, script: script(acts) }
-}
+use ledger_crypto::{Digest, Signer};
 
 fn play(ledger: &mut TestLedger, contract: ContractId, acts: &[Act]) -> TransactionResult {
     ledger.call(&alice(), contract, "play", &script(acts)).unwrap()

@@ -1,6 +1,9 @@
 //! When the state can't be read there is no receipt that hides it: execution ends with an error.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::{Puppet, call, put, script, show};
 use ledger_contracts::testing::{MapState, Probe, TestLedger};
 use ledger_contracts::{ExecutorConfig, LedgerExecutor, NATIVE, NativeRuntime, Token};
 use ledger_core::codec::{Bytes, List};
@@ -99,6 +102,50 @@ fn a_read_that_fails_at_any_point_is_an_error_even_if_the_contract_swallows_it()
     }
     // Lane, contract, code; key; deleted key; new contract's code.
     assert_eq!(failures, 6);
+}
+
+#[test]
+fn a_read_that_fails_in_a_called_contract_ends_all_that_called_it() {
+    let executor = || {
+        LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+            .with(NativeRuntime::new().with(Puppet))
+    };
+    let mut ledger = TestLedger::new(executor());
+    let [a, b, c] = core::array::from_fn(|_| ledger.deploy(&alice(), NATIVE, b"puppet", b"").unwrap());
+    // Each call's answer is written down, so a failure that isn't passed on would leave a receipt.
+    let acts = [call(b, &[call(c, &[show("k")]), put("k", "v")]), call(c, &[show("other")])];
+    let play = TransactionBuilder::call(ledger.chain(), a, "play", script(&acts).to_vec());
+    let transactions = [play.fuel_limit(Fuel(1_000_000))];
+    let sequence = |state: &dyn StateView| {
+        let signed = transactions[0].clone().sequence(0, 3).sign(&alice()).unwrap();
+        let block = ledger.block(vec![signed]);
+        executor().execute(&block, &ledger.context(), state)
+    };
+    let whole = sequence(&ledger.state).unwrap();
+    assert!(whole.results[0].receipt.succeeded(), "{:?}", whole.results[0].receipt.status);
+    let mut failures = 0;
+    while let Err(found) = sequence(&Failing::after(failures, &ledger.state)) {
+        assert_eq!(found, ExecutionError::State(error()));
+        failures += 1;
+    }
+    assert_eq!(sequence(&Failing::after(failures, &ledger.state)).unwrap(), whole);
+    // Lane, code, three records, two keys.
+    assert_eq!(failures, 7);
+}
+
+#[test]
+fn a_called_contract_that_this_node_cannot_run_stops_it() {
+    let with_both = LedgerExecutor::default().with(NativeRuntime::new().with(Puppet).with(Probe));
+    let mut ledger = TestLedger::new(with_both);
+    let probe = ledger.deploy(&alice(), NATIVE, b"probe", b"").unwrap();
+    let puppet = ledger.deploy(&alice(), NATIVE, b"puppet", b"").unwrap();
+    let play = script(&[call(probe, &[])]).to_vec();
+    let play = TransactionBuilder::call(ledger.chain(), puppet, "play", play).sequence(0, 2).sign(&alice()).unwrap();
+    let block = ledger.block(vec![play]);
+    let without_probe = LedgerExecutor::default().with(NativeRuntime::new().with(Puppet));
+    let found = without_probe.execute(&block, &ledger.context(), &ledger.state).unwrap_err();
+    let reason = "there is no native contract `probe`".to_owned();
+    assert_eq!(found, ExecutionError::Corrupt { key: Key::contract(&probe), reason });
 }
 
 #[test]
