@@ -84,8 +84,11 @@
 //!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
 //!   lane, its receipt and the signature are in that); a call pays `read` and `read` again with `read_byte` for each
 //!   byte of the contract's code; a deployment `write` and `write_byte` for the contract's record, the same for its
-//!   code, and `read` and `read_byte` for preparing it; what a contract does costs what [`Host`] says; what it returns
-//!   costs `event_byte` a byte, since receipts carry it like events.
+//!   code, and `prepare_byte` for each byte of code; what a contract does costs what [`Host`] says; what it returns to
+//!   a transaction costs `event_byte` a byte, since receipts carry it like events.
+//! - **Calls** between contracts ([`Host::call`]) share the journal: what a failed callee did is taken back, and its
+//!   caller goes on. A running contract is entered read-only or not at all.
+//! - **Lifecycle**: one contract that every chain has ([`lifecycle`]) uploads code, makes, upgrades and pauses the others.
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
 //!   What it would write is given, and nothing is changed.
@@ -101,7 +104,8 @@
 //! | out of fuel | `Failed` | used up | all taken back | the whole limit |
 //! | the state can't be read, or holds what no executor wrote, or a contract that this node can't run | [`ExecutionError`](ledger_core::ExecutionError) | – | – | – |
 //!
-//! An error of the host ends the transaction even if the contract swallows it. A panic of a native contract is caught
+//! An error of the host ends the contract's run even if the contract swallows it; [`HostError`] says which end the
+//! contracts that called it, too. A panic of a native contract is caught
 //! (so a node must not be built with `panic = "abort"`), and its words stay out of the receipt. In the last case there
 //! is no receipt: the node has to stop, because others may have been able to go on.
 //!
@@ -114,6 +118,7 @@ pub mod executor;
 pub mod fuel;
 pub mod host;
 pub mod journal;
+pub mod lifecycle;
 pub mod native;
 pub mod record;
 pub mod runtime;
@@ -124,7 +129,8 @@ pub use call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
 pub use executor::{ExecutorConfig, LedgerExecutor};
 pub use host::{Entry, Environment, HashFunction, Host, HostError, decode_arguments, decode_value};
 pub use journal::{Journal, Savepoint};
+pub use lifecycle::LIFECYCLE;
 pub use native::{Contract, NATIVE, NativeRuntime};
-pub use record::ContractRecord;
+pub use record::{ContractRecord, UpgradePolicy};
 pub use runtime::{BAD_ARGUMENTS, CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
 pub use token::Token;

@@ -53,6 +53,7 @@ const PRICES: Prices = Prices {
     hash_byte: 7,
     verify: 29,
     call: 41,
+    prepare_byte: 47,
     transaction: 1,
     body_byte: 100,
     read: 10_000,
@@ -70,7 +71,7 @@ fn each_use_of_the_host_costs_its_price() {
     ledger.rules.prices = PRICES;
     (ledger.rules.max_transaction_fuel, ledger.rules.max_block_fuel) = (Fuel(u64::MAX), Fuel(u64::MAX));
     let Prices { transaction, body_byte, read, read_byte, write, write_byte, event, event_byte, .. } = PRICES;
-    let Prices { hash, hash_byte, verify, call: call_price, .. } = PRICES;
+    let Prices { hash, hash_byte, verify, call: call_price, prepare_byte, .. } = PRICES;
 
     let deploy = TransactionBuilder::deploy(ledger.chain(), NATIVE, b"one".to_vec(), b"12".to_vec());
     let deployed = ledger.submit(&alice, deploy.fuel_limit(Fuel(u64::MAX))).unwrap().receipt;
@@ -79,7 +80,7 @@ fn each_use_of_the_host_costs_its_price() {
     assert_eq!(codec::decode::<ContractRecord>(&record).unwrap().code_bytes, 3);
     let size = u64::try_from(record.len()).unwrap();
     // Body: code and arguments, each with its length. The constructor does nothing; the output is the id.
-    let fixed = transaction + 7 * body_byte + 2 * write + (size + 3) * write_byte + read + 3 * read_byte;
+    let fixed = transaction + 7 * body_byte + 2 * write + (size + 3) * write_byte + 3 * prepare_byte;
     assert_eq!(deployed.fuel_used, Fuel(fixed));
 
     let call = transaction + 2 * read + 3 * read_byte;

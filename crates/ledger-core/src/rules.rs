@@ -97,6 +97,8 @@ pub struct Prices {
     pub verify: u64,
     /// A call of one contract by another, beside what finding and loading it costs.
     pub call: u64,
+    /// A byte of code that is made ready to run, when it is new or a contract takes it up.
+    pub prepare_byte: u64,
 }
 
 impl Default for Prices {
@@ -114,6 +116,7 @@ impl Default for Prices {
             hash_byte: 4,
             verify: 60_000,
             call: 2_000,
+            prepare_byte: 400,
         }
     }
 }

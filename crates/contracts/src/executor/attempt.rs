@@ -1,18 +1,15 @@
 //! One attempt at what a transaction or a simulated call asks for: all of it happens, or none.
 
 use super::LedgerExecutor;
-use super::cache::Origin;
-use super::host::within;
-use super::run::{Caller, Code, Run, Stop, message};
+use super::lifecycle::Making;
+use super::run::{Caller, Run, Stop, message};
 use crate::fuel::Meter;
 use crate::journal::Journal;
-use crate::record::{ContractRecord, RECORD_VERSION, code_digest, code_key};
-use crate::runtime::{EntryPoint, Invocation};
+use crate::lifecycle::Metadata;
+use crate::record::UpgradePolicy;
 use ledger_core::codec::{self, Bytes, List, Text};
 use ledger_core::transaction::DeployBody;
-use ledger_core::{
-    AccountId, Context, ContractId, Deployers, Event, ExecutionError, Failure, Fuel, Key, Status, TransactionId,
-};
+use ledger_core::{AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Status, TransactionId};
 
 /// What a receipt calls an action of the format that isn't executed yet.
 pub(super) const COMMIT: &str = "the commit of a read-write set";
@@ -91,52 +88,31 @@ impl Attempt<'_> {
     fn deploy(
         &self,
         id: &TransactionId,
-        runtime_name: &str,
+        runtime: &str,
         body: &[u8],
         run: &mut Run<'_, '_>,
         meter: &mut Meter,
     ) -> Result<Vec<u8>, Stop> {
-        let rules = self.context.rules;
-        if let Deployers::Only(deployers) = &rules.deployers
-            && !deployers.contains(&self.caller)
-        {
-            return Err(Failure::Forbidden { what: Text::from("deploy contracts") }.into());
+        let caller = Caller { account: self.caller, read_only: self.read_only };
+        run.may_deploy(caller)?;
+        if !self.executor.runtimes.contains_key(runtime) {
+            return Err(Failure::UnknownRuntime { runtime: message(runtime) }.into());
         }
-        let Some(runtime) = self.executor.runtimes.get(runtime_name) else {
-            return Err(Failure::UnknownRuntime { runtime: message(runtime_name) }.into());
-        };
         let DeployBody { code, arguments } = codec::decode(body).map_err(|_| Failure::InvalidBody {
             message: Text::from("it isn't code and arguments in their canonical encoding"),
         })?;
-        within("a contract's code", code.len(), rules.max_value_bytes.into())?;
-        let contract = ContractId::deployed_by(id);
-        let record = ContractRecord {
-            version: RECORD_VERSION,
-            runtime: Text::from(runtime_name),
-            code: code_digest(&code),
-            code_bytes: u32::try_from(code.len()).unwrap_or(u32::MAX),
-            deployer: self.caller,
-            height: self.context.height,
+        let bytes = code.len();
+        let (digest, ready) = run.upload(runtime, code, meter)?;
+        let making = Making {
+            contract: ContractId::deployed_by(id),
+            runtime: Text::from(runtime),
+            policy: UpgradePolicy::Immutable,
+            metadata: Metadata::default(),
+            arguments: &arguments,
         };
-        let encoded = codec::encode(&record);
-        for size in [encoded.len(), code.len()] {
-            meter.charge_sized(rules.prices.write, rules.prices.write_byte, size)?;
-        }
-        meter.charge_sized(rules.prices.read, rules.prices.read_byte, code.len())?;
-        let origin = Origin { runtime: runtime_name, digest: &record.code, rules: &rules.wasm };
-        let prepared = run
-            .prepare(&**runtime, &origin, &code)
-            .map_err(|error| Failure::InvalidCode { message: message(&error.message) })?;
-        let place = code_key(&record.code);
-        if run.journal.peek(&place)?.is_none() {
-            run.journal.put(place, code);
-        }
-        run.journal.put(Key::contract(&contract), encoded);
-        let invocation = Invocation { entry: EntryPoint::Constructor, arguments: &arguments };
-        let caller = Caller { account: self.caller, read_only: self.read_only };
-        let code = Code { runtime: &**runtime, prepared };
+        let contract = making.contract;
         // The answer is the contract's id; what a constructor returns isn't even looked at.
-        run.enter(contract, &code, &invocation, caller, meter)?;
+        run.make(making, (digest, bytes), &ready, caller, meter)?;
         Ok(contract.0.as_bytes().to_vec())
     }
 }

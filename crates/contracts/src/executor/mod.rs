@@ -4,6 +4,7 @@ mod ahead;
 mod attempt;
 mod cache;
 mod host;
+mod lifecycle;
 mod run;
 mod unordered;
 

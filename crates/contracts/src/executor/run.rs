@@ -7,6 +7,7 @@ use crate::call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
 use crate::fuel::Meter;
 use crate::host::{Environment, HostError};
 use crate::journal::Journal;
+use crate::lifecycle::LIFECYCLE;
 use crate::record::{ContractRecord, code_key};
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
 use ledger_core::codec::{self, Text};
@@ -14,6 +15,9 @@ use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{
     AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Key, StateError, TransactionId,
 };
+
+/// What nobody may do.
+pub(super) const CALL_PAUSED: &str = "use a paused contract";
 
 /// What all contracts share that run for one transaction.
 pub(super) struct Run<'r, 's> {
@@ -23,6 +27,8 @@ pub(super) struct Run<'r, 's> {
     pub(super) journal: &'r mut Journal<'s>,
     pub(super) events: Vec<Event>,
     pub(super) stack_left: u32,
+    /// How many contracts were made by calls.
+    pub(super) made: u32,
     /// The contracts that are running, each called by the one before.
     running: Vec<ContractId>,
     /// Why the node has to stop, once it has.
@@ -90,7 +96,7 @@ impl<'r, 's> Run<'r, 's> {
     ) -> Self {
         let stack_left = context.rules.wasm.max_stack_slots;
         let (events, running, broken) = (Vec::new(), Vec::new(), None);
-        Run { executor, context, transaction, journal, events, stack_left, running, broken }
+        Run { executor, context, transaction, journal, events, stack_left, made: 0, running, broken }
     }
 
     /// The error that ended everything, whatever contracts made of it, or else what `done` says.
@@ -110,7 +116,13 @@ impl<'r, 's> Run<'r, 's> {
         caller: Caller,
         meter: &mut Meter,
     ) -> Result<Vec<u8>, Stop> {
+        if *contract == LIFECYCLE {
+            return self.lifecycle(method, arguments, caller, meter);
+        }
         let record = self.record(contract, meter)?;
+        if record.paused {
+            return Err(Failure::Forbidden { what: Text::from(CALL_PAUSED) }.into());
+        }
         let code = self.load(contract, &record, meter)?;
         let invocation = Invocation { entry: EntryPoint::Method(method), arguments };
         self.enter(*contract, &code, &invocation, caller, meter)
@@ -160,7 +172,12 @@ impl<'r, 's> Run<'r, 's> {
         within("the depth of calls", depth, self.context.rules.max_call_depth.into())?;
         within("the stack that a call takes", CALL_STACK_SLOTS as usize, self.stack_left.into())?;
         self.stack_left = self.stack_left.saturating_sub(CALL_STACK_SLOTS);
-        if !caller.read_only && self.running.contains(callee) {
+        if caller.read_only { Ok(()) } else { self.not_running(callee) }
+    }
+
+    /// Whether a contract may be changed.
+    pub(super) fn not_running(&self, contract: &ContractId) -> Result<(), Stop> {
+        if self.running.contains(contract) {
             return Err(Failure::Forbidden { what: Text::from("change a contract that is running") }.into());
         }
         Ok(())
@@ -232,16 +249,8 @@ impl<'r, 's> Run<'r, 's> {
         caller: Caller,
         meter: &mut Meter,
     ) -> Result<Vec<u8>, Stop> {
-        let Context { chain, height, timestamp, rules } = *self.context;
-        let environment = Environment {
-            chain,
-            height,
-            timestamp,
-            contract,
-            caller: caller.account,
-            transaction: self.transaction,
-            read_only: caller.read_only,
-        };
+        let most = self.context.rules.max_output_bytes;
+        let environment = self.environment(contract, caller);
         self.running.push(contract);
         let mut host = TransactionHost::new(environment, self, meter);
         let answer = code.runtime.call(&code.prepared, invocation, &mut host);
@@ -249,13 +258,20 @@ impl<'r, 's> Run<'r, 's> {
         host.finish()?;
         self.running.pop();
         let output = answer.map_err(|trap| stop(trap, invocation.entry))?;
-        within("the output", output.len(), rules.max_output_bytes.into())?;
+        within("the output", output.len(), most.into())?;
         Ok(output)
+    }
+
+    /// Where a contract runs.
+    pub(super) fn environment(&self, contract: ContractId, caller: Caller) -> Environment {
+        let Context { chain, height, timestamp, .. } = *self.context;
+        let Caller { account: caller, read_only } = caller;
+        Environment { chain, height, timestamp, contract, caller, transaction: self.transaction, read_only }
     }
 }
 
 /// What is told of a trap.
-fn stop(trap: Trap, entry: EntryPoint<'_>) -> Stop {
+pub(super) fn stop(trap: Trap, entry: EntryPoint<'_>) -> Stop {
     match trap {
         Trap::Refused { code, message: words } => Failure::Refused { code, message: message(&words) }.into(),
         Trap::UnknownMethod => {

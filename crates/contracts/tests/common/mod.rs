@@ -1,6 +1,8 @@
 //! Contracts that do what a test tells them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod lifecycle;
+
 use ledger_contracts::testing::{Probe, TestLedger};
 use ledger_contracts::{Answer, CallTerms, Contract, Host, LedgerExecutor, NATIVE, NativeRuntime, Trap};
 use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List};

@@ -169,6 +169,7 @@ fields! {
     Engine { name, parameters }
     Prices {
         transaction, body_byte, read, read_byte, write, write_byte, event, event_byte, hash, hash_byte, verify, call,
+        prepare_byte,
     }
     WasmCosts {
         instance, basic, multiply, divide, load, store, global, branch, branch_table, call, call_indirect, local_zeroed,

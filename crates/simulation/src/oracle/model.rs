@@ -1,7 +1,7 @@
 //! What the state must be: a second, simple implementation of accounts and of the token contract, on plain maps.
 
 use ledger_contracts::record::{RECORD_VERSION, code_digest, code_key};
-use ledger_contracts::{ContractRecord, NATIVE, Token};
+use ledger_contracts::{ContractRecord, NATIVE, Token, UpgradePolicy};
 use ledger_core::codec::{self, Text};
 use ledger_core::state::tree;
 use ledger_core::transaction::DeployBody;
@@ -148,6 +148,8 @@ impl Model {
                     code_bytes: u32::try_from(code.len()).unwrap_or(u32::MAX),
                     deployer: transaction.account,
                     height,
+                    policy: UpgradePolicy::Immutable,
+                    paused: false,
                 };
                 if !self.values.contains_key(&code_key(&digest)) {
                     writes.insert(code_key(&digest), Some(code.to_vec()));
