@@ -92,6 +92,11 @@
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
 //!   What it would write is given, and nothing is changed.
+//! - A **`Commit`** applies what was read and written elsewhere: as [`Simulation::read_write_set`] gives it, in one step if
+//!   every key and range is still in the version that was seen, writes of the same block included, so that phantoms are
+//!   caught. Each namespace that it writes must [name who may](lifecycle::WritePolicy). It pays `read` and `read_byte`
+//!   for everything that is looked at again, as [`Host`] says, `verify` for each endorsement that is, `write` and
+//!   `write_byte` for what it writes.
 //! - **Unordered** transactions are executed at most once: their ids are state until they expire. Whatever their number, a
 //!   block's work on expired ids is bounded ([`executor::FORGOTTEN_AT_LEAST`]).
 //!
@@ -100,7 +105,7 @@
 //! |---|---|---|---|---|
 //! | wrong key, order, expiry, executed before, no block fuel left | `Rejected` | kept | none | 0 |
 //! | the contract refuses, panics, breaks down; unknown contract, method, runtime; invalid code or body | `Failed` | used up | all taken back | used so far |
-//! | a limit of the rules, a deployment by somebody who may not, a redacted body, a `Commit` | `Failed` | used up | all taken back | used so far |
+//! | a limit of the rules, a deployment by somebody who may not, a redacted body, a call of a paused contract, a `Commit` without leave or whose reads don't hold any more | `Failed` | used up | all taken back | used so far |
 //! | out of fuel | `Failed` | used up | all taken back | the whole limit |
 //! | the state can't be read, or holds what no executor wrote, or a contract that this node can't run | [`ExecutionError`](ledger_core::ExecutionError) | – | – | – |
 //!
@@ -111,6 +116,8 @@
 //!
 //! # Features
 //! None.
+//!
+//! [`Simulation::read_write_set`]: ledger_core::Simulation::read_write_set
 #![forbid(unsafe_code)]
 
 pub mod call;

@@ -6,8 +6,8 @@ use ledger_contracts::{Contract, Host, HostError, LedgerExecutor, NATIVE, Native
 use ledger_core::codec::{Bytes, List, Text};
 use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{
-    AccountId, ContractId, Deployers, Failure, Fuel, Key, ReadWriteSet, Receipt, Rejection, SignedTransaction,
-    StateView, Status, Timestamp, TransactionBuilder, TransactionError, Version,
+    AccountId, ContractId, Deployers, Failure, Fuel, Key, Receipt, Rejection, SignedTransaction, StateView, Status,
+    Timestamp, TransactionBuilder, TransactionError, Version,
 };
 use ledger_crypto::{Digest, MemorySigner, Signer};
 
@@ -151,15 +151,6 @@ fn a_transaction_that_could_use_more_than_the_block_has_left_is_rejected() {
     assert_eq!(status(1), Status::Rejected(Rejection::BlockFuel { left: Fuel(40_000), limit: Fuel(40_001) }));
     assert_eq!(status(2), Status::Succeeded);
     assert!(execution.fuel_used <= ledger.rules.max_block_fuel);
-}
-
-#[test]
-fn a_commit_uses_up_its_place_and_is_not_supported_yet() {
-    let (mut ledger, _) = ledger();
-    let set = ReadWriteSet { reads: List::new(), ranges: List::new(), writes: List::new() };
-    let commit = TransactionBuilder::commit(ledger.chain(), &set);
-    let what = Text::from("the commit of a read-write set");
-    assert_eq!(failed(&mut ledger, commit).0, Failure::Unsupported { what });
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use crate::codec::{self, Bytes, List, Text};
 use crate::id::{AccountId, ChainId, ContractId};
-use crate::transaction::{Action, Body, DeployBody, Order, SignedTransaction, TRANSACTION_VERSION, Transaction};
+use crate::transaction::{
+    Action, Body, DeployBody, Endorsement, Order, SignedTransaction, TRANSACTION_VERSION, Transaction,
+};
 use crate::units::{Fuel, Timestamp};
 use ledger_crypto::{Signer, SignerError};
 
@@ -100,22 +102,36 @@ impl TransactionBuilder {
         self
     }
 
+    /// Adds who vouches for a commit; see [`envelope`](Self::envelope) for what they sign. Other actions have no endorsements.
+    #[must_use]
+    pub fn endorsed_by(mut self, by: impl IntoIterator<Item = Endorsement>) -> Self {
+        if let Action::Commit { endorsements } = &mut self.action {
+            *endorsements = by.into_iter().collect();
+        }
+        self
+    }
+
     /// Signs with the key of the account that sends it.
     ///
     /// # Errors
     /// [`SignerError`] when the signer can't sign.
     pub fn sign(self, signer: &dyn Signer) -> Result<SignedTransaction, SignerError> {
-        let transaction = Transaction {
+        self.envelope(AccountId::of_ed25519(&signer.public_key())).sign(signer, self.body)
+    }
+
+    /// The transaction that `account` is going to sign, as it stands now: what it asks others to
+    /// [endorse](Endorsement::sign).
+    pub fn envelope(&self, account: AccountId) -> Transaction {
+        Transaction {
             version: TRANSACTION_VERSION,
             chain: self.chain,
-            account: AccountId::of_ed25519(&signer.public_key()),
+            account,
             order: self.order,
             expires_at: self.expires_at,
             fuel_limit: self.fuel_limit,
             fee: 0,
-            action: self.action,
+            action: self.action.clone(),
             body: self.body.digest(),
-        };
-        transaction.sign(signer, self.body)
+        }
     }
 }

@@ -36,6 +36,8 @@ pub const SNAPSHOT_CHUNK: Domain = Domain::new("ledgerkit.1.snapshot-chunk");
 
 /// Signature of a transaction's account over the transaction's id.
 pub const SIGN_TRANSACTION: Domain = Domain::new("ledgerkit.1.sign.transaction");
+/// Signature of an endorser over what [`Transaction::endorsed`](crate::Transaction::endorsed) gives.
+pub const SIGN_ENDORSEMENT: Domain = Domain::new("ledgerkit.1.sign.endorsement");
 /// Signature of a one-owner chain's owner over a header's digest.
 pub const SIGN_SOLO: Domain = Domain::new("ledgerkit.1.sign.solo");
 /// Signature of a validator's *notarize* vote.

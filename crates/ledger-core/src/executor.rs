@@ -6,7 +6,7 @@ use crate::id::{AccountId, ChainId, ContractId};
 use crate::outcome::{Event, Rejection, Status, TransactionResult, ValidatorUpdate};
 use crate::rules::Rules;
 use crate::state::{Key, KeyRange, StateError, StateView, Version, Writes};
-use crate::transaction::SignedTransaction;
+use crate::transaction::{ReadWriteSet, SignedTransaction};
 use crate::units::{Fuel, Height, Timestamp};
 use std::sync::Arc;
 
@@ -68,6 +68,27 @@ pub struct Simulation {
     pub ranges: Vec<KeyRange>,
     /// What it would write.
     pub writes: Writes,
+}
+
+impl Simulation {
+    /// What was read and would be written, to be [committed](crate::TransactionBuilder::commit). A key in a range that was
+    /// read is listed there alone: the range says whether it is there, too.
+    pub fn read_write_set(&self) -> ReadWriteSet {
+        let inside = |range: &KeyRange| {
+            let there = self.reads.iter().filter(|(key, _)| range.contains(key));
+            there.filter_map(|(key, version)| Some((key.clone(), (*version)?))).collect()
+        };
+        ReadWriteSet {
+            reads: self
+                .reads
+                .iter()
+                .filter(|(key, _)| !self.ranges.iter().any(|range| range.contains(key)))
+                .cloned()
+                .collect(),
+            ranges: self.ranges.iter().map(|range| (range.clone(), inside(range))).collect(),
+            writes: self.writes.iter().map(|write| (write.key.clone(), write.value.clone())).collect(),
+        }
+    }
 }
 
 /// Why a block or call can't be executed at all. A transaction that fails is no error: its receipt says why.

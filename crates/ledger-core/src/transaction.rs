@@ -1,8 +1,8 @@
 //! What an account asks of a chain, and how it says so.
 //!
 //! A [`Transaction`] is the envelope that is signed; its digest is the [`TransactionId`]. What may one day have to be
-//! forgotten (code, arguments, written values) sits in a [`Body`] that the envelope binds by a salted digest: a
-//! redaction drops the body, and every id, root, signature and proof stays as it was.
+//! forgotten (code, arguments, written values) sits in a [`Body`] that the envelope binds by a salted digest: a redaction
+//! drops the body, and every id, root, signature and proof stays as it was.
 
 use crate::codec::{self, Bytes, Decode, Encode, Format, List, Text};
 use crate::domains;
@@ -70,7 +70,7 @@ pub enum Action {
     },
     /// Apply the [`ReadWriteSet`] in the body, if every read still holds.
     Commit {
-        /// Who vouches for the set: signatures of others over its digest.
+        /// Who vouches for it.
         endorsements: List<Endorsement>,
     },
 }
@@ -80,8 +80,25 @@ pub enum Action {
 pub struct Endorsement {
     /// Who vouches.
     pub key: PublicKey,
-    /// Over the body's digest.
+    /// Over [`Transaction::endorsed`], in the domain [`SIGN_ENDORSEMENT`](domains::SIGN_ENDORSEMENT).
     pub signature: Signature,
+}
+
+impl Endorsement {
+    /// Vouches for what `transaction` commits.
+    ///
+    /// # Errors
+    /// [`SignerError`].
+    pub fn sign(transaction: &Transaction, signer: &dyn Signer) -> Result<Self, SignerError> {
+        let signature = signer.sign(domains::SIGN_ENDORSEMENT, transaction.endorsed().as_bytes())?;
+        Ok(Endorsement { key: signer.public_key(), signature })
+    }
+
+    /// The signature check over [`endorsed`](Transaction::endorsed) that it asks for; not of the key's quality.
+    pub fn check<'a>(&'a self, endorsed: &'a Digest) -> Check<'a> {
+        let Endorsement { key, signature } = self;
+        Check { key, domain: domains::SIGN_ENDORSEMENT, message: endorsed.as_bytes(), signature }
+    }
 }
 
 /// The body of a [`Action::Deploy`].
@@ -262,6 +279,16 @@ impl Transaction {
     /// The transaction's id.
     pub fn id(&self) -> TransactionId {
         TransactionId(hash(domains::TRANSACTION, &codec::encode(self)))
+    }
+
+    /// What endorsers sign: the id that the transaction would have without endorsements, so each is of use once only.
+    pub fn endorsed(&self) -> Digest {
+        match &self.action {
+            Action::Commit { endorsements } if !endorsements.is_empty() => {
+                Transaction { action: Action::Commit { endorsements: List::new() }, ..self.clone() }.id().0
+            }
+            _ => self.id().0,
+        }
     }
 
     /// Checks version and chain.

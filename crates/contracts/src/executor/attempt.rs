@@ -9,16 +9,15 @@ use crate::lifecycle::Metadata;
 use crate::record::UpgradePolicy;
 use ledger_core::codec::{self, Bytes, List, Text};
 use ledger_core::transaction::DeployBody;
-use ledger_core::{AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Status, TransactionId};
-
-/// What a receipt calls an action of the format that isn't executed yet.
-pub(super) const COMMIT: &str = "the commit of a read-write set";
+use ledger_core::{
+    AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Status, Transaction, TransactionId,
+};
 
 /// What to do. A body is `None` where it was redacted.
 pub(super) enum Work<'a> {
     Deploy { id: TransactionId, runtime: &'a str, body: Option<&'a [u8]> },
     Call { contract: ContractId, method: &'a str, arguments: Option<&'a [u8]> },
-    Commit { body: Option<&'a [u8]> },
+    Commit { transaction: &'a Transaction, body: Option<&'a [u8]> },
 }
 
 /// What became of it.
@@ -69,7 +68,7 @@ impl Attempt<'_> {
     }
 
     fn attempt(&self, work: &Work<'_>, run: &mut Run<'_, '_>, meter: &mut Meter) -> Result<Vec<u8>, Stop> {
-        let (Work::Deploy { body, .. } | Work::Call { arguments: body, .. } | Work::Commit { body }) = work;
+        let (Work::Deploy { body, .. } | Work::Call { arguments: body, .. } | Work::Commit { body, .. }) = work;
         let prices = &self.context.rules.prices;
         meter.charge_sized(prices.transaction, prices.body_byte, body.map_or(0, <[u8]>::len))?;
         let Some(body) = *body else { return Err(Failure::Redacted.into()) };
@@ -81,7 +80,7 @@ impl Attempt<'_> {
                 meter.charge_sized(0, prices.event_byte, output.len())?;
                 Ok(output)
             }
-            Work::Commit { .. } => Err(Failure::Unsupported { what: Text::from(COMMIT) }.into()),
+            Work::Commit { transaction, .. } => run.commit(transaction, body, meter).map(|()| Vec::new()),
         }
     }
 

@@ -3,6 +3,7 @@
 mod ahead;
 mod attempt;
 mod cache;
+mod commit;
 mod host;
 mod lifecycle;
 mod run;
@@ -37,7 +38,8 @@ impl Default for ExecutorConfig {
     }
 }
 
-/// Executes deployments and calls with the runtimes it was given. Commits and redacted bodies are refused: see the [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
+/// Executes deployments and calls with the runtimes it was given, and applies commits. Redacted bodies are refused: see the
+/// [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
 ///
 /// Which runtimes there are, and which contracts a native runtime links, is part of what every node of a chain must
 /// agree on.
@@ -143,7 +145,7 @@ impl LedgerExecutor {
         let work = match &transaction.action {
             Action::Deploy { runtime } => Work::Deploy { id, runtime, body: content },
             Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
-            Action::Commit { .. } => Work::Commit { body: content },
+            Action::Commit { .. } => Work::Commit { transaction, body: content },
         };
         attempt.run(&work, journal)
     }
@@ -228,9 +230,6 @@ fn admit(
     context: &Context<'_>,
     read: impl FnOnce(&Key) -> Result<Option<Bytes>, StateError>,
 ) -> Result<Result<u64, Rejection>, ExecutionError> {
-    if matches!(transaction.transaction.action, Action::Commit { .. }) {
-        return Ok(Err(unsupported(attempt::COMMIT)));
-    }
     let limit = transaction.transaction.fuel_limit;
     let most = context.rules.max_block_fuel;
     if limit > most {

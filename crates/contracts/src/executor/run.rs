@@ -17,7 +17,7 @@ use ledger_core::{
 };
 
 /// What nobody may do.
-pub(super) const CALL_PAUSED: &str = "use a paused contract";
+pub(super) const USE_PAUSED: &str = "use a paused contract";
 
 /// What all contracts share that run for one transaction.
 pub(super) struct Run<'r, 's> {
@@ -121,7 +121,7 @@ impl<'r, 's> Run<'r, 's> {
         }
         let record = self.record(contract, meter)?;
         if record.paused {
-            return Err(Failure::Forbidden { what: Text::from(CALL_PAUSED) }.into());
+            return Err(Failure::Forbidden { what: Text::from(USE_PAUSED) }.into());
         }
         let code = self.load(contract, &record, meter)?;
         let invocation = Invocation { entry: EntryPoint::Method(method), arguments };

@@ -14,7 +14,7 @@ mod scan;
 pub use scan::{Merged, Step};
 
 use ledger_core::codec::Bytes;
-use ledger_core::{Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
+use ledger_core::{Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
@@ -171,6 +171,26 @@ impl<'s> Journal<'s> {
             return Ok(value.cloned());
         }
         Ok(self.state.get(key)?.map(|found| found.value))
+    }
+
+    /// The version of `key` and its value's length in bytes, as a transaction of the block at `height` finds them.
+    ///
+    /// # Errors
+    /// [`StateError`] when the state can't be read.
+    pub(crate) fn version(&mut self, key: &Key, height: Height) -> Result<Option<(Version, usize)>, StateError> {
+        let known = |found: &Versioned| (found.version, found.value.len());
+        if let Some(slot) = self.slot(key) {
+            if let Some((index, value)) = slot.versions.last() {
+                return Ok(value.as_ref().map(|value| (Version { height, index: *index }, value.len())));
+            }
+            if let Some(base) = &slot.base {
+                return Ok(base.as_ref().map(known));
+            }
+        }
+        let base = self.state.get(key)?;
+        let found = base.as_ref().map(known);
+        self.remember(key.clone(), base);
+        Ok(found)
     }
 
     /// Sets the value of `key`.

@@ -4,7 +4,7 @@ use super::{Journal, Slot};
 use core::iter::Peekable;
 use core::ops::Bound;
 use ledger_core::codec::Bytes;
-use ledger_core::{Key, KeyRange, Scan, StateError, Version};
+use ledger_core::{Key, KeyRange, Scan, StateError, Version, Versioned};
 use std::collections::btree_map;
 
 /// One key that a scan comes by.
@@ -16,6 +16,8 @@ pub struct Step {
     pub value: Option<Bytes>,
     /// The version that the state before the block has; `None` if it has no such key.
     pub base: Option<Version>,
+    /// The transaction of the block that wrote it last; `None` if none has.
+    pub writer: Option<u32>,
 }
 
 /// Keys in order, those written in this block merged with those of the state before it.
@@ -55,12 +57,15 @@ impl Iterator for Merged<'_> {
         };
         if !take_written {
             let found = self.base.next()?;
-            return Some(found.map(|(key, found)| Step { key, value: Some(found.value), base: Some(found.version) }));
+            return Some(found.map(|(key, found)| {
+                let Versioned { value, version, .. } = found;
+                Step { key, value: Some(value), base: Some(version), writer: None }
+            }));
         }
-        let (key, value) = self.written.next()?;
+        let (key, (writer, value)) = self.written.next()?;
         let covered = self.base.next_if(|found| matches!(found, Ok((base, _)) if base == key));
         let base = covered.and_then(|found| found.ok()).map(|(_, found)| found.version);
-        Some(Ok(Step { key: key.clone(), value: value.cloned(), base }))
+        Some(Ok(Step { key: key.clone(), value: value.clone(), base, writer: Some(*writer) }))
     }
 }
 
@@ -72,14 +77,14 @@ struct Written<'j> {
 }
 
 impl<'j> Iterator for Written<'j> {
-    type Item = (&'j Key, Option<&'j Bytes>);
+    type Item = (&'j Key, &'j (u32, Option<Bytes>));
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (key, slot) = self.keys.next().filter(|(key, _)| self.range.contains(key))?;
             // What was taken back was never written.
-            if let Some(value) = self.slots.get(*slot).and_then(Slot::latest) {
-                return Some((key, value));
+            if let Some(latest) = self.slots.get(*slot).and_then(|slot| slot.versions.last()) {
+                return Some((key, latest));
             }
         }
     }

@@ -139,7 +139,10 @@ fn transactions(chain: &Chain) -> File {
     redacted.body = None;
     file.value("call: signed transaction, redacted", &redacted);
     signed(&mut file, "commit", &commit(chain.id(), &signer(2)));
-    file.value("commit: read-write set", &read_write_set());
+    let endorsed = commit(chain.id(), &signer(2)).transaction.endorsed();
+    file.value("commit: read-write set", &read_write_set())
+        .bytes("commit: what endorsers sign", endorsed)
+        .bytes("commit: endorsement preimage", preimage(domains::SIGN_ENDORSEMENT, endorsed.as_ref()));
     file
 }
 
