@@ -238,7 +238,7 @@ impl<'s> Journal<'s> {
     /// [`StateError`] when the state can't be read.
     pub fn finish(self) -> Result<(Writes, Reads), StateError> {
         let mut keys: Vec<(Key, usize)> = self.places.into_iter().collect();
-        let mut slots = self.slots;
+        let (mut slots, mut recorder) = (self.slots, self.recorder);
         keys.retain(|(_, slot)| slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty()));
         sort_by_key(&mut keys);
         let mut writes = Vec::with_capacity(self.undo.len());
@@ -255,12 +255,16 @@ impl<'s> Journal<'s> {
                 let existed = core::mem::replace(&mut exists, value.is_some());
                 // The last version takes the key along.
                 let key = if versions.peek().is_some() { key.clone() } else { key.take() };
-                if let Some(key) = key.filter(|_| existed || value.is_some()) {
+                let Some(key) = key else { continue };
+                if existed || value.is_some() {
                     writes.push(Write { key, index, value });
+                } else if let Some(recorder) = &mut recorder {
+                    // It is left out because nothing was there, so that was read.
+                    recorder.keys.entry(key).or_insert(None);
                 }
             }
         }
-        let reads = self.recorder.unwrap_or_default();
+        let reads = recorder.unwrap_or_default();
         Ok((Writes::new(writes), Reads { keys: reads.keys.into_iter().collect(), ranges: reads.ranges }))
     }
 

@@ -15,6 +15,10 @@ use ledger_crypto::MemorySigner;
 pub enum Act {
     Put(Bytes, Bytes),
     Delete(Bytes),
+    /// Puts the value of the first key under the second one, or deletes that.
+    Copy(Bytes, Bytes),
+    /// Puts up to so many keys from the first on to before the second, and their values, under the third.
+    Collect(Bytes, Option<Bytes>, u64, Bytes),
     Emit(Bytes),
     /// Appends the value of a key to the output.
     Show(Bytes),
@@ -72,6 +76,15 @@ impl Contract for Puppet {
             match act {
                 Act::Put(key, value) => host.put(&key, &value)?,
                 Act::Delete(key) => host.delete(&key)?,
+                Act::Copy(from, to) => match host.get(&from)? {
+                    Some(value) => host.put(&to, &value)?,
+                    None => host.delete(&to)?,
+                },
+                Act::Collect(from, to, limit, into) => {
+                    let found = host.scan(&from, to.as_deref(), usize::try_from(limit).unwrap())?;
+                    let all: Vec<u8> = found.into_iter().flat_map(|entry| [entry.key, entry.value].concat()).collect();
+                    host.put(&into, all.get(..all.len().min(40)).unwrap_or_default())?;
+                }
                 Act::Emit(data) => host.emit("puppet", &data)?,
                 Act::Show(key) => output.extend(host.get(&key)?.unwrap_or_default()),
                 Act::ShowCaller => output.extend(host.caller().0.as_bytes()),
