@@ -3,10 +3,13 @@
 
 mod common;
 
-use common::{Puppet, call, put, script, show};
+use common::lifecycle::{instantiate_with, upload};
+use common::{Act, Puppet, call, put, script, show};
+use ledger_contracts::lifecycle::{Metadata, Upgrade, WritePolicy};
+use ledger_contracts::record::{code_digest, metadata_key};
 use ledger_contracts::testing::{MapState, Probe, TestLedger};
-use ledger_contracts::{ExecutorConfig, LedgerExecutor, NATIVE, NativeRuntime, Token};
-use ledger_core::codec::{Bytes, List};
+use ledger_contracts::{ExecutorConfig, LIFECYCLE, LedgerExecutor, NATIVE, NativeRuntime, Token, UpgradePolicy};
+use ledger_core::codec::{self, Bytes, List, Text};
 use ledger_core::{
     AccountId, Block, Call, Context, ContractId, Execution, ExecutionError, Executor, Fuel, Height, Key, KeyRange,
     Scan, StateError, StateView, TransactionBuilder, Versioned, Write, Writes,
@@ -131,6 +134,54 @@ fn a_read_that_fails_in_a_called_contract_ends_all_that_called_it() {
     assert_eq!(sequence(&Failing::after(failures, &ledger.state)).unwrap(), whole);
     // Lane, code, three records, two keys.
     assert_eq!(failures, 7);
+}
+
+#[test]
+fn a_read_that_fails_in_a_commit_or_an_upgrade_is_an_error() {
+    let executor = || {
+        LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+            .with(NativeRuntime::new().with(Puppet).with(Token))
+    };
+    let mut ledger = TestLedger::new(executor());
+    let account = AccountId::of_ed25519(&alice().public_key());
+    let metadata = Metadata { writes: WritePolicy::Accounts(vec![account].into()), ..Metadata::default() };
+    let puppet = instantiate_with(&mut ledger, "puppet", UpgradePolicy::Owner(account), metadata);
+    upload(&mut ledger, "token");
+    ledger.call(&alice(), puppet, "play", &script(&[put("k", "v")])).unwrap();
+    let acts = [show("k"), Act::Collect(b"k".as_slice().into(), None, 9, b"all".as_slice().into())];
+    let set = ledger.simulate(account, puppet, "play", &script(&acts)).unwrap().read_write_set();
+    let (runtime, code) = (Text::from(NATIVE), code_digest(b"token"));
+    let upgrade = Upgrade { contract: puppet, runtime, code, metadata: None, arguments: Bytes::default() };
+    let transactions = [
+        TransactionBuilder::commit(ledger.chain(), &set),
+        TransactionBuilder::call(ledger.chain(), LIFECYCLE, "upgrade", codec::encode(&upgrade)),
+        TransactionBuilder::call(ledger.chain(), LIFECYCLE, "describe", puppet.0.as_bytes().to_vec()),
+    ];
+    let signed = (4..).zip(transactions).map(|(number, one)| one.sequence(0, number).sign(&alice()).unwrap());
+    let block = ledger.block(signed.collect());
+    // A fresh executor each time, and none of what was read is kept: every read is one of the state's.
+    let execute = |state: &dyn StateView| executor().execute(&block, &ledger.context(), state);
+    let whole = execute(&ledger.state).unwrap();
+    assert!(whole.results.iter().all(|result| result.receipt.succeeded()), "{:?}", whole.results);
+    let mut failures = 0;
+    while let Err(found) = execute(&Failing::after(failures, &ledger.state)) {
+        assert_eq!(found, ExecutionError::State(error()));
+        failures += 1;
+    }
+    assert_eq!(execute(&Failing::after(failures, &ledger.state)).unwrap(), whole);
+    // Lane, record, metadata, what was in the range (the key and what is there since), new code, the key that Token writes.
+    assert!(failures >= 5, "{failures}");
+}
+
+#[test]
+fn metadata_that_no_executor_wrote_are_corrupt() {
+    let (mut ledger, contract) = ledger();
+    let key = metadata_key(&contract);
+    let write = Write { key: key.clone(), index: 0, value: Some(Bytes::from(b"???".as_slice())) };
+    ledger.state.apply(Height(9), &Writes::new(vec![write]));
+    let describe = TransactionBuilder::call(ledger.chain(), LIFECYCLE, "describe", contract.0.as_bytes().to_vec());
+    let found = execute(&executor(), &ledger, &[describe], &ledger.state).unwrap_err();
+    assert!(matches!(found, ExecutionError::Corrupt { key: named, .. } if named == key));
 }
 
 #[test]
