@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "e157657e2bbcd2d5c1e8cce1269466f7d6c579ee3975faa2da227434f0bf6279"),
-    ("crashes", 0, "524f9711e606bf4d3ed16e2b3467c87597f9da56c03caf7828108c9ace5886c1"),
-    ("disk-errors", 1, "58b30fb4080d6d6aadcf63790bb1cb90d3585154e26fe60c6e8a484d3a7db267"),
-    ("mischief", 0, "57e5a4d6fb8cec5470173bfa640b2fbb6d715d10161e3830ce5ade3c647556d1"),
+    ("calm", 0, "5a647ac591d5dd10e3168ca4c0ea13e25a43016ab992540da0470cf996187c37"),
+    ("crashes", 0, "cdd2630338e80401605c6841bfe0545c4697ff56cf86c1c42a0c1d4bb650b6df"),
+    ("disk-errors", 1, "b5e513dac2a5568a8e0fc03bab9e5ab90faec0b3f7c4e4d8e71ee223ca373fef"),
+    ("mischief", 0, "97c57ff7360f2d73b7f168686451896cedb4f459a69105e035794475675f7540"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "d5e8cd91b19d158bee53fbb8b92b907b46c3564dac9a87f887a47183a97ab4ec"),
-    ("mixed", 7, 5, "98f65f9c3f7af4d3410b26afa9508dac6da3cdb1645876472fc167d1aa430d4f"),
-    ("broken-machines", 4, 0, "6063c0ea120ff641a2758c3c34eff61642f91d5720301eebd32a6a735bc6a9df"),
-    ("twins", 4, 2, "d4b40309440bc7b93e42e9855b71904396ce02373ad727c0aa3ba8dc0919d189"),
-    ("forks", 4, 1, "daf78debd5b154727634d7a00186e5021fe1de580a0952891db611c6b24aeb2d"),
+    ("mixed", 4, 3, "42ce8ea83ff5e3d518d4cf72a6d8620b8c693c27c24307f9ba56760f5c559dc6"),
+    ("mixed", 7, 5, "fd8aee291bfe0163cbddb424996a5c2649062ac8eef3e104255ef35385c4692d"),
+    ("broken-machines", 4, 0, "19bfbe54db2ab4445dcbb856f90d03fbc6b88f8224bc4258af3cd90e6a6fa758"),
+    ("twins", 4, 2, "8539a5a29d335c4941373e2b1c9a8b7b76e7290d5eabefc73f56293039fb9ee8"),
+    ("forks", 4, 1, "2c14608b57f4184bc6c297fb3fb31d3aa3c4c650c4cd36be680bfc569fdb8f09"),
 ];
 
 #[test]
