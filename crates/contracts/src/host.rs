@@ -182,7 +182,8 @@ pub trait Host {
     /// another contract. Native contracts needn't.
     fn stack_left(&self) -> u32;
 
-    /// Says how many slots of the stack are left. More than there were is taken for what there were.
+    /// Says how many slots of the stack are left: fewer as functions call each other, more as they return. More than there
+    /// were when the contract was entered is taken for those.
     fn set_stack_left(&mut self, slots: u32);
 }
 

@@ -205,6 +205,32 @@ fn the_stack_is_one_for_all_and_whole_again_after_a_call() {
     assert_eq!(&stored.value[1..], (whole - CALL_STACK_SLOTS).to_le_bytes());
 }
 
+#[test]
+fn a_contract_gives_back_what_it_has_taken_of_the_stack_and_no_more() {
+    let (mut ledger, [a, b, _]) = ledger();
+    let whole = ledger.rules.wasm.max_stack_slots;
+    let acts = [
+        Act::SetStack(1_000),
+        call(b, &[Act::SetStack(9), Act::ShowStack]),
+        Act::ShowStack,
+        Act::SetStack(2_000),
+        Act::ShowStack,
+        Act::SetStack(u32::MAX),
+        Act::ShowStack,
+        // Too little for another one.
+        Act::SetStack(CALL_STACK_SLOTS - 1),
+        call(b, &[]),
+    ];
+    let receipt = play(&mut ledger, a, &acts).receipt;
+    let shown = [1_000, 2_000, whole].map(u32::to_le_bytes).concat();
+    assert_eq!((receipt.status, &*receipt.output), (Status::Succeeded, shown.as_slice()));
+    assert_eq!(answer(&ledger, a), "-4294967305 the stack that a call takes of 512 is over the chain's limit of 511");
+    // What is entered with little can't make it more.
+    play(&mut ledger, a, &[Act::SetStack(1_000), call(b, &[Act::SetStack(900), Act::ShowStack])]);
+    let stored = ledger.state.get(&Key::new(a, b"answer".as_slice())).unwrap().unwrap();
+    assert_eq!(&stored.value[1..], (1_000 - CALL_STACK_SLOTS).to_le_bytes());
+}
+
 /// Swallows every error of the host.
 struct Stubborn;
 

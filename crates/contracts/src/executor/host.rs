@@ -15,11 +15,14 @@ pub(super) struct TransactionHost<'h, 'r, 's> {
     run: &'h mut Run<'r, 's>,
     meter: &'h mut Meter,
     fault: Option<HostError>,
+    /// What was left of the stack when the contract was entered.
+    stack: u32,
 }
 
 impl<'h, 'r, 's> TransactionHost<'h, 'r, 's> {
     pub(super) fn new(environment: Environment, run: &'h mut Run<'r, 's>, meter: &'h mut Meter) -> Self {
-        TransactionHost { environment, run, meter, fault: None }
+        let stack = run.stack_left;
+        TransactionHost { environment, run, meter, fault: None, stack }
     }
 
     /// The first error that the contract was given.
@@ -187,7 +190,7 @@ impl Host for TransactionHost<'_, '_, '_> {
     }
 
     fn set_stack_left(&mut self, slots: u32) {
-        self.run.stack_left = self.run.stack_left.min(slots);
+        self.run.stack_left = slots.min(self.stack);
     }
 }
 

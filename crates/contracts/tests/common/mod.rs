@@ -26,6 +26,8 @@ pub enum Act {
     ShowCaller,
     /// Appends the stack that is left to the output.
     ShowStack,
+    /// Says what is left of the stack.
+    SetStack(u32),
     Charge(u64),
     Refuse,
     Panic,
@@ -89,6 +91,7 @@ impl Contract for Puppet {
                 Act::Show(key) => output.extend(host.get(&key)?.unwrap_or_default()),
                 Act::ShowCaller => output.extend(host.caller().0.as_bytes()),
                 Act::ShowStack => output.extend(host.stack_left().to_le_bytes()),
+                Act::SetStack(slots) => host.set_stack_left(slots),
                 Act::Charge(fuel) => host.charge(Fuel(fuel))?,
                 Act::Refuse => return Err(Trap::refused(9, "as told")),
                 Act::Panic => panic!("as told"),
