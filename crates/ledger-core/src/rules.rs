@@ -221,3 +221,35 @@ impl Rules {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rule that `change` takes out of its range.
+    fn refused(change: impl FnOnce(&mut Rules)) -> Option<&'static str> {
+        let mut rules = Rules::default();
+        change(&mut rules);
+        match rules.check_ranges() {
+            Err(GenesisError::Rule { rule, .. }) => Some(rule),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_rule_out_of_its_range_is_named() {
+        assert_eq!(refused(|_| ()), None);
+        assert_eq!(refused(|rules| rules.lag = 0), Some("lag"));
+        assert_eq!(refused(|rules| rules.max_call_depth = 0), Some("max_call_depth"));
+        assert_eq!(refused(|rules| rules.max_call_depth = 65), Some("max_call_depth"));
+        assert_eq!(refused(|rules| rules.max_block_fuel = Fuel((1 << 62) + 1)), Some("max_block_fuel"));
+        let over = |rules: &mut Rules| rules.max_transaction_fuel.0 = rules.max_block_fuel.0 + 1;
+        assert_eq!(refused(over), Some("max_transaction_fuel"));
+        assert_eq!(refused(|rules| rules.wasm.max_stack_slots = 1_023), Some("wasm.max_stack_slots"));
+        assert_eq!(refused(|rules| rules.wasm.max_memory_pages = 16_385), Some("wasm.max_memory_pages"));
+        assert_eq!(refused(|rules| rules.wasm.max_functions = 1_000_001), Some("wasm.max_functions"));
+        // A loop that costs nothing would never come to an end.
+        assert_eq!(refused(|rules| rules.wasm.costs.branch = 0), Some("wasm.costs.branch"));
+        assert_eq!(refused(|rules| rules.wasm.costs.basic = (1 << 20) + 1), Some("wasm.costs.basic"));
+    }
+}
