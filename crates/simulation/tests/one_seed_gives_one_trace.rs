@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "5a647ac591d5dd10e3168ca4c0ea13e25a43016ab992540da0470cf996187c37"),
-    ("crashes", 0, "cdd2630338e80401605c6841bfe0545c4697ff56cf86c1c42a0c1d4bb650b6df"),
-    ("disk-errors", 1, "b5e513dac2a5568a8e0fc03bab9e5ab90faec0b3f7c4e4d8e71ee223ca373fef"),
-    ("mischief", 0, "97c57ff7360f2d73b7f168686451896cedb4f459a69105e035794475675f7540"),
+    ("calm", 0, "e7d5905d6e680f7f05086dc617f2011e9f87c00f383258330a57eb090c1951d1"),
+    ("crashes", 0, "4d3f970fb9afb13063c417ba32e3562dfbbbef20cde2c5c49b55b8e63739126d"),
+    ("disk-errors", 1, "a81adf9b3704f4f225650e95011a0858a825f81ad5ea026d4eda5070fac36d9c"),
+    ("mischief", 0, "ed90456a7ddae9d70acedf37fd0f78afa10b77b388ce9660fb683f982d46a2d9"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "42ce8ea83ff5e3d518d4cf72a6d8620b8c693c27c24307f9ba56760f5c559dc6"),
-    ("mixed", 7, 5, "fd8aee291bfe0163cbddb424996a5c2649062ac8eef3e104255ef35385c4692d"),
-    ("broken-machines", 4, 0, "19bfbe54db2ab4445dcbb856f90d03fbc6b88f8224bc4258af3cd90e6a6fa758"),
-    ("twins", 4, 2, "8539a5a29d335c4941373e2b1c9a8b7b76e7290d5eabefc73f56293039fb9ee8"),
-    ("forks", 4, 1, "2c14608b57f4184bc6c297fb3fb31d3aa3c4c650c4cd36be680bfc569fdb8f09"),
+    ("mixed", 4, 3, "4d16179a7b9f5fcf786630fb4a70410c4841dc60fafec883d78f50c806e9a81a"),
+    ("mixed", 7, 5, "66fa5c4e120b88f8c13d77fe0929c04c5218e77146d33a212fdbf5a4b2b4ebd3"),
+    ("broken-machines", 4, 0, "bcd5b60fbbad73f6867e0d2e5da9352475794fc050e3e5d9379ba2a77b27ffd0"),
+    ("twins", 4, 2, "56a1703d5a7b21049220dc0e5019af3ff56120551f7f35e59b517ae8b2bd987b"),
+    ("forks", 4, 1, "933dfb639b6679c0203ebe208c3fd894f5cf83b5eff6dfb1cee50cbbb2169152"),
 ];
 
 #[test]
