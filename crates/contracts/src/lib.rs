@@ -131,6 +131,8 @@ pub mod record;
 pub mod runtime;
 pub mod testing;
 pub mod token;
+#[cfg(feature = "wasm")]
+pub mod wasm;
 
 pub use call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
 pub use executor::{ExecutorConfig, LedgerExecutor};

@@ -1,0 +1,195 @@
+//! The runtime for contracts in WebAssembly.
+//!
+//! ```text
+//!   module ──▶ checked against the rules ──▶ counters for fuel and stack written in ──▶ wasmi or wasmtime
+//!                                                                                          │  a fresh instance
+//!   Host ◀── imports of `ledgerkit.1` ◀────────────────────────────────────────────────────┘  for every call
+//! ```
+//!
+//! # The module
+//! A core module in the binary format, with what today's compilers emit by default: 32- and 64-bit integers, mutable
+//! globals, sign extension, several results, bulk memory, one memory, one table of functions, `call_indirect` with indices
+//! longer than needed. Floats, SIMD, threads, 64-bit and several memories, tail calls, exceptions, garbage collection and
+//! instructions on references are refused when the contract is deployed; the error names the instruction and its offset.
+//!
+//! Methods are exported functions `call_<method>` without parameters and results; `construct` runs when the contract is
+//! deployed, `migrate` when it is upgraded. A start function runs before any of them, in every call. No state stays in
+//! memory or globals between calls.
+//!
+//! # The host
+//! Imports come from the module `ledgerkit.1`. Pointers and lengths are unsigned `i32`; all is checked against the size of
+//! the memory. An answer of variable length goes to the *result buffer*, from where `result` copies it.
+//!
+//! | import | does |
+//! |---|---|
+//! | `arguments(to, offset, len)`, `arguments_len() -> i32` | copies part of the arguments; how long they are |
+//! | `result(to, offset, len)`, `result_len() -> i32` | copies part of the result buffer; how long it is |
+//! | `get(key, key_len) -> i64` | the length of the value, which is in the result buffer; -1 if there is none |
+//! | `put(key, key_len, value, value_len)`, `delete(key, key_len)` | as [`Host`](crate::Host) |
+//! | `scan(from, from_len, to, to_len, limit) -> i32` | the number of entries; `to_len` -1 is the end; the result buffer has for each key and value their length (`u32`, little-endian) and bytes |
+//! | `emit(topic, topic_len, data, data_len)` | as [`Host`](crate::Host); the topic is UTF-8 |
+//! | `caller(to)`, `contract(to)`, `chain(to)` | writes 32 bytes |
+//! | `transaction(to) -> i32` | writes 32 bytes and answers 1; 0 in a simulation |
+//! | `height() -> i64`, `timestamp() -> i64`, `is_read_only() -> i32`, `fuel_left() -> i64` | facts |
+//! | `charge(fuel: i64)` | pays for nothing else |
+//! | `return(from, len)` | sets the output; the method goes on |
+//! | `refuse(code, message, message_len)` | ends the call with a refusal |
+//!
+//! # Fuel
+//! Each instruction costs what the chain's rules say for its class, paid at the beginning of each run of instructions
+//! that can only be executed together; the work of bulk instructions is paid by the length that they are given. Making
+//! an instance costs `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
+//! `table_entry` for each entry of table and segments. An import costs `call` beside the instruction's own `call`, and
+//! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`](crate::Host) charges.
+//!
+//! The counting is written into the module itself, so every engine counts alike, to the instruction.
+//!
+//! # Stack
+//! Counted in slots of 8 bytes: a function takes 16, one for each parameter, local and operand at its highest, and one
+//! for each 64 bytes of its code. The engines' own limits lie beyond.
+//!
+//! # Failure
+//! A trap fails the call with words that are the same for all engines. If an engine itself fails (no memory), the node
+//! stops: others may have been able to go on.
+
+mod encode;
+mod engine;
+mod error;
+mod fault;
+mod flow;
+mod function;
+mod host;
+mod imports;
+mod instruction;
+mod module;
+pub mod rules;
+mod session;
+mod wasmi;
+#[cfg(feature = "wasmtime")]
+mod wasmtime;
+
+pub use error::ModuleError;
+pub use imports::MODULE;
+#[cfg(feature = "wasmtime")]
+pub use wasmtime::WasmtimeConfig;
+
+use crate::host::{Host, HostError};
+use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
+use engine::{Code, Counters, Engine};
+use fault::{Fault, Stopped};
+use ledger_core::{Fuel, StateError};
+use module::{CONSTRUCT, METHOD, START};
+use rules::WasmRules;
+use session::{Limits, Session};
+use std::collections::BTreeSet;
+
+/// The name of this runtime in a deployment.
+pub const WASM: &str = "wasm";
+
+/// Runs contracts in WebAssembly. See the [module](self).
+pub struct WasmRuntime {
+    engine: Box<dyn Engine>,
+}
+
+/// Why there is no engine.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the WebAssembly engine can't be set up: {reason}")]
+pub struct EngineError {
+    /// What the engine says.
+    pub reason: String,
+}
+
+/// A module that is ready to run.
+struct Ready {
+    code: Box<dyn Code>,
+    entries: BTreeSet<Box<str>>,
+    starts: bool,
+    setup: u64,
+    limits: Limits,
+}
+
+impl WasmRuntime {
+    /// A runtime on the interpreter `wasmi`.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine can't be set up.
+    pub fn wasmi() -> Result<Self, EngineError> {
+        let engine = wasmi::Wasmi::new().map_err(|reason| EngineError { reason })?;
+        Ok(WasmRuntime { engine: Box::new(engine) })
+    }
+
+    /// A runtime on the compiler `wasmtime`.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the engine can't be set up: not enough addresses for its pool, an unknown processor.
+    #[cfg(feature = "wasmtime")]
+    pub fn wasmtime(config: WasmtimeConfig) -> Result<Self, EngineError> {
+        let engine = wasmtime::Wasmtime::new(config).map_err(|reason| EngineError { reason })?;
+        Ok(WasmRuntime { engine: Box::new(engine) })
+    }
+}
+
+/// Checks a module against the `rules`, as a deployment does, and gives what would run: the module with its counters.
+///
+/// # Errors
+/// [`ModuleError`] says what is wrong with the module.
+pub fn instrument(code: &[u8], rules: &WasmRules) -> Result<Vec<u8>, ModuleError> {
+    module::meter(code, rules).map(|metered| metered.code)
+}
+
+impl Runtime for WasmRuntime {
+    fn name(&self) -> &str {
+        WASM
+    }
+
+    fn prepare(&self, code: &[u8]) -> Result<Prepared, CodeError> {
+        let rules = WasmRules::default();
+        let metered = module::meter(code, &rules).map_err(|error| CodeError::new(error.to_string()))?;
+        let code = self.engine.compile(&metered).map_err(CodeError::new)?;
+        let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
+        let module::Metered { entries, starts, setup, .. } = metered;
+        Ok(Prepared::new(Ready { code, entries, starts, setup, limits }))
+    }
+
+    fn call(&self, code: &Prepared, invocation: &Invocation<'_>, host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
+        let Some(ready) = code.downcast::<Ready>() else {
+            return Err(Trap::broken("the code was prepared by another runtime"));
+        };
+        match invocation.entry {
+            EntryPoint::Constructor if !ready.entries.contains(CONSTRUCT) => Ok(Vec::new()),
+            EntryPoint::Constructor => ready.enter(CONSTRUCT, invocation.arguments, host),
+            EntryPoint::Method(method) => {
+                let export = [METHOD, method].concat();
+                if !ready.entries.contains(export.as_str()) {
+                    return Err(Trap::UnknownMethod);
+                }
+                ready.enter(&export, invocation.arguments, host)
+            }
+        }
+    }
+}
+
+impl Ready {
+    fn enter(&self, export: &str, arguments: &[u8], host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
+        host.charge(Fuel(self.setup))?;
+        let mut session = Session::new(host, arguments, self.limits);
+        let counters = Counters { fuel: session.begin(), stack: 32_768 };
+        let both = [START, export];
+        let exports = if self.starts { both.as_slice() } else { both.get(1..).unwrap_or_default() };
+        let run = session.enter(|| self.code.run(exports, counters));
+        // First what it used: for want of fuel is why it stopped, if it has none.
+        let output = session.finish(run.counters.fuel)?;
+        match run.end {
+            Ok(()) => Ok(output),
+            Err(Stopped::Fault(_)) if run.counters.stack < 0 => Err(Trap::broken(Fault::Stack.to_string())),
+            Err(Stopped::Fault(fault)) => Err(Trap::broken(fault.to_string())),
+            Err(Stopped::Import) => Err(Trap::broken("an import stopped the run without a reason")),
+            Err(Stopped::Engine(reason)) => Err(failed(reason)),
+        }
+    }
+}
+
+/// The engine failed, and not the contract.
+fn failed(reason: String) -> Trap {
+    Trap::Host(HostError::State(StateError::Engine { reason: format!("the WebAssembly engine: {reason}") }))
+}

@@ -1,0 +1,450 @@
+//! A module: checked against the rules, and written with counters for fuel and stack.
+//!
+//! One pass over the guest's bytes. What contracts may use is what ordinary compilers emit by default: integers, mutable
+//! globals, sign extension, several results, bulk memory, one memory, one table of functions. All else is refused with
+//! its place. No index of the guest's changes: the two globals come after its own, and no import is added. Its exports are
+//! written anew, so that nobody but the host can name the globals.
+
+use super::encode::{Writer, op};
+use super::error::{ModuleError, within};
+use super::function::{Scope, Signature, instrument, integer};
+use super::imports;
+use super::rules::WasmRules;
+use std::collections::{BTreeMap, BTreeSet};
+use wasmparser::{
+    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations,
+    MemoryType, Operator, Parser, Payload, RefType, SectionLimited, TypeRef, ValType, ValidPayload, Validator,
+    WasmFeatures,
+};
+
+/// What the host's own exports begin with.
+pub(super) const RESERVED: &str = "ledgerkit.";
+/// The export of the global that holds the fuel that is left.
+pub(super) const FUEL: &str = "ledgerkit.fuel";
+/// The export of the global that holds the free slots of the stack.
+pub(super) const STACK: &str = "ledgerkit.stack";
+/// The export of the memory.
+pub(super) const MEMORY: &str = "ledgerkit.memory";
+/// The export of the start function.
+pub(super) const START: &str = "ledgerkit.start";
+/// What the exports of methods begin with.
+pub(super) const METHOD: &str = "call_";
+/// The export of the constructor.
+pub(super) const CONSTRUCT: &str = "construct";
+/// The export of the migration.
+pub(super) const MIGRATE: &str = "migrate";
+
+const PAGE_BYTES: u64 = 64 << 10;
+const MAX_TYPES: u64 = 4_096;
+const MAX_PARAMETERS: u64 = 128;
+const MAX_RESULTS: u64 = 16;
+const MAX_IMPORTS: u64 = 256;
+const MAX_EXPORTS: u64 = 4_096;
+const MAX_SEGMENTS: u64 = 4_096;
+/// What one of the engines takes at most.
+const MAX_SEGMENT_BYTES: u64 = 1_000_000;
+
+/// A module that may run.
+#[derive(Clone, Debug)]
+pub(super) struct Metered {
+    /// The module with its counters.
+    pub(super) code: Vec<u8>,
+    /// The exported methods, constructor and migration, by the names of their exports.
+    pub(super) entries: BTreeSet<Box<str>>,
+    /// Whether there is a start function, now under [`START`].
+    pub(super) starts: bool,
+    /// Fuel for making an instance.
+    pub(super) setup: u64,
+}
+
+/// Checks `code` against the `rules` and gives it its counters.
+pub(super) fn meter(code: &[u8], rules: &WasmRules) -> Result<Metered, ModuleError> {
+    within("the module's size", code.len() as u64, rules.max_module_bytes.into(), 0)?;
+    let mut features = WasmFeatures::MUTABLE_GLOBAL | WasmFeatures::MULTI_VALUE | WasmFeatures::SIGN_EXTENSION;
+    features |= WasmFeatures::BULK_MEMORY | WasmFeatures::REFERENCE_TYPES;
+    // Floats, shared memories and so on are known to the parser, so that they can be named when they are refused.
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut pass = Pass::new(code, rules);
+    let mut allocations = FuncValidatorAllocations::default();
+    for payload in parser.parse_all(code) {
+        let payload = payload?;
+        pass.before(&payload)?;
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+            let mut checker = function.into_validator(std::mem::take(&mut allocations));
+            pass.function(&mut checker, &body)?;
+            allocations = checker.into_allocations();
+        }
+        pass.after(payload)?;
+    }
+    Ok(pass.finish())
+}
+
+/// A function's type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Type {
+    parameters: Vec<ValType>,
+    results: Vec<ValType>,
+    /// The type of a block that has only the results.
+    block_type: Vec<u8>,
+}
+
+struct Pass<'a> {
+    module: &'a [u8],
+    rules: &'a WasmRules,
+    types: Vec<Type>,
+    /// The type of each function, imported ones first.
+    functions: Vec<u32>,
+    /// The function whose body comes next.
+    next: usize,
+    globals: u32,
+    memory: Option<u64>,
+    table: Option<u64>,
+    start: Option<u32>,
+    setup: u64,
+    entries: BTreeSet<Box<str>>,
+    /// The new sections by their ids.
+    sections: BTreeMap<u8, Writer>,
+}
+
+/// The order of sections in a module, by their ids: the count of data segments comes before the code.
+const ORDER: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 9, 12, 10, 11];
+
+impl<'a> Pass<'a> {
+    fn new(module: &'a [u8], rules: &'a WasmRules) -> Self {
+        Pass {
+            module,
+            rules,
+            types: Vec::new(),
+            functions: Vec::new(),
+            next: 0,
+            globals: 0,
+            memory: None,
+            table: None,
+            start: None,
+            setup: 0,
+            entries: BTreeSet::new(),
+            sections: BTreeMap::new(),
+        }
+    }
+
+    /// What can be refused by a look at numbers is refused before it is validated.
+    fn before(&self, payload: &Payload<'_>) -> Result<(), ModuleError> {
+        let rules = self.rules;
+        let unsupported = |what: &str, offset| Err(ModuleError::Unsupported { what: what.to_owned(), offset });
+        match payload {
+            Payload::TypeSection(reader) => count("the number of types", reader, MAX_TYPES),
+            Payload::ImportSection(reader) => count("the number of imports", reader, MAX_IMPORTS),
+            Payload::FunctionSection(reader) => count("the number of functions", reader, rules.max_functions.into()),
+            Payload::TableSection(reader) => count("the number of tables", reader, 1),
+            Payload::MemorySection(reader) => count("the number of memories", reader, 1),
+            Payload::GlobalSection(reader) => count("the number of globals", reader, rules.max_globals.into()),
+            Payload::ExportSection(reader) => count("the number of exports", reader, MAX_EXPORTS),
+            Payload::ElementSection(reader) => count("the number of element segments", reader, MAX_SEGMENTS),
+            Payload::DataSection(reader) => count("the number of data segments", reader, MAX_SEGMENTS),
+            Payload::TagSection(reader) => unsupported("a section of tags", reader.range().start),
+            Payload::Version { encoding, range, .. } if *encoding != wasmparser::Encoding::Module => {
+                unsupported("a component", range.start)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what is valid into the new module.
+    fn after(&mut self, payload: Payload<'a>) -> Result<(), ModuleError> {
+        match payload {
+            Payload::TypeSection(reader) => self.types(reader),
+            Payload::ImportSection(reader) => self.imports(reader),
+            Payload::FunctionSection(reader) => {
+                self.copy(3, &reader)?;
+                for ty in reader {
+                    self.functions.push(ty?);
+                }
+                Ok(())
+            }
+            Payload::TableSection(reader) => {
+                self.copy(4, &reader)?;
+                for table in reader.into_iter_with_offsets() {
+                    let (offset, table) = table?;
+                    if table.ty.element_type != RefType::FUNCREF {
+                        let what = format!("a table of type {}", table.ty.element_type);
+                        return Err(ModuleError::Unsupported { what, offset });
+                    }
+                    let limit = self.rules.max_table_entries.into();
+                    within("a table's size", table.ty.initial, limit, offset)?;
+                    self.table = Some(table.ty.initial);
+                    self.add_setup(self.rules.costs.table_entry, table.ty.initial);
+                }
+                Ok(())
+            }
+            Payload::MemorySection(reader) => reader.into_iter_with_offsets().try_for_each(|memory| {
+                let (offset, memory) = memory?;
+                self.memory(offset, &memory)
+            }),
+            Payload::GlobalSection(reader) => {
+                self.globals = reader.count();
+                let items = self.items(&reader);
+                for global in reader.into_iter_with_offsets() {
+                    let (offset, global) = global?;
+                    integer(global.ty.content_type, offset)?;
+                }
+                self.section(6).bytes(items);
+                Ok(())
+            }
+            Payload::ExportSection(reader) => self.exports(reader),
+            Payload::StartSection { func, .. } => {
+                self.start = Some(func);
+                Ok(())
+            }
+            Payload::ElementSection(reader) => self.elements(reader),
+            Payload::DataCountSection { count, .. } => {
+                self.section(12).unsigned(count);
+                Ok(())
+            }
+            Payload::DataSection(reader) => self.data(reader),
+            Payload::CodeSectionStart { count, .. } => {
+                self.next = self.functions.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+                self.section(10).unsigned(count);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn section(&mut self, id: u8) -> &mut Writer {
+        self.sections.entry(id).or_default()
+    }
+
+    fn add_setup(&mut self, price: u32, count: u64) {
+        self.setup = self.setup.saturating_add(u64::from(price).saturating_mul(count));
+    }
+
+    /// A section's content without the number of its items.
+    fn items<T: wasmparser::FromReader<'a>>(&self, reader: &SectionLimited<'a, T>) -> &'a [u8] {
+        // A new reader stands right behind the number.
+        self.module.get(reader.original_position()..reader.range().end).unwrap_or_default()
+    }
+
+    fn copy<T: wasmparser::FromReader<'a>>(
+        &mut self,
+        id: u8,
+        reader: &SectionLimited<'a, T>,
+    ) -> Result<(), ModuleError> {
+        let items = self.items(reader);
+        let count = reader.count();
+        self.section(id).unsigned(count).bytes(items);
+        Ok(())
+    }
+
+    fn types(&mut self, reader: wasmparser::TypeSectionReader<'a>) -> Result<(), ModuleError> {
+        let items = self.items(&reader);
+        let mut count = reader.count();
+        let mut added = Writer::default();
+        for group in reader.into_iter_with_offsets() {
+            let (offset, group) = group?;
+            for ty in group.into_types() {
+                let CompositeInnerType::Func(function) = ty.composite_type.inner else {
+                    return Err(ModuleError::Unsupported { what: "a type that is no function's".to_owned(), offset });
+                };
+                self.types.push(block_type(&function, offset, &mut count, &mut added)?);
+            }
+        }
+        self.section(1).unsigned(count).bytes(items).bytes(&added.0);
+        Ok(())
+    }
+
+    fn imports(&mut self, reader: wasmparser::ImportSectionReader<'a>) -> Result<(), ModuleError> {
+        self.copy(2, &reader)?;
+        for import in reader {
+            let import = import?;
+            let known = imports::signature(import.module, import.name);
+            let (Some((parameters, results)), TypeRef::Func(index)) = (known, import.ty) else {
+                let (module, name) = (shortened(import.module), shortened(import.name));
+                return Err(ModuleError::UnknownImport { module, name });
+            };
+            let found = self.types.get(index as usize);
+            if found.is_none_or(|found| found.parameters != parameters || found.results != results) {
+                return Err(ModuleError::ImportType { name: shortened(import.name) });
+            }
+            self.functions.push(index);
+        }
+        Ok(())
+    }
+
+    fn memory(&mut self, offset: usize, memory: &MemoryType) -> Result<(), ModuleError> {
+        let most = u64::from(self.rules.max_memory_pages).min(1 << 16);
+        within("the memory's size in pages", memory.initial, most, offset)?;
+        let maximum = memory.maximum.unwrap_or(most).min(most);
+        self.memory = Some(memory.initial);
+        self.add_setup(self.rules.costs.memory_grow_page, memory.initial);
+        self.section(5).unsigned(1u32).byte(1).unsigned(memory.initial).unsigned(maximum);
+        Ok(())
+    }
+
+    fn exports(&mut self, reader: wasmparser::ExportSectionReader<'a>) -> Result<(), ModuleError> {
+        for export in reader {
+            let export = export?;
+            let name = export.name;
+            if name.starts_with(RESERVED) {
+                return Err(ModuleError::ReservedExport { name: shortened(name) });
+            }
+            if name != CONSTRUCT && name != MIGRATE && !name.starts_with(METHOD) {
+                continue;
+            }
+            let ty = self.functions.get(export.index as usize).and_then(|&index| self.types.get(index as usize));
+            let plain = ty.is_some_and(|ty| ty.parameters.is_empty() && ty.results.is_empty());
+            if export.kind != ExternalKind::Func || !plain {
+                return Err(ModuleError::MethodType { name: shortened(name) });
+            }
+            self.entries.insert(name.into());
+            self.section(7).vector(name.as_bytes()).byte(0).unsigned(export.index);
+        }
+        Ok(())
+    }
+
+    fn elements(&mut self, reader: wasmparser::ElementSectionReader<'a>) -> Result<(), ModuleError> {
+        self.copy(9, &reader)?;
+        for element in reader.into_iter_with_offsets() {
+            let (offset, element) = element?;
+            let entries = match &element.items {
+                ElementItems::Functions(functions) => functions.count(),
+                ElementItems::Expressions(ty, _) if *ty != RefType::FUNCREF => {
+                    return Err(ModuleError::Unsupported { what: format!("a segment of type {ty}"), offset });
+                }
+                ElementItems::Expressions(_, expressions) => expressions.count(),
+            };
+            let limit = self.rules.max_table_entries.into();
+            within("an element segment's size", entries.into(), limit, offset)?;
+            self.add_setup(self.rules.costs.table_entry, entries.into());
+            if let ElementKind::Active { offset_expr, .. } = &element.kind {
+                fits(offset_expr, entries.into(), self.table.unwrap_or(0), "table", offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, reader: wasmparser::DataSectionReader<'a>) -> Result<(), ModuleError> {
+        self.copy(11, &reader)?;
+        for data in reader.into_iter_with_offsets() {
+            let (offset, data) = data?;
+            let bytes = data.data.len() as u64;
+            within("a data segment's size", bytes, MAX_SEGMENT_BYTES, offset)?;
+            self.add_setup(self.rules.costs.bulk_64_bytes, bytes.div_ceil(64));
+            if let DataKind::Active { offset_expr, .. } = &data.kind {
+                let memory = self.memory.unwrap_or(0).saturating_mul(PAGE_BYTES);
+                fits(offset_expr, bytes, memory, "memory", offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        validator: &mut wasmparser::FuncValidator<wasmparser::ValidatorResources>,
+        body: &wasmparser::FunctionBody<'a>,
+    ) -> Result<(), ModuleError> {
+        let ty = self.functions.get(self.next).and_then(|&index| self.types.get(index as usize));
+        let Some(ty) = ty else {
+            // The validator has counted bodies and types.
+            return Err(ModuleError::Invalid { offset: body.range().start, message: "a body without type".to_owned() });
+        };
+        self.next += 1;
+        let signature = Signature {
+            parameters: u32::try_from(ty.parameters.len()).unwrap_or(u32::MAX),
+            block_type: &ty.block_type,
+        };
+        let fuel = self.globals;
+        let scope = Scope { rules: self.rules, module: self.module, fuel, stack: fuel.saturating_add(1) };
+        let out = self.sections.entry(10).or_default();
+        instrument(&scope, &signature, validator, body, out)
+    }
+
+    fn finish(mut self) -> Metered {
+        let globals = std::mem::take(self.section(6));
+        let (fuel, stack) = (self.globals, self.globals.saturating_add(1));
+        self.section(6).unsigned(u64::from(fuel) + 2).bytes(&globals.0);
+        self.section(6).bytes(&[op::I64, 1, op::I64_CONST, 0, op::END, op::I32, 1, op::I32_CONST, 0, op::END]);
+
+        let methods = std::mem::take(self.section(7));
+        let mut own: Vec<(&str, u8, u32)> = vec![(FUEL, 3, fuel), (STACK, 3, stack)];
+        own.extend(self.memory.map(|_| (MEMORY, 2, 0)));
+        own.extend(self.start.map(|function| (START, 0, function)));
+        let count = own.len() + self.entries.len();
+        let mut written = Writer::default();
+        for (name, kind, index) in own {
+            written.vector(name.as_bytes()).byte(kind).unsigned(index);
+        }
+        self.section(7).length(count).bytes(&written.0).bytes(&methods.0);
+
+        let mut code = Writer::default();
+        code.bytes(b"\0asm\x01\0\0\0");
+        for id in ORDER {
+            if let Some(section) = self.sections.get(&id) {
+                code.section(id, &section.0);
+            }
+        }
+        Metered { code: code.0, entries: self.entries, starts: self.start.is_some(), setup: self.setup }
+    }
+}
+
+fn count<'a, T: wasmparser::FromReader<'a>>(
+    what: &'static str,
+    reader: &SectionLimited<'a, T>,
+    limit: u64,
+) -> Result<(), ModuleError> {
+    within(what, reader.count().into(), limit, reader.range().start)
+}
+
+/// The type of a function and of a block with its results, for which a type may have to be `added`.
+fn block_type(
+    function: &FuncType,
+    offset: usize,
+    count: &mut u32,
+    added: &mut Writer,
+) -> Result<Type, ModuleError> {
+    let (parameters, results) = (function.params(), function.results());
+    within("the number of parameters", parameters.len() as u64, MAX_PARAMETERS, offset)?;
+    within("the number of results", results.len() as u64, MAX_RESULTS, offset)?;
+    for &ty in parameters.iter().chain(results) {
+        integer(ty, offset)?;
+    }
+    let byte = |ty: &ValType| if *ty == ValType::I64 { op::I64 } else { op::I32 };
+    let mut block_type = Writer::default();
+    match results {
+        [] => block_type.byte(op::EMPTY),
+        [one] => block_type.byte(byte(one)),
+        several => {
+            added.bytes(&[0x60, 0]).length(several.len());
+            for ty in several {
+                added.byte(byte(ty));
+            }
+            // As a block type, an index is a signed number.
+            block_type.signed(i64::from(*count));
+            *count = count.saturating_add(1);
+            &mut block_type
+        }
+    };
+    Ok(Type { parameters: parameters.to_vec(), results: results.to_vec(), block_type: block_type.0 })
+}
+
+/// Checks that an active segment lies inside: then making an instance can't fail because of it.
+fn fits(
+    expression: &ConstExpr<'_>,
+    size: u64,
+    room: u64,
+    place: &'static str,
+    offset: usize,
+) -> Result<(), ModuleError> {
+    let mut operators = expression.get_operators_reader();
+    let (Operator::I32Const { value }, Operator::End) = (operators.read()?, operators.read()?) else {
+        return Err(ModuleError::Unsupported { what: "an offset that is no constant".to_owned(), offset });
+    };
+    let end = u64::from(value.cast_unsigned()).saturating_add(size);
+    if end > room { Err(ModuleError::Segment { offset, place }) } else { Ok(()) }
+}
+
+/// A guest's name, short enough for a receipt.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}

@@ -1,0 +1,206 @@
+//! The engine `wasmi`: an interpreter, small, and quick to prepare.
+
+use super::engine::{Code, Counters, Engine, Run};
+use super::fault::{Fault, ImportStopped, Stopped};
+use super::host;
+use super::imports::{MODULE, for_each_import};
+use super::module::{FUEL, MEMORY, Metered, STACK};
+use super::session::Guest;
+use wasmi_core::LimiterError;
+use wasmi::errors::{ErrorKind, MemoryError, TableError};
+use wasmi::{
+    AsContextMut, Caller, CompilationMode, Config, Error, Global, Linker, Memory, Module, ResourceLimiter, Store,
+    TrapCode, Val,
+};
+
+/// Deeper than the counted stack allows: a function takes 16 slots at least.
+const MAX_DEPTH: usize = 1 << 20;
+/// Larger than the counted stack allows, in bytes.
+const MAX_STACK_BYTES: usize = 64 << 20;
+
+pub(super) struct Wasmi {
+    engine: wasmi::Engine,
+    linker: Linker<Instance>,
+}
+
+/// What a store knows of the one instance in it.
+#[derive(Default)]
+struct Instance {
+    fuel: Option<Global>,
+    stack: Option<Global>,
+    memory: Option<Memory>,
+    limiter: OnlyMaxima,
+}
+
+impl wasmi::errors::HostError for ImportStopped {}
+
+impl Wasmi {
+    pub(super) fn new() -> Result<Self, String> {
+        let mut config = Config::default();
+        config
+            .compilation_mode(CompilationMode::Eager)
+            .floats(false)
+            .wasm_multi_memory(false)
+            .wasm_tail_call(false)
+            .wasm_extended_const(false)
+            .wasm_saturating_float_to_int(false)
+            .ignore_custom_sections(true)
+            .allow_start_fn(false)
+            .set_max_recursion_depth(MAX_DEPTH)
+            .set_max_stack_height(MAX_STACK_BYTES)
+            .set_max_cached_stacks(16);
+        let engine = wasmi::Engine::new(&config);
+        let mut linker = Linker::new(&engine);
+        link(&mut linker).map_err(|error| error.to_string())?;
+        Ok(Wasmi { engine, linker })
+    }
+}
+
+macro_rules! define_link {
+    ($($name:literal $function:ident($($arg:ident: $ty:ty),*) $(-> $result:ty)?;)*) => {
+        fn link(linker: &mut Linker<Instance>) -> Result<(), wasmi::errors::LinkerError> {
+            $(
+                linker.func_wrap(MODULE, $name, |mut caller: Caller<'_, Instance>, $($arg: $ty),*| {
+                    host::$function(&mut caller, $($arg),*).map_err(Error::host)
+                })?;
+            )*
+            Ok(())
+        }
+    };
+}
+for_each_import!(define_link);
+
+impl Guest for Caller<'_, Instance> {
+    fn fuel(&mut self) -> i64 {
+        get(self.data().fuel, &mut *self)
+    }
+
+    fn set_fuel(&mut self, fuel: i64) {
+        if let Some(global) = self.data().fuel {
+            // It is a mutable global of this type in every metered module.
+            let _ = global.set(self, Val::I64(fuel));
+        }
+    }
+
+    fn memory(&mut self) -> &mut [u8] {
+        match self.data().memory {
+            Some(memory) => memory.data_mut(self.as_context_mut()),
+            None => &mut [],
+        }
+    }
+}
+
+/// The number in a global. One that isn't there is like one that is used up.
+fn get(global: Option<Global>, context: impl AsContextMut) -> i64 {
+    match global.map(|global| global.get(context)) {
+        Some(Val::I64(value)) => value,
+        Some(Val::I32(value)) => value.into(),
+        _ => -1,
+    }
+}
+
+impl Engine for Wasmi {
+    fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
+        let module = Module::new(&self.engine, &module.code).map_err(|error| error.to_string())?;
+        Ok(Box::new(Compiled { linker: self.linker.clone(), module }))
+    }
+}
+
+struct Compiled {
+    linker: Linker<Instance>,
+    module: Module,
+}
+
+impl Code for Compiled {
+    fn run(&self, exports: &[&str], counters: Counters) -> Run {
+        let mut store = Store::new(self.module.engine(), Instance::default());
+        store.limiter(|instance| &mut instance.limiter);
+        match self.call(&mut store, exports, counters) {
+            Ok(()) => Run { counters: left(&mut store), end: Ok(()) },
+            // What failed before there were counters used nothing.
+            Err(error) if store.data().fuel.is_none() => {
+                Run { counters, end: Err(Stopped::Engine(error.to_string())) }
+            }
+            Err(error) => Run { counters: left(&mut store), end: Err(stopped(&error)) },
+        }
+    }
+}
+
+impl Compiled {
+    fn call(&self, store: &mut Store<Instance>, exports: &[&str], counters: Counters) -> Result<(), Error> {
+        let instance = self.linker.instantiate_and_start(&mut *store, &self.module)?;
+        let fuel = instance.get_global(&*store, FUEL).ok_or_else(|| Error::new("no fuel"))?;
+        let stack = instance.get_global(&*store, STACK).ok_or_else(|| Error::new("no stack"))?;
+        let memory = instance.get_memory(&*store, MEMORY);
+        fuel.set(&mut *store, Val::I64(counters.fuel))?;
+        stack.set(&mut *store, Val::I32(counters.stack))?;
+        *store.data_mut() =
+            Instance { fuel: Some(fuel), stack: Some(stack), memory, limiter: OnlyMaxima };
+        for export in exports {
+            instance.get_typed_func::<(), ()>(&*store, export)?.call(&mut *store, ())?;
+        }
+        Ok(())
+    }
+}
+
+fn left(store: &mut Store<Instance>) -> Counters {
+    let (fuel, stack) = (store.data().fuel, store.data().stack);
+    let stack = i32::try_from(get(stack, &mut *store)).unwrap_or(-1);
+    Counters { fuel: get(fuel, store), stack }
+}
+
+fn stopped(error: &Error) -> Stopped {
+    if error.downcast_ref::<ImportStopped>().is_some() {
+        return Stopped::Import;
+    }
+    let fault = match error.kind() {
+        ErrorKind::Memory(MemoryError::OutOfBoundsAccess) => Some(Fault::OutOfBounds),
+        ErrorKind::Table(TableError::InitOutOfBounds | TableError::CopyOutOfBounds) => Some(Fault::TableOutOfBounds),
+        _ => error.as_trap_code().and_then(fault),
+    };
+    fault.map_or_else(|| Stopped::Engine(error.to_string()), Stopped::Fault)
+}
+
+fn fault(code: TrapCode) -> Option<Fault> {
+    Some(match code {
+        TrapCode::UnreachableCodeReached => Fault::Unreachable,
+        TrapCode::MemoryOutOfBounds => Fault::OutOfBounds,
+        TrapCode::TableOutOfBounds => Fault::TableOutOfBounds,
+        TrapCode::IndirectCallToNull => Fault::NullCall,
+        TrapCode::IntegerDivisionByZero => Fault::DivideByZero,
+        TrapCode::IntegerOverflow => Fault::Overflow,
+        TrapCode::BadSignature => Fault::CallType,
+        // The rest are limits of the engine that lie beyond the counted ones, or can't happen without floats.
+        _ => return None,
+    })
+}
+
+/// Lets memories grow to their maxima. If the machine has no memory left, the run stops: a contract must not notice.
+#[derive(Clone, Copy, Debug, Default)]
+struct OnlyMaxima;
+
+impl ResourceLimiter for OnlyMaxima {
+    fn memory_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool, LimiterError> {
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> Result<bool, LimiterError> {
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: &MemoryError) -> Result<(), LimiterError> {
+        Err(LimiterError::ResourceLimiterDeniedAllocation)
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        1
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}
