@@ -12,7 +12,7 @@ use super::encode::{Writer, op};
 use super::error::{ModuleError, within};
 use super::flow::Flows;
 use super::instruction::{self, Flow, Sized};
-use super::rules::WasmRules;
+use ledger_core::WasmRules;
 use wasmparser::{BlockType, FuncValidator, FunctionBody, Operator, ValType, ValidatorResources};
 
 /// The longest that a function may become, in bytes: what the parsers of the engines accept.
@@ -68,7 +68,7 @@ pub(super) fn instrument(
     let start = body.range().start;
     let size = body.range().len() as u64;
     within("a function's size", size, scope.rules.max_function_bytes.into(), start)?;
-    let locals = locals(scope, validator, body)?;
+    let locals = locals(scope, signature.parameters, validator, body)?;
     let declared: u64 = locals.iter().map(|&(count, _)| u64::from(count)).sum();
     let all = u64::from(signature.parameters) + declared;
     // The sum is far below 32 bits: both parts have limits.
@@ -97,18 +97,19 @@ pub(super) fn instrument(
 /// The declared locals, in groups.
 fn locals(
     scope: &Scope<'_>,
+    parameters: u32,
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
 ) -> Result<Vec<(u32, ValType)>, ModuleError> {
     let mut reader = body.get_locals_reader()?;
     let mut groups = Vec::new();
-    let mut sum = 0u64;
+    let mut sum = u64::from(parameters);
     for _ in 0..reader.get_count() {
         let offset = reader.original_position();
         let (count, ty) = reader.read()?;
         integer(ty, offset)?;
         sum += u64::from(count);
-        within("the number of a function's locals", sum, scope.rules.max_locals.into(), offset)?;
+        within("the number of a function's parameters and locals", sum, scope.rules.max_locals.into(), offset)?;
         validator.define_locals(offset, count, ty)?;
         groups.push((count, ty));
     }

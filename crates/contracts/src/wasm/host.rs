@@ -4,8 +4,11 @@
 
 use super::session::{Guest, Parts, import, piece, read, write};
 use super::fault::ImportStopped;
+use crate::call::{Answer, CallTerms};
+use crate::host::HashFunction;
 use crate::runtime::Trap;
-use ledger_core::Fuel;
+use ledger_core::{ContractId, Fuel};
+use ledger_crypto::Digest;
 use ledger_core::outcome::MAX_MESSAGE_BYTES;
 
 type Done<T> = Result<T, ImportStopped>;
@@ -45,7 +48,7 @@ pub(super) fn get<G: Guest>(guest: &mut G, key: i32, key_len: i32) -> Done<i64> 
         let key = read(guest.memory(), key, key_len)?;
         parts.pay(key.len())?;
         match parts.host.get(key)? {
-            Some(value) => Ok(i64::from(length(parts.answer(value)?))),
+            Some(value) => Ok(i64::from(length(parts.answer(value)?).cast_unsigned())),
             None => Ok(-1),
         }
     })
@@ -145,6 +148,72 @@ pub(super) fn charge<G: Guest>(guest: &mut G, fuel: i64) -> Done<()> {
     })
 }
 
+pub(super) fn hash_blake3<G: Guest>(guest: &mut G, from: i32, len: i32, to: i32) -> Done<()> {
+    hash(guest, HashFunction::Blake3, [from, len, to])
+}
+
+pub(super) fn hash_sha256<G: Guest>(guest: &mut G, from: i32, len: i32, to: i32) -> Done<()> {
+    hash(guest, HashFunction::Sha256, [from, len, to])
+}
+
+fn hash<G: Guest>(guest: &mut G, function: HashFunction, [from, len, to]: [i32; 3]) -> Done<()> {
+    import(guest, |parts, guest| {
+        let memory = &*guest.memory();
+        piece(memory, to, 32)?;
+        let data = read(memory, from, len)?;
+        parts.pay(data.len().saturating_add(32))?;
+        let digest = parts.host.hash(function, data)?;
+        write(guest.memory(), to, &digest)
+    })
+}
+
+pub(super) fn verify_ed25519<G: Guest>(
+    guest: &mut G,
+    key: i32,
+    message: i32,
+    message_len: i32,
+    signature: i32,
+) -> Done<i32> {
+    import(guest, |parts, guest| {
+        let memory = &*guest.memory();
+        let (key, signature) = (bytes::<32>(memory, key)?, bytes::<64>(memory, signature)?);
+        let message = read(memory, message, message_len)?;
+        parts.pay(message.len().saturating_add(96))?;
+        Ok(parts.host.verify(&key, message, &signature)?.into())
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "they are the import's")]
+pub(super) fn call<G: Guest>(
+    guest: &mut G,
+    contract: i32,
+    method: i32,
+    method_len: i32,
+    arguments: i32,
+    arguments_len: i32,
+    fuel: i64,
+    flags: i32,
+) -> Done<i64> {
+    import(guest, |parts, guest| {
+        let stack = guest.stack();
+        let memory = &*guest.memory();
+        let callee = ContractId(Digest::new(bytes::<32>(memory, contract)?));
+        let (method, arguments) = (read(memory, method, method_len)?, read(memory, arguments, arguments_len)?);
+        parts.pay(method.len().saturating_add(arguments.len()).saturating_add(32))?;
+        let method = str::from_utf8(method).map_err(|_| Trap::broken("a method's name isn't UTF-8"))?;
+        let fuel_limit = u64::try_from(fuel).ok().map(Fuel);
+        let terms = CallTerms { fuel_limit, read_only: flags & 1 != 0 };
+        parts.host.set_stack_left(u32::try_from(stack).unwrap_or(0));
+        match parts.host.call(&callee, method, arguments, terms)? {
+            Answer::Returned(output) => Ok(i64::from(length(parts.answer(output)?).cast_unsigned())),
+            Answer::Failed(failure) => {
+                parts.answer(failure.words().into_bytes())?;
+                Ok((-1i64).saturating_sub_unsigned(failure.code()))
+            }
+        }
+    })
+}
+
 pub(super) fn give<G: Guest>(guest: &mut G, from: i32, len: i32) -> Done<()> {
     import(guest, |parts, guest| {
         let output = read(guest.memory(), from, len)?;
@@ -163,6 +232,15 @@ pub(super) fn refuse<G: Guest>(guest: &mut G, code: i32, message: i32, message_l
         let message = message.get(..MAX_MESSAGE_BYTES).unwrap_or(message);
         Err(Trap::refused(code.cast_unsigned(), String::from_utf8_lossy(message)))
     })
+}
+
+/// So many bytes of the guest's memory.
+fn bytes<const N: usize>(memory: &[u8], from: i32) -> Result<[u8; N], Trap> {
+    let len = i32::try_from(N).unwrap_or(i32::MAX);
+    let mut bytes = [0; N];
+    // They are as many as were asked for.
+    bytes.copy_from_slice(read(memory, from, len)?);
+    Ok(bytes)
 }
 
 /// Answers with a number that is there already.

@@ -27,6 +27,12 @@ macro_rules! for_each_import {
             "is_read_only" is_read_only() -> i32;
             "fuel_left" fuel_left() -> i64;
             "charge" charge(fuel: i64);
+            "hash_blake3" hash_blake3(from: i32, len: i32, to: i32);
+            "hash_sha256" hash_sha256(from: i32, len: i32, to: i32);
+            "verify_ed25519" verify_ed25519(key: i32, message: i32, message_len: i32, signature: i32) -> i32;
+            "call" call(
+                contract: i32, method: i32, method_len: i32, arguments: i32, arguments_len: i32, fuel: i64, flags: i32
+            ) -> i64;
             "return" give(from: i32, len: i32);
             "refuse" refuse(code: i32, message: i32, message_len: i32);
         }

@@ -1,6 +1,6 @@
 //! Which instructions contracts may use, and what kind of work each of them is.
 
-use super::rules::WasmCosts;
+use ledger_core::WasmCosts;
 use wasmparser::Operator;
 
 /// What an instruction does to control flow and to the injected code.
@@ -57,7 +57,7 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         CallIndirect { .. } => (costs.call_indirect, Flow::Call),
         GlobalGet { .. } | GlobalSet { .. } => (costs.global, Flow::Next),
         MemorySize { .. } => (costs.memory_size, Flow::Next),
-        MemoryGrow { .. } => (costs.bulk, Flow::Sized(pages)),
+        MemoryGrow { .. } => (costs.memory_size, Flow::Sized(pages)),
         MemoryInit { .. } | MemoryCopy { .. } | MemoryFill { .. } => (costs.bulk, Flow::Sized(bytes)),
         TableInit { .. } | TableCopy { .. } => (costs.bulk, Flow::Sized(entries)),
         DataDrop { .. } | ElemDrop { .. } => (costs.bulk, Flow::Next),

@@ -32,13 +32,16 @@
 //! | `transaction(to) -> i32` | writes 32 bytes and answers 1; 0 in a simulation |
 //! | `height() -> i64`, `timestamp() -> i64`, `is_read_only() -> i32`, `fuel_left() -> i64` | facts |
 //! | `charge(fuel: i64)` | pays for nothing else |
+//! | `hash_blake3(from, len, to)`, `hash_sha256(from, len, to)` | writes 32 bytes, the digest |
+//! | `verify_ed25519(key, message, message_len, signature) -> i32` | 1 if the signature (64 bytes) is the key's (32 bytes), or else 0 |
+//! | `call(contract, method, method_len, arguments, arguments_len, fuel: i64, flags) -> i64` | calls another contract, with at most `fuel` (-1: all), read-only if bit 0 of `flags` is set; the length of its output, which is in the result buffer, or -1 - [code](crate::CallFailure::code) if it failed, with the reason's words in the result buffer |
 //! | `return(from, len)` | sets the output; the method goes on |
 //! | `refuse(code, message, message_len)` | ends the call with a refusal |
 //!
 //! # Fuel
 //! Each instruction costs what the chain's rules say for its class, paid at the beginning of each run of instructions
 //! that can only be executed together; the work of bulk instructions is paid by the length that they are given. Making
-//! an instance costs `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
+//! an instance costs `instance`, `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
 //! `table_entry` for each entry of table and segments. An import costs `call` beside the instruction's own `call`, and
 //! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`](crate::Host) charges.
 //!
@@ -62,7 +65,6 @@ mod host;
 mod imports;
 mod instruction;
 mod module;
-pub mod rules;
 mod session;
 mod wasmi;
 #[cfg(feature = "wasmtime")]
@@ -77,9 +79,8 @@ use crate::host::{Host, HostError};
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
 use engine::{Code, Counters, Engine};
 use fault::{Fault, Stopped};
-use ledger_core::{Fuel, StateError};
-use module::{CONSTRUCT, METHOD, START};
-use rules::WasmRules;
+use ledger_core::{Fuel, Rules, StateError, WasmRules};
+use module::{CONSTRUCT, METHOD, MIGRATE, START};
 use session::{Limits, Session};
 use std::collections::BTreeSet;
 
@@ -142,9 +143,9 @@ impl Runtime for WasmRuntime {
         WASM
     }
 
-    fn prepare(&self, code: &[u8]) -> Result<Prepared, CodeError> {
-        let rules = WasmRules::default();
-        let metered = module::meter(code, &rules).map_err(|error| CodeError::new(error.to_string()))?;
+    fn prepare(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError> {
+        let rules = &rules.wasm;
+        let metered = module::meter(code, rules).map_err(|error| CodeError::new(error.to_string()))?;
         let code = self.engine.compile(&metered).map_err(CodeError::new)?;
         let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
         let module::Metered { entries, starts, setup, .. } = metered;
@@ -158,6 +159,8 @@ impl Runtime for WasmRuntime {
         match invocation.entry {
             EntryPoint::Constructor if !ready.entries.contains(CONSTRUCT) => Ok(Vec::new()),
             EntryPoint::Constructor => ready.enter(CONSTRUCT, invocation.arguments, host),
+            EntryPoint::Migration if !ready.entries.contains(MIGRATE) => Err(Trap::UnknownMethod),
+            EntryPoint::Migration => ready.enter(MIGRATE, invocation.arguments, host),
             EntryPoint::Method(method) => {
                 let export = [METHOD, method].concat();
                 if !ready.entries.contains(export.as_str()) {
@@ -172,8 +175,9 @@ impl Runtime for WasmRuntime {
 impl Ready {
     fn enter(&self, export: &str, arguments: &[u8], host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
         host.charge(Fuel(self.setup))?;
+        let stack = i32::try_from(host.stack_left()).unwrap_or(i32::MAX);
         let mut session = Session::new(host, arguments, self.limits);
-        let counters = Counters { fuel: session.begin(), stack: 32_768 };
+        let counters = Counters { fuel: session.begin(), stack };
         let both = [START, export];
         let exports = if self.starts { both.as_slice() } else { both.get(1..).unwrap_or_default() };
         let run = session.enter(|| self.code.run(exports, counters));

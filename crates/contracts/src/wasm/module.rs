@@ -9,7 +9,7 @@ use super::encode::{Writer, op};
 use super::error::{ModuleError, within};
 use super::function::{Scope, Signature, instrument, integer};
 use super::imports;
-use super::rules::WasmRules;
+use ledger_core::WasmRules;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
     CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations,
@@ -35,6 +35,8 @@ pub(super) const CONSTRUCT: &str = "construct";
 pub(super) const MIGRATE: &str = "migrate";
 
 const PAGE_BYTES: u64 = 64 << 10;
+// Limits of no interest to compilers, so that no rule of the chain says them. With more parameters and results a branch
+// could be long work in few bytes.
 const MAX_TYPES: u64 = 4_096;
 const MAX_PARAMETERS: u64 = 128;
 const MAX_RESULTS: u64 = 16;
@@ -123,7 +125,7 @@ impl<'a> Pass<'a> {
             memory: None,
             table: None,
             start: None,
-            setup: 0,
+            setup: rules.costs.instance.into(),
             entries: BTreeSet::new(),
             sections: BTreeMap::new(),
         }
@@ -158,10 +160,12 @@ impl<'a> Pass<'a> {
             Payload::ImportSection(reader) => self.imports(reader),
             Payload::FunctionSection(reader) => {
                 self.copy(3, &reader)?;
+                let offset = reader.range().start;
                 for ty in reader {
                     self.functions.push(ty?);
                 }
-                Ok(())
+                let limit = self.rules.max_functions.into();
+                within("the number of functions", self.functions.len() as u64, limit, offset)
             }
             Payload::TableSection(reader) => {
                 self.copy(4, &reader)?;

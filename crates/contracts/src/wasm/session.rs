@@ -1,10 +1,9 @@
 //! One run of a contract: what the imports work on, whatever the engine.
 
 use super::fault::{Fault, ImportStopped};
-use super::rules::WasmCosts;
 use crate::host::{Host, HostError};
 use crate::runtime::Trap;
-use ledger_core::Fuel;
+use ledger_core::{Fuel, WasmCosts};
 use scoped_tls_hkt::scoped_thread_local;
 use std::ops::Range;
 
@@ -14,6 +13,8 @@ pub(super) trait Guest {
     fn fuel(&mut self) -> i64;
     /// Sets it.
     fn set_fuel(&mut self, fuel: i64);
+    /// The global that holds the stack's free slots.
+    fn stack(&mut self) -> i32;
     /// The memory; empty if there is none.
     fn memory(&mut self) -> &mut [u8];
 }

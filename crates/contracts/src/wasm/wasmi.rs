@@ -82,6 +82,10 @@ impl Guest for Caller<'_, Instance> {
         }
     }
 
+    fn stack(&mut self) -> i32 {
+        i32::try_from(get(self.data().stack, &mut *self)).unwrap_or(-1)
+    }
+
     fn memory(&mut self) -> &mut [u8] {
         match self.data().memory {
             Some(memory) => memory.data_mut(self.as_context_mut()),

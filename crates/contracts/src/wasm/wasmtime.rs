@@ -64,7 +64,7 @@ impl Wasmtime {
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
             .max_wasm_stack(limits.stack_bytes)
-            .wasm_backtrace(false)
+            .wasm_backtrace_max_frames(None)
             .wasm_simd(false)
             .wasm_relaxed_simd(false)
             .wasm_tail_call(false)
@@ -110,6 +110,13 @@ impl Guest for Caller<'_, Instance> {
         if let Some(global) = self.data().fuel {
             // It is a mutable global of this type in every metered module.
             let _ = global.set(self, Val::I64(fuel));
+        }
+    }
+
+    fn stack(&mut self) -> i32 {
+        match self.data().stack.map(|global| global.get(self)) {
+            Some(Val::I32(stack)) => stack,
+            _ => -1,
         }
     }
 

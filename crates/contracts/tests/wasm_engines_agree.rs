@@ -1,0 +1,101 @@
+//! Each engine is the other's oracle: the same output, trap, fuel, and calls of the host, for generated modules with any
+//! amount of fuel. The variable `WASM_CASES` says how many.
+#![cfg(feature = "wasmtime")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod wasm_support;
+
+use ledger_contracts::wasm::{WasmRuntime, WasmtimeConfig};
+use ledger_contracts::{Runtime, Trap};
+use ledger_core::Rules;
+use std::collections::BTreeMap;
+use wasm_support::{Numbers, Remembering, cases, generated, generator, prepared, run};
+
+#[test]
+fn both_engines_do_the_same_with_generated_modules() {
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let rules = Rules::default();
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    let mut asked = 0;
+    for seed in 0..cases(100) {
+        let mut numbers = Numbers(seed);
+        let config = wasm_smith::Config { disallow_traps: seed % 3 == 0, ..generator(seed % 5 != 0) };
+        let module = generated(&config, seed);
+        let (one, other) = match (wasmi.prepare(&module, &rules), wasmtime.prepare(&module, &rules)) {
+            (Ok(one), Ok(other)) => (one, other),
+            (Err(one), Err(other)) if one == other => continue,
+            (one, other) => panic!("seed {seed}: {:?}, {:?}", one.err(), other.err()),
+        };
+        for method in ["a", "b"] {
+            // Also with less than it needs: then both must stop with the host having heard the same.
+            let limits = [3_000_000, numbers.below(200_000) as u64 + 2_000];
+            for limit in limits {
+                let arguments = numbers.bytes(40);
+                let mut hosts = (Remembering::new(limit), Remembering::new(limit));
+                let first = run(&wasmi, &one, method, &arguments, &mut hosts.0);
+                let second = run(&wasmtime, &other, method, &arguments, &mut hosts.1);
+                assert_eq!(first, second, "seed {seed}, method {method}, limit {limit}");
+                assert_eq!(hosts.0, hosts.1, "seed {seed}, method {method}, limit {limit}");
+                asked += hosts.0.calls.len();
+                let end = match first {
+                    Ok(_) => "done".to_owned(),
+                    Err(Trap::Refused { .. }) => "refused".to_owned(),
+                    Err(trap) => trap.to_string(),
+                };
+                *ends.entry(end).or_default() += 1;
+            }
+        }
+    }
+    println!("{asked} calls of the host; {ends:#?}");
+    // Otherwise the generator has lost what is of interest.
+    assert!(ends.len() >= 5 && ends["done"] > 20, "{ends:#?}");
+}
+
+/// A function that calls itself, with many values that a compiler keeps at once: each is computed before and after the
+/// call from the same operands.
+fn wide(values: usize) -> String {
+    let uses = |from: usize| {
+        (0..values)
+            .map(|index| {
+                format!(
+                    "(i64.store (i32.const {}) (i64.mul (i64.xor (local.get 0) (i64.const {})) (local.get 0)))",
+                    from + 8 * index,
+                    index + 1
+                )
+            })
+            .collect::<String>()
+    };
+    format!(
+        r#"(module (memory 1)
+            (func $deep (param i64) {} (call $deep (i64.add (local.get 0) (i64.const 1))) {})
+            (func (export "call_m") (call $deep (i64.const 1))))"#,
+        uses(0),
+        uses(32_768)
+    )
+}
+
+#[test]
+fn the_counted_stack_ends_before_any_engines_own() {
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let exhausted = Err(Trap::broken("stack exhausted"));
+    for text in [
+        r#"(module (func $f (call $f)) (func (export "call_m") (call $f)))"#.to_owned(),
+        r#"(module (table 1 funcref) (elem (i32.const 0) $f) (func $f (call_indirect (i32.const 0))) (func (export "call_m") (call $f)))"#.to_owned(),
+        format!(
+            r#"(module (func $f (param {0}) (call $f {1})) (func (export "call_m") (call $f {2})))"#,
+            "i64 ".repeat(100),
+            (0..100).map(|index| format!("(local.get {index})")).collect::<String>(),
+            "(i64.const 1)".repeat(100),
+        ),
+        wide(3),
+        wide(30),
+        wide(300),
+        wide(1_000),
+    ] {
+        for runtime in [&wasmi, &wasmtime] {
+            let code = prepared(runtime, &text);
+            let done = run(runtime, &code, "m", b"", &mut Remembering::new(90_000_000));
+            assert_eq!(done, exhausted, "{}", &text[..100]);
+        }
+    }
+}
