@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger_contracts::wasm::{WasmRuntime, instrument};
 use ledger_contracts::{
-    Answer, CallTerms, EntryPoint, Entry, Environment, HashFunction, Host, HostError, Invocation, Runtime,
+    Answer, CallTerms, Entry, EntryPoint, Environment, HashFunction, Host, HostError, Invocation, Runtime,
 };
 use ledger_core::{AccountId, ChainId, ContractId, Fuel, Height, Rules, Timestamp};
 use ledger_crypto::Digest;

@@ -1,5 +1,5 @@
 //! Contracts: the executor that turns ordered transactions into writes and receipts, the seam to virtual machines, and
-//! the native runtime, whose contracts are Rust types.
+//! the native runtime, whose contracts are Rust types, and the one for contracts in WebAssembly ([`wasm`]).
 //!
 //! ```text
 //!   Block ──▶ LedgerExecutor ── for each transaction: key, order, expiry, fuel ──▶ Rejected: nothing is used
@@ -115,7 +115,8 @@
 //! is no receipt: the node has to stop, because others may have been able to go on.
 //!
 //! # Features
-//! None.
+//! - `wasm` (default): the runtime for contracts in WebAssembly, on the interpreter wasmi.
+//! - `wasmtime`: the same on the compiler wasmtime, which needs Rust 1.95.
 //!
 //! [`Simulation::read_write_set`]: ledger_core::Simulation::read_write_set
 #![forbid(unsafe_code)]

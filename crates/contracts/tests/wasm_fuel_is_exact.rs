@@ -80,11 +80,19 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
                 export_items = module[reader.original_position()..reader.range().end].to_vec();
             }
             Payload::MemorySection(reader) => {
-                setup += reader.clone().into_iter().map(|m| m.unwrap().initial * u64::from(costs.memory_grow_page)).sum::<u64>();
+                setup += reader
+                    .clone()
+                    .into_iter()
+                    .map(|m| m.unwrap().initial * u64::from(costs.memory_grow_page))
+                    .sum::<u64>();
                 before.extend(raw.unwrap());
             }
             Payload::TableSection(reader) => {
-                setup += reader.clone().into_iter().map(|t| t.unwrap().ty.initial * u64::from(costs.table_entry)).sum::<u64>();
+                setup += reader
+                    .clone()
+                    .into_iter()
+                    .map(|t| t.unwrap().ty.initial * u64::from(costs.table_entry))
+                    .sum::<u64>();
                 before.extend(raw.unwrap());
             }
             Payload::ElementSection(reader) => {
@@ -123,8 +131,15 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
                     if let Some((price, size)) = unit {
                         // The operand goes through a global of its own: units times price, rounded up by division.
                         let units = [
-                            &[0x23][..], &operand, &[0xad], &constant(0x42, size - 1), &[0x7c], &constant(0x42, size),
-                            &[0x80], &constant(0x42, price.into()), &[0x7e],
+                            &[0x23][..],
+                            &operand,
+                            &[0xad],
+                            &constant(0x42, size - 1),
+                            &[0x7c],
+                            &constant(0x42, size),
+                            &[0x80],
+                            &constant(0x42, price.into()),
+                            &[0x7e],
                         ];
                         code.extend([&[0x24][..], &operand].concat());
                         code.extend(add(&units.concat()));
@@ -209,7 +224,8 @@ fn cost(text: &str) -> (u64, Result<Vec<u8>, Trap>) {
 #[test]
 fn prices_by_hand() {
     let WasmCosts { basic, multiply, divide, load, store, branch, branch_table, call, bulk, .. } = WasmCosts::default();
-    let WasmCosts { bulk_64_bytes, memory_size, memory_grow_page, local_zeroed, table_entry, .. } = WasmCosts::default();
+    let WasmCosts { bulk_64_bytes, memory_size, memory_grow_page, local_zeroed, table_entry, .. } =
+        WasmCosts::default();
     let cases: &[(&str, u32)] = &[
         ("", 0),
         ("(local i32 i64) nop", 2 * local_zeroed),
@@ -223,16 +239,24 @@ fn prices_by_hand() {
              (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))",
             local_zeroed + 2 * basic + 10 * (4 * basic + branch),
         ),
-        ("(if (i32.const 1) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
-            3 * basic + branch),
-        ("(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
-            4 * basic + branch + multiply),
+        (
+            "(if (i32.const 1) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
+            3 * basic + branch,
+        ),
+        (
+            "(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
+            4 * basic + branch + multiply,
+        ),
         // What is behind the branch isn't executed, what is behind the block is.
         ("(block (br 0) (drop (i32.const 1))) (drop (i32.const 2))", branch + 2 * basic),
-        ("(block (block (br_table 0 1 (i32.const 1)) (drop (i32.const 1))) (drop (i32.const 1))) (drop (i32.const 1))",
-            3 * basic + branch_table),
-        ("(block (block (br_table 0 1 (i32.const 0))) (drop (i32.const 1))) (drop (i32.const 1))",
-            5 * basic + branch_table),
+        (
+            "(block (block (br_table 0 1 (i32.const 1)) (drop (i32.const 1))) (drop (i32.const 1))) (drop (i32.const 1))",
+            3 * basic + branch_table,
+        ),
+        (
+            "(block (block (br_table 0 1 (i32.const 0))) (drop (i32.const 1))) (drop (i32.const 1))",
+            5 * basic + branch_table,
+        ),
         ("return (drop (i32.const 1))", branch),
         ("(call $f)", call + 2 * basic),
         ("(memory.fill (i32.const 0) (i32.const 7) (i32.const 65))", 3 * basic + bulk + 2 * bulk_64_bytes),
@@ -252,9 +276,8 @@ fn prices_by_hand() {
 fn a_trap_costs_what_was_begun() {
     let WasmCosts { basic, divide, bulk, bulk_64_bytes, .. } = WasmCosts::default();
     // The whole run of instructions up to the next branch was paid for.
-    let (used, done) = cost(
-        r#"(func (export "call_m") (drop (i32.div_u (i32.const 1) (i32.const 0))) (drop (i32.const 1)))"#,
-    );
+    let (used, done) =
+        cost(r#"(func (export "call_m") (drop (i32.div_u (i32.const 1) (i32.const 0))) (drop (i32.const 1)))"#);
     assert_eq!((used, done), (u64::from(5 * basic + divide), Err(Trap::broken("integer divide by zero"))));
     let (used, done) = cost(
         r#"(func (export "call_m") (memory.fill (i32.const 0) (i32.const 7) (i32.const 65537)) (drop (i32.const 1)))"#,

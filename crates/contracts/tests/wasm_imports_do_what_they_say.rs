@@ -21,13 +21,25 @@ fn engines() -> Vec<WasmRuntime> {
 /// pointers are at 0 and its lengths small. The result is dropped.
 const USES: &[(&str, &str, &str)] = &[
     ("arguments", "(param i32 i32 i32)", "(call $f {p} (i32.const 0) (i32.const 3))"),
-    ("result", "(param i32 i32 i32)", "(drop (call $get (i32.const 0) (i32.const 1))) (call $f {p} (i32.const 0) (i32.const 3))"),
+    (
+        "result",
+        "(param i32 i32 i32)",
+        "(drop (call $get (i32.const 0) (i32.const 1))) (call $f {p} (i32.const 0) (i32.const 3))",
+    ),
     ("get", "(param i32 i32) (result i64)", "(drop (call $f {p} (i32.const 3)))"),
     ("put", "(param i32 i32 i32 i32)", "(call $f {p} (i32.const 3) (i32.const 0) (i32.const 1))"),
     ("put", "(param i32 i32 i32 i32)", "(call $f (i32.const 0) (i32.const 1) {p} (i32.const 3))"),
     ("delete", "(param i32 i32)", "(call $f {p} (i32.const 3))"),
-    ("scan", "(param i32 i32 i32 i32 i32) (result i32)", "(drop (call $f {p} (i32.const 3) (i32.const 0) (i32.const -1) (i32.const 1)))"),
-    ("scan", "(param i32 i32 i32 i32 i32) (result i32)", "(drop (call $f (i32.const 0) (i32.const 1) {p} (i32.const 3) (i32.const 1)))"),
+    (
+        "scan",
+        "(param i32 i32 i32 i32 i32) (result i32)",
+        "(drop (call $f {p} (i32.const 3) (i32.const 0) (i32.const -1) (i32.const 1)))",
+    ),
+    (
+        "scan",
+        "(param i32 i32 i32 i32 i32) (result i32)",
+        "(drop (call $f (i32.const 0) (i32.const 1) {p} (i32.const 3) (i32.const 1)))",
+    ),
     ("emit", "(param i32 i32 i32 i32)", "(call $f {p} (i32.const 3) (i32.const 0) (i32.const 1))"),
     ("emit", "(param i32 i32 i32 i32)", "(call $f (i32.const 0) (i32.const 1) {p} (i32.const 3))"),
     ("caller", "(param i32)", "(call $f {p})"),
@@ -37,15 +49,36 @@ const USES: &[(&str, &str, &str)] = &[
     ("hash_blake3", "(param i32 i32 i32)", "(call $f {p} (i32.const 3) (i32.const 0))"),
     ("hash_blake3", "(param i32 i32 i32)", "(call $f (i32.const 0) (i32.const 3) {p})"),
     ("hash_sha256", "(param i32 i32 i32)", "(call $f (i32.const 0) (i32.const 3) {p})"),
-    ("verify_ed25519", "(param i32 i32 i32 i32) (result i32)", "(drop (call $f {p} (i32.const 0) (i32.const 3) (i32.const 0)))"),
-    ("verify_ed25519", "(param i32 i32 i32 i32) (result i32)", "(drop (call $f (i32.const 0) {p} (i32.const 3) (i32.const 0)))"),
-    ("verify_ed25519", "(param i32 i32 i32 i32) (result i32)", "(drop (call $f (i32.const 0) (i32.const 0) (i32.const 3) {p}))"),
-    ("call", "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
-        "(drop (call $f {p} (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 0)))"),
-    ("call", "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
-        "(drop (call $f (i32.const 0) {p} (i32.const 3) (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 0)))"),
-    ("call", "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
-        "(drop (call $f (i32.const 0) (i32.const 0) (i32.const 1) {p} (i32.const 3) (i64.const -1) (i32.const 0)))"),
+    (
+        "verify_ed25519",
+        "(param i32 i32 i32 i32) (result i32)",
+        "(drop (call $f {p} (i32.const 0) (i32.const 3) (i32.const 0)))",
+    ),
+    (
+        "verify_ed25519",
+        "(param i32 i32 i32 i32) (result i32)",
+        "(drop (call $f (i32.const 0) {p} (i32.const 3) (i32.const 0)))",
+    ),
+    (
+        "verify_ed25519",
+        "(param i32 i32 i32 i32) (result i32)",
+        "(drop (call $f (i32.const 0) (i32.const 0) (i32.const 3) {p}))",
+    ),
+    (
+        "call",
+        "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
+        "(drop (call $f {p} (i32.const 0) (i32.const 1) (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 0)))",
+    ),
+    (
+        "call",
+        "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
+        "(drop (call $f (i32.const 0) {p} (i32.const 3) (i32.const 0) (i32.const 1) (i64.const -1) (i32.const 0)))",
+    ),
+    (
+        "call",
+        "(param i32 i32 i32 i32 i32 i64 i32) (result i64)",
+        "(drop (call $f (i32.const 0) (i32.const 0) (i32.const 1) {p} (i32.const 3) (i64.const -1) (i32.const 0)))",
+    ),
     ("return", "(param i32 i32)", "(call $f {p} (i32.const 3))"),
     ("refuse", "(param i32 i32 i32)", "(call $f (i32.const 1) {p} (i32.const 3))"),
 ];
@@ -65,14 +98,19 @@ fn no_import_reaches_beyond_the_memory() {
     let outside = Err(Trap::broken("memory access out of bounds"));
     for runtime in engines() {
         for (import, ty, body) in USES {
-            for (pointer, inside) in [(64, true), (65_536 - 64, true), (65_536 - 2, false), (65_536, false), (-1, false), (i32::MIN, false)] {
+            for (pointer, inside) in
+                [(64, true), (65_536 - 64, true), (65_536 - 2, false), (65_536, false), (-1, false), (i32::MIN, false)]
+            {
                 let body = body.replace("{p}", &format!("(i32.const {pointer})"));
                 let code = prepared(&runtime, &use_of(import, ty, &body, "(memory 1 1)"));
                 let mut host = Remembering::new(1_000_000);
                 let done = run(&runtime, &code, "m", b"abc", &mut host);
                 if inside {
                     let refused = Err(Trap::refused(1, "\0\0\0"));
-                    assert!(done == Ok(vec![0; if *import == "return" { 3 } else { 0 }]) || done == refused, "{body}: {done:?}");
+                    assert!(
+                        done == Ok(vec![0; if *import == "return" { 3 } else { 0 }]) || done == refused,
+                        "{body}: {done:?}"
+                    );
                 } else {
                     assert_eq!(done, outside, "{import}: {body}");
                     // The host heard nothing of it, and it costs no more than the instructions.
@@ -99,7 +137,9 @@ fn lengths_that_wrap_around_are_outside() {
             assert_eq!(run(&runtime, &code, "m", b"", &mut Remembering::new(1_000_000)), outside, "{body}");
         }
         // A piece of arguments or result that isn't there.
-        for (offset, len, inside) in [(0, 3, true), (3, 0, true), (4, 0, false), (1, 3, false), (-1, 1, false), (-1, 2, false)] {
+        for (offset, len, inside) in
+            [(0, 3, true), (3, 0, true), (4, 0, false), (1, 3, false), (-1, 1, false), (-1, 2, false)]
+        {
             let body = format!("(call $f (i32.const 0) (i32.const {offset}) (i32.const {len}))");
             let code = prepared(&runtime, &use_of("arguments", "(param i32 i32 i32)", &body, "(memory 1)"));
             let done = run(&runtime, &code, "m", b"abc", &mut Remembering::new(1_000_000));
@@ -202,7 +242,10 @@ fn state_and_events_go_to_the_host() {
         expected.extend([1, 0, 0, 0, b'k', 1, 0, 0, 0, b'v']);
         assert_eq!(output(&runtime, body, b"", &mut host), Ok(expected));
         let calls = [
-            "put [107] [118]", "put [120, 121, 122] []", "emit topic [120, 121, 122]", "delete [120, 121, 122]",
+            "put [107] [118]",
+            "put [120, 121, 122] []",
+            "emit topic [120, 121, 122]",
+            "delete [120, 121, 122]",
             "scan [] None 9",
         ];
         assert_eq!(host.calls, calls);
@@ -217,14 +260,20 @@ fn digests_signatures_and_calls_go_to_the_host() {
             (call $hash_sha256 (i32.const 0) (i32.const 5) (i32.const 332))
             (call $return (i32.const 300) (i32.const 64))";
         assert_eq!(output(&runtime, body, b"", &mut host), Ok([[10; 32], [5; 32]].concat()));
-        let verify = "(i64.extend_i32_s (call $verify_ed25519 (i32.const {}) (i32.const 0) (i32.const 2) (i32.const 0)))";
+        let verify =
+            "(i64.extend_i32_s (call $verify_ed25519 (i32.const {}) (i32.const 0) (i32.const 2) (i32.const 0)))";
         assert_eq!(number(&runtime, &verify.replace("{}", "0"), &mut host), 1);
         assert_eq!(number(&runtime, &verify.replace("{}", "1"), &mut host), 0);
         let call = "(call $call (i32.const 0) (i32.const {m}) (i32.const 4) (i32.const 7) (i32.const 2) (i64.const {f}) (i32.const {r}))";
-        let ask = |method: &str, fuel: &str, flags: &str| call.replace("{m}", method).replace("{f}", fuel).replace("{r}", flags);
+        let ask = |method: &str, fuel: &str, flags: &str| {
+            call.replace("{m}", method).replace("{f}", fuel).replace("{r}", flags)
+        };
         assert_eq!(number(&runtime, &ask("2", "-1", "0"), &mut host), 6);
-        assert!(host.calls.last().unwrap().contains("topi [120, 121] CallTerms { fuel_limit: None, read_only: false }"));
+        assert!(
+            host.calls.last().unwrap().contains("topi [120, 121] CallTerms { fuel_limit: None, read_only: false }")
+        );
         // A refusal with code 7.
+        host.stack = 32_768;
         assert_eq!(number(&runtime, &ask("100", "1000", "1"), &mut host), -8);
         let terms = "fail [120, 121] CallTerms { fuel_limit: Some(Fuel(1000)), read_only: true }";
         assert!(host.calls.last().unwrap().contains(terms), "{:?}", host.calls.last());

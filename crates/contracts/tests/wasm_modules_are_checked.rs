@@ -6,7 +6,7 @@
 mod wasm_support;
 
 use ledger_contracts::Runtime;
-use ledger_contracts::wasm::{ModuleError, WasmRuntime, instrument};
+use ledger_contracts::wasm::{ModuleError, WasmRuntime, engine_error, instrument};
 use ledger_core::{Rules, WasmRules};
 use std::time::{Duration, Instant};
 use wasm_support::{Numbers, cases, generated, generator};
@@ -94,7 +94,10 @@ fn other_features_are_refused_by_name() {
         ("(module (global i32 (i32.add (i32.const 1) (i32.const 2))))", "offset"),
         (r#"(module (import "env" "abort" (func)))"#, "the import `env` `abort` isn't known"),
         (r#"(module (import "ledgerkit.1" "nothing" (func)))"#, "the import `ledgerkit.1` `nothing` isn't known"),
-        (r#"(module (import "ledgerkit.2" "height" (func (result i64))))"#, "the import `ledgerkit.2` `height` isn't known"),
+        (
+            r#"(module (import "ledgerkit.2" "height" (func (result i64))))"#,
+            "the import `ledgerkit.2` `height` isn't known",
+        ),
         (r#"(module (import "ledgerkit.1" "height" (func (result i32))))"#, "the import `height` has another type"),
         (r#"(module (import "ledgerkit.1" "height" (global i64)))"#, "isn't known"),
         (r#"(module (import "ledgerkit.1" "memory" (memory 1)))"#, "isn't known"),
@@ -158,6 +161,7 @@ fn exports_of_no_use_are_dropped() {
 fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let done = work();
+    println!("{what}: {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(20), "{what} took {:?}", begun.elapsed());
     done
 }
@@ -165,7 +169,11 @@ fn soon<T>(what: &str, work: impl FnOnce() -> T) -> T {
 #[test]
 fn bombs_are_refused_or_done_in_time() {
     let rules = Rules::default();
-    let runtime = WasmRuntime::wasmi().unwrap();
+    let runtimes = [
+        WasmRuntime::wasmi().unwrap(),
+        #[cfg(feature = "wasmtime")]
+        WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap(),
+    ];
     let many = |piece: &str, count: usize| piece.repeat(count);
     let indexed = |count: usize, piece: &dyn Fn(usize) -> String| (0..count).map(piece).collect::<String>();
     for (what, text, taken) in [
@@ -183,7 +191,11 @@ fn bombs_are_refused_or_done_in_time() {
         ("types", format!("(module {})", many("(type (func))", 4_097)), false),
         ("parameters", format!("(module (func (param {})))", many("i32 ", 129)), false),
         ("results", format!("(module (func (result {}) unreachable))", many("i32 ", 17)), false),
-        ("exports", format!("(module (func) {})", indexed(4_097, &|i| format!(r#"(export "call_{i}" (func 0))"#))), false),
+        (
+            "exports",
+            format!("(module (func) {})", indexed(4_097, &|i| format!(r#"(export "call_{i}" (func 0))"#))),
+            false,
+        ),
         ("segments", format!("(module (memory 1) {})", many(r#"(data "")"#, 4_097)), false),
         ("a long function", format!("(module (func {}))", many("i32.const 1 drop ", 50_000)), false),
         (
@@ -202,8 +214,11 @@ fn bombs_are_refused_or_done_in_time() {
         ),
     ] {
         let module = wat::parse_str(&text).unwrap();
-        let done = soon(what, || runtime.prepare(&module, &rules));
-        assert_eq!(done.is_ok(), taken, "{what}: {:?}", done.err());
+        for runtime in &runtimes {
+            let done = soon(what, || runtime.prepare(&module, &rules));
+            assert_eq!(done.is_ok(), taken, "{what}: {:?}", done.err());
+            assert_eq!(done.ok().as_ref().and_then(engine_error), None, "{what}");
+        }
     }
     let large = vec![0; (1 << 20) + 1];
     let error = instrument(&large, &rules.wasm).unwrap_err().to_string();
@@ -247,7 +262,8 @@ fn whatever_the_bytes_there_is_an_answer_and_what_is_taken_runs_on_the_engine() 
         // What the check lets through, the engine must take: otherwise engines would disagree.
         if instrument(&module, &rules.wasm).is_ok() {
             taken += 1;
-            runtime.prepare(&module, &rules).unwrap_or_else(|error| panic!("case {case}: {error}"));
+            let code = runtime.prepare(&module, &rules).unwrap_or_else(|error| panic!("case {case}: {error}"));
+            assert_eq!(engine_error(&code), None, "case {case}");
         }
     }
     assert!(taken > count / 100 && taken < count, "{taken} of {count}");

@@ -82,8 +82,10 @@ fn what_a_contract_runs_into_is_named_and_undone() {
         ("(call_indirect (type $plain) (i32.const 1))", "indirect call type mismatch"),
         ("(drop (call $deep (i64.const 0)))", "stack exhausted"),
         ("(call $emit (i32.const 65530) (i32.const 7) (i32.const 0) (i32.const 0))", "memory access out of bounds"),
-        ("(i32.store8 (i32.const 9) (i32.const 255)) (call $emit (i32.const 9) (i32.const 1) (i32.const 0) (i32.const 0))",
-            "an event's topic isn't UTF-8"),
+        (
+            "(i32.store8 (i32.const 9) (i32.const 255)) (call $emit (i32.const 9) (i32.const 1) (i32.const 0) (i32.const 0))",
+            "an event's topic isn't UTF-8",
+        ),
     ];
     for engine in engines() {
         for (body, words) in cases {

@@ -155,12 +155,7 @@ fn code(
 }
 
 /// Looks at what an instruction has in it, and notes the labels that it goes to.
-fn check(
-    operator: &Operator<'_>,
-    rules: &WasmRules,
-    flows: &mut Flows,
-    offset: usize,
-) -> Result<(), ModuleError> {
+fn check(operator: &Operator<'_>, rules: &WasmRules, flows: &mut Flows, offset: usize) -> Result<(), ModuleError> {
     match operator {
         Operator::Block { blockty: BlockType::Type(ty) }
         | Operator::Loop { blockty: BlockType::Type(ty) }

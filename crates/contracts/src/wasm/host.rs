@@ -2,14 +2,14 @@
 //!
 //! Pieces of memory are checked before anything is charged, and what an import moves is charged before it works.
 
-use super::session::{Guest, Parts, import, piece, read, write};
 use super::fault::ImportStopped;
+use super::session::{Guest, Parts, import, piece, read, write};
 use crate::call::{Answer, CallTerms};
 use crate::host::HashFunction;
 use crate::runtime::Trap;
+use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{ContractId, Fuel};
 use ledger_crypto::Digest;
-use ledger_core::outcome::MAX_MESSAGE_BYTES;
 
 type Done<T> = Result<T, ImportStopped>;
 
@@ -71,14 +71,7 @@ pub(super) fn delete<G: Guest>(guest: &mut G, key: i32, key_len: i32) -> Done<()
     })
 }
 
-pub(super) fn scan<G: Guest>(
-    guest: &mut G,
-    from: i32,
-    from_len: i32,
-    to: i32,
-    to_len: i32,
-    limit: i32,
-) -> Done<i32> {
+pub(super) fn scan<G: Guest>(guest: &mut G, from: i32, from_len: i32, to: i32, to_len: i32, limit: i32) -> Done<i32> {
     import(guest, |parts, guest| {
         let memory = &*guest.memory();
         let from = read(memory, from, from_len)?;

@@ -61,20 +61,90 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         MemoryInit { .. } | MemoryCopy { .. } | MemoryFill { .. } => (costs.bulk, Flow::Sized(bytes)),
         TableInit { .. } | TableCopy { .. } => (costs.bulk, Flow::Sized(entries)),
         DataDrop { .. } | ElemDrop { .. } => (costs.bulk, Flow::Next),
-        I32Load { .. } | I64Load { .. } | I32Load8S { .. } | I32Load8U { .. } | I32Load16S { .. }
-        | I32Load16U { .. } | I64Load8S { .. } | I64Load8U { .. } | I64Load16S { .. } | I64Load16U { .. }
-        | I64Load32S { .. } | I64Load32U { .. } => (costs.load, Flow::Next),
-        I32Store { .. } | I64Store { .. } | I32Store8 { .. } | I32Store16 { .. } | I64Store8 { .. }
-        | I64Store16 { .. } | I64Store32 { .. } => (costs.store, Flow::Next),
+        I32Load { .. }
+        | I64Load { .. }
+        | I32Load8S { .. }
+        | I32Load8U { .. }
+        | I32Load16S { .. }
+        | I32Load16U { .. }
+        | I64Load8S { .. }
+        | I64Load8U { .. }
+        | I64Load16S { .. }
+        | I64Load16U { .. }
+        | I64Load32S { .. }
+        | I64Load32U { .. } => (costs.load, Flow::Next),
+        I32Store { .. }
+        | I64Store { .. }
+        | I32Store8 { .. }
+        | I32Store16 { .. }
+        | I64Store8 { .. }
+        | I64Store16 { .. }
+        | I64Store32 { .. } => (costs.store, Flow::Next),
         I32Mul | I64Mul => (costs.multiply, Flow::Next),
         I32DivS | I32DivU | I32RemS | I32RemU | I64DivS | I64DivU | I64RemS | I64RemU => (costs.divide, Flow::Next),
-        Drop | Select | LocalGet { .. } | LocalSet { .. } | LocalTee { .. } | I32Const { .. } | I64Const { .. }
-        | I32Eqz | I32Eq | I32Ne | I32LtS | I32LtU | I32GtS | I32GtU | I32LeS | I32LeU | I32GeS | I32GeU | I64Eqz
-        | I64Eq | I64Ne | I64LtS | I64LtU | I64GtS | I64GtU | I64LeS | I64LeU | I64GeS | I64GeU | I32Clz | I32Ctz
-        | I32Popcnt | I32Add | I32Sub | I32And | I32Or | I32Xor | I32Shl | I32ShrS | I32ShrU | I32Rotl | I32Rotr
-        | I64Clz | I64Ctz | I64Popcnt | I64Add | I64Sub | I64And | I64Or | I64Xor | I64Shl | I64ShrS | I64ShrU
-        | I64Rotl | I64Rotr | I32WrapI64 | I64ExtendI32S | I64ExtendI32U | I32Extend8S | I32Extend16S
-        | I64Extend8S | I64Extend16S | I64Extend32S => (costs.basic, Flow::Next),
+        Drop
+        | Select
+        | LocalGet { .. }
+        | LocalSet { .. }
+        | LocalTee { .. }
+        | I32Const { .. }
+        | I64Const { .. }
+        | I32Eqz
+        | I32Eq
+        | I32Ne
+        | I32LtS
+        | I32LtU
+        | I32GtS
+        | I32GtU
+        | I32LeS
+        | I32LeU
+        | I32GeS
+        | I32GeU
+        | I64Eqz
+        | I64Eq
+        | I64Ne
+        | I64LtS
+        | I64LtU
+        | I64GtS
+        | I64GtU
+        | I64LeS
+        | I64LeU
+        | I64GeS
+        | I64GeU
+        | I32Clz
+        | I32Ctz
+        | I32Popcnt
+        | I32Add
+        | I32Sub
+        | I32And
+        | I32Or
+        | I32Xor
+        | I32Shl
+        | I32ShrS
+        | I32ShrU
+        | I32Rotl
+        | I32Rotr
+        | I64Clz
+        | I64Ctz
+        | I64Popcnt
+        | I64Add
+        | I64Sub
+        | I64And
+        | I64Or
+        | I64Xor
+        | I64Shl
+        | I64ShrS
+        | I64ShrU
+        | I64Rotl
+        | I64Rotr
+        | I32WrapI64
+        | I64ExtendI32S
+        | I64ExtendI32U
+        | I32Extend8S
+        | I32Extend16S
+        | I64Extend8S
+        | I64Extend16S
+        | I64Extend32S => (costs.basic, Flow::Next),
         _ => return None,
     })
 }
@@ -93,8 +163,8 @@ wasmparser::for_each_operator!(define_visitor_name);
 
 /// The groups whose instructions have a dot after the group's name in the text format.
 const GROUPS: [&str; 24] = [
-    "i32", "i64", "f32", "f64", "v128", "i8x16", "i16x8", "i32x4", "i64x2", "f32x4", "f64x2", "local", "global", "table",
-    "memory", "elem", "data", "ref", "struct", "array", "any", "extern", "i31", "atomic",
+    "i32", "i64", "f32", "f64", "v128", "i8x16", "i16x8", "i32x4", "i64x2", "f32x4", "f64x2", "local", "global",
+    "table", "memory", "elem", "data", "ref", "struct", "array", "any", "extern", "i31", "atomic",
 ];
 
 /// An instruction's name as the text format has it.

@@ -50,10 +50,13 @@
 //! # Stack
 //! Counted in slots of 8 bytes: a function takes 16, one for each parameter, local and operand at its highest, and one
 //! for each 64 bytes of its code. The engines' own limits lie beyond.
+//! It is one budget for all contracts that run within each other.
 //!
 //! # Failure
 //! A trap fails the call with words that are the same for all engines. If an engine itself fails (no memory), the node
 //! stops: others may have been able to go on.
+//!
+//! Pages are paid for before memory grows, also where it can't.
 
 mod encode;
 mod engine;
@@ -65,6 +68,7 @@ mod host;
 mod imports;
 mod instruction;
 mod module;
+mod parts;
 mod session;
 mod wasmi;
 #[cfg(feature = "wasmtime")]
@@ -102,7 +106,8 @@ pub struct EngineError {
 
 /// A module that is ready to run.
 struct Ready {
-    code: Box<dyn Code>,
+    /// The compiled code; or what the engine had against a module that all nodes have let through.
+    code: Result<Box<dyn Code>, String>,
     entries: BTreeSet<Box<str>>,
     starts: bool,
     setup: u64,
@@ -130,6 +135,12 @@ impl WasmRuntime {
     }
 }
 
+/// What the engine has against a module that passed the check: nothing, unless the node is set up for smaller modules than
+/// the rules of its chain allow, or the engine has a limit that the check doesn't know.
+pub fn engine_error(code: &Prepared) -> Option<&str> {
+    code.downcast::<Ready>().and_then(|ready| ready.code.as_ref().err()).map(String::as_str)
+}
+
 /// Checks a module against the `rules`, as a deployment does, and gives what would run: the module with its counters.
 ///
 /// # Errors
@@ -146,7 +157,8 @@ impl Runtime for WasmRuntime {
     fn prepare(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError> {
         let rules = &rules.wasm;
         let metered = module::meter(code, rules).map_err(|error| CodeError::new(error.to_string()))?;
-        let code = self.engine.compile(&metered).map_err(CodeError::new)?;
+        // If the engine can't, that is no fault of the module: it is told when it should run, and stops this node only.
+        let code = self.engine.compile(&metered);
         let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
         let module::Metered { entries, starts, setup, .. } = metered;
         Ok(Prepared::new(Ready { code, entries, starts, setup, limits }))
@@ -180,7 +192,8 @@ impl Ready {
         let counters = Counters { fuel: session.begin(), stack };
         let both = [START, export];
         let exports = if self.starts { both.as_slice() } else { both.get(1..).unwrap_or_default() };
-        let run = session.enter(|| self.code.run(exports, counters));
+        let code = self.code.as_ref().map_err(|reason| failed(reason))?;
+        let run = session.enter(|| code.run(exports, counters));
         // First what it used: for want of fuel is why it stopped, if it has none.
         let output = session.finish(run.counters.fuel)?;
         match run.end {
@@ -188,12 +201,12 @@ impl Ready {
             Err(Stopped::Fault(_)) if run.counters.stack < 0 => Err(Trap::broken(Fault::Stack.to_string())),
             Err(Stopped::Fault(fault)) => Err(Trap::broken(fault.to_string())),
             Err(Stopped::Import) => Err(Trap::broken("an import stopped the run without a reason")),
-            Err(Stopped::Engine(reason)) => Err(failed(reason)),
+            Err(Stopped::Engine(reason)) => Err(failed(&reason)),
         }
     }
 }
 
 /// The engine failed, and not the contract.
-fn failed(reason: String) -> Trap {
+fn failed(reason: &str) -> Trap {
     Trap::Host(HostError::State(StateError::Engine { reason: format!("the WebAssembly engine: {reason}") }))
 }

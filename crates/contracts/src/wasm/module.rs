@@ -9,12 +9,12 @@ use super::encode::{Writer, op};
 use super::error::{ModuleError, within};
 use super::function::{Scope, Signature, instrument, integer};
 use super::imports;
+use super::parts::{Type, fits};
 use ledger_core::WasmRules;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
-    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations,
-    MemoryType, Operator, Parser, Payload, RefType, SectionLimited, TypeRef, ValType, ValidPayload, Validator,
-    WasmFeatures,
+    CompositeInnerType, DataKind, ElementItems, ElementKind, ExternalKind, FuncValidatorAllocations, MemoryType,
+    Parser, Payload, RefType, SectionLimited, TypeRef, ValidPayload, Validator, WasmFeatures,
 };
 
 /// What the host's own exports begin with.
@@ -35,11 +35,8 @@ pub(super) const CONSTRUCT: &str = "construct";
 pub(super) const MIGRATE: &str = "migrate";
 
 const PAGE_BYTES: u64 = 64 << 10;
-// Limits of no interest to compilers, so that no rule of the chain says them. With more parameters and results a branch
-// could be long work in few bytes.
+// Limits of no interest to compilers, so that no rule of the chain says them.
 const MAX_TYPES: u64 = 4_096;
-const MAX_PARAMETERS: u64 = 128;
-const MAX_RESULTS: u64 = 16;
 const MAX_IMPORTS: u64 = 256;
 const MAX_EXPORTS: u64 = 4_096;
 const MAX_SEGMENTS: u64 = 4_096;
@@ -81,15 +78,6 @@ pub(super) fn meter(code: &[u8], rules: &WasmRules) -> Result<Metered, ModuleErr
         pass.after(payload)?;
     }
     Ok(pass.finish())
-}
-
-/// A function's type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Type {
-    parameters: Vec<ValType>,
-    results: Vec<ValType>,
-    /// The type of a block that has only the results.
-    block_type: Vec<u8>,
 }
 
 struct Pass<'a> {
@@ -251,7 +239,7 @@ impl<'a> Pass<'a> {
                 let CompositeInnerType::Func(function) = ty.composite_type.inner else {
                     return Err(ModuleError::Unsupported { what: "a type that is no function's".to_owned(), offset });
                 };
-                self.types.push(block_type(&function, offset, &mut count, &mut added)?);
+                self.types.push(Type::new(&function, offset, &mut count, &mut added)?);
             }
         }
         self.section(1).unsigned(count).bytes(items).bytes(&added.0);
@@ -398,54 +386,6 @@ fn count<'a, T: wasmparser::FromReader<'a>>(
     limit: u64,
 ) -> Result<(), ModuleError> {
     within(what, reader.count().into(), limit, reader.range().start)
-}
-
-/// The type of a function and of a block with its results, for which a type may have to be `added`.
-fn block_type(
-    function: &FuncType,
-    offset: usize,
-    count: &mut u32,
-    added: &mut Writer,
-) -> Result<Type, ModuleError> {
-    let (parameters, results) = (function.params(), function.results());
-    within("the number of parameters", parameters.len() as u64, MAX_PARAMETERS, offset)?;
-    within("the number of results", results.len() as u64, MAX_RESULTS, offset)?;
-    for &ty in parameters.iter().chain(results) {
-        integer(ty, offset)?;
-    }
-    let byte = |ty: &ValType| if *ty == ValType::I64 { op::I64 } else { op::I32 };
-    let mut block_type = Writer::default();
-    match results {
-        [] => block_type.byte(op::EMPTY),
-        [one] => block_type.byte(byte(one)),
-        several => {
-            added.bytes(&[0x60, 0]).length(several.len());
-            for ty in several {
-                added.byte(byte(ty));
-            }
-            // As a block type, an index is a signed number.
-            block_type.signed(i64::from(*count));
-            *count = count.saturating_add(1);
-            &mut block_type
-        }
-    };
-    Ok(Type { parameters: parameters.to_vec(), results: results.to_vec(), block_type: block_type.0 })
-}
-
-/// Checks that an active segment lies inside: then making an instance can't fail because of it.
-fn fits(
-    expression: &ConstExpr<'_>,
-    size: u64,
-    room: u64,
-    place: &'static str,
-    offset: usize,
-) -> Result<(), ModuleError> {
-    let mut operators = expression.get_operators_reader();
-    let (Operator::I32Const { value }, Operator::End) = (operators.read()?, operators.read()?) else {
-        return Err(ModuleError::Unsupported { what: "an offset that is no constant".to_owned(), offset });
-    };
-    let end = u64::from(value.cast_unsigned()).saturating_add(size);
-    if end > room { Err(ModuleError::Segment { offset, place }) } else { Ok(()) }
 }
 
 /// A guest's name, short enough for a receipt.

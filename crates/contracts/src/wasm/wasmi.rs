@@ -6,12 +6,12 @@ use super::host;
 use super::imports::{MODULE, for_each_import};
 use super::module::{FUEL, MEMORY, Metered, STACK};
 use super::session::Guest;
-use wasmi_core::LimiterError;
 use wasmi::errors::{ErrorKind, MemoryError, TableError};
 use wasmi::{
     AsContextMut, Caller, CompilationMode, Config, Error, Global, Linker, Memory, Module, ResourceLimiter, Store,
     TrapCode, Val,
 };
+use wasmi_core::LimiterError;
 
 /// Deeper than the counted stack allows: a function takes 16 slots at least.
 const MAX_DEPTH: usize = 1 << 20;
@@ -122,9 +122,7 @@ impl Code for Compiled {
         match self.call(&mut store, exports, counters) {
             Ok(()) => Run { counters: left(&mut store), end: Ok(()) },
             // What failed before there were counters used nothing.
-            Err(error) if store.data().fuel.is_none() => {
-                Run { counters, end: Err(Stopped::Engine(error.to_string())) }
-            }
+            Err(error) if store.data().fuel.is_none() => Run { counters, end: Err(Stopped::Engine(error.to_string())) },
             Err(error) => Run { counters: left(&mut store), end: Err(stopped(&error)) },
         }
     }
@@ -138,8 +136,7 @@ impl Compiled {
         let memory = instance.get_memory(&*store, MEMORY);
         fuel.set(&mut *store, Val::I64(counters.fuel))?;
         stack.set(&mut *store, Val::I32(counters.stack))?;
-        *store.data_mut() =
-            Instance { fuel: Some(fuel), stack: Some(stack), memory, limiter: OnlyMaxima };
+        *store.data_mut() = Instance { fuel: Some(fuel), stack: Some(stack), memory, limiter: OnlyMaxima };
         for export in exports {
             instance.get_typed_func::<(), ()>(&*store, export)?.call(&mut *store, ())?;
         }

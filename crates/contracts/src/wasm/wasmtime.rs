@@ -8,8 +8,8 @@ use super::module::{FUEL, MEMORY, Metered, STACK};
 use super::session::Guest;
 use std::collections::BTreeMap;
 use wasmtime::{
-    Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module, ModuleExport,
-    PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
+    Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module,
+    ModuleExport, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
 };
 
 /// How much there is of what a [`WasmRuntime`](super::WasmRuntime) on wasmtime takes from the machine beforehand.
@@ -22,8 +22,8 @@ pub struct WasmtimeConfig {
     pub memory_bytes: usize,
     /// The largest table of an instance; the chain's `max_table_entries` must not be more.
     pub table_entries: usize,
-    /// How much of a thread's stack compiled code may use, in bytes. The counted stack ends long before; threads that
-    /// execute need this much and half a MiB for the rest.
+    /// How much of a thread's stack compiled code may use, in bytes. The counted stack ends before, if this is 40 for each
+    /// of the chain's `max_stack_slots`; threads that execute need this much and half a MiB for the rest.
     pub stack_bytes: usize,
 }
 

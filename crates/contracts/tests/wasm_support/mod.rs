@@ -4,8 +4,8 @@
 use arbitrary::Unstructured;
 use ledger_contracts::wasm::WasmRuntime;
 use ledger_contracts::{
-    Answer, CallFailure, CallTerms, EntryPoint, Entry, Environment, HashFunction, Host, HostError, Invocation, Prepared,
-    Runtime, Trap,
+    Answer, CallFailure, CallTerms, Entry, EntryPoint, Environment, HashFunction, Host, HostError, Invocation,
+    Prepared, Runtime, Trap,
 };
 use ledger_core::codec::Text;
 use ledger_core::{AccountId, ChainId, ContractId, Failure, Fuel, Height, Rules, Timestamp};
