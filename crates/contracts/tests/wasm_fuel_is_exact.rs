@@ -3,7 +3,7 @@
 //! The oracle counts differently: it adds each instruction's price to a global right before that instruction, and knows
 //! nothing of segments.
 #![cfg(feature = "wasm")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation)]
 
 mod wasm_support;
 
