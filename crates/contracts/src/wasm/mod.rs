@@ -87,13 +87,17 @@ use ledger_core::{Fuel, Rules, StateError, WasmRules};
 use module::{CONSTRUCT, METHOD, MIGRATE, START};
 use session::{Limits, Session};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The name of this runtime in a deployment.
 pub const WASM: &str = "wasm";
 
 /// Runs contracts in WebAssembly. See the [module](self).
+///
+/// A clone has the same engine: chains of one process share what it takes from the machine.
+#[derive(Clone)]
 pub struct WasmRuntime {
-    engine: Box<dyn Engine>,
+    engine: Arc<dyn Engine>,
 }
 
 /// Why there is no engine.
@@ -121,7 +125,7 @@ impl WasmRuntime {
     /// [`EngineError`] when the engine can't be set up.
     pub fn wasmi() -> Result<Self, EngineError> {
         let engine = wasmi::Wasmi::new().map_err(|reason| EngineError { reason })?;
-        Ok(WasmRuntime { engine: Box::new(engine) })
+        Ok(WasmRuntime { engine: Arc::new(engine) })
     }
 
     /// A runtime on the compiler `wasmtime`.
@@ -131,7 +135,7 @@ impl WasmRuntime {
     #[cfg(feature = "wasmtime")]
     pub fn wasmtime(config: WasmtimeConfig) -> Result<Self, EngineError> {
         let engine = wasmtime::Wasmtime::new(config).map_err(|reason| EngineError { reason })?;
-        Ok(WasmRuntime { engine: Box::new(engine) })
+        Ok(WasmRuntime { engine: Arc::new(engine) })
     }
 }
 

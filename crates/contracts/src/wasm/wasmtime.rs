@@ -16,7 +16,8 @@ use wasmtime::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WasmtimeConfig {
     /// The most instances at one time: contracts that are running on all threads, those that wait for others they have
-    /// called included. Each reserves 4 GiB of addresses, and no memory.
+    /// called included, so the chain's `max_call_depth` for each thread that executes or answers queries. A node that has
+    /// none left stops. Each reserves 4 GiB of addresses, and no memory.
     pub instances: u32,
     /// The largest memory of an instance, in bytes; the chain's `max_memory_pages` must not be more.
     pub memory_bytes: usize,
@@ -29,7 +30,7 @@ pub struct WasmtimeConfig {
 
 impl Default for WasmtimeConfig {
     fn default() -> Self {
-        WasmtimeConfig { instances: 256, memory_bytes: 16 << 20, table_entries: 10_000, stack_bytes: 1_280 << 10 }
+        WasmtimeConfig { instances: 512, memory_bytes: 16 << 20, table_entries: 10_000, stack_bytes: 1_280 << 10 }
     }
 }
 
