@@ -252,7 +252,7 @@ fn whatever_the_bytes_there_is_an_answer_and_what_is_taken_runs_on_the_engine() 
     let runtime = WasmRuntime::wasmi().unwrap();
     let probe = wat::parse_str(include_str!("wasm_support/probe.wat")).unwrap();
     let mut numbers = Numbers(1);
-    let (mut taken, count) = (0, cases(1_000));
+    let (mut taken, count) = (0, cases(500));
     for case in 0..count {
         let mut module = if case % 2 == 0 { probe.clone() } else { generated(&generator(true), case % 64) };
         for _ in 0..1 + numbers.below(3) {
