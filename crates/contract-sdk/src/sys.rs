@@ -242,7 +242,7 @@ static ALLOCATOR: bump::Bump = bump::Bump;
 mod bump {
     use core::alloc::{GlobalAlloc, Layout};
     use core::arch::wasm32;
-    use core::ptr::null_mut;
+    use core::ptr::NonNull;
     use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     const PAGE: usize = 1 << 16;
@@ -252,8 +252,8 @@ mod bump {
         static __heap_base: u8;
     }
 
-    /// Hands out the memory behind the linker's data, upwards, and takes back only what it handed out last: a call has an
-    /// instance of its own, and everything is gone when it ends.
+    /// Hands out the memory behind the linker's data, upwards, and takes nothing back: a call has an instance of its own,
+    /// and everything is gone when it ends. What was handed out last grows where it is.
     ///
     /// A guest that churns through megabytes in one call switches the feature `runtime` off and brings an allocator of
     /// its own.
@@ -265,13 +265,15 @@ mod bump {
     /// Where the memory that is ours ends.
     static END: AtomicUsize = AtomicUsize::new(0);
 
-    /// An aligned address with `size` bytes behind it that nobody has, in memory that is there.
+    /// An aligned address with `size` bytes behind it that nobody has, in memory that is there; `None` where there is no more.
     fn room(size: usize, align: usize) -> Option<usize> {
         if NEXT.load(Relaxed) == 0 {
             NEXT.store((&raw const __heap_base).addr(), Relaxed);
             END.store(wasm32::memory_size(0).checked_mul(PAGE)?, Relaxed);
         }
-        let start = NEXT.load(Relaxed).checked_next_multiple_of(align)?;
+        // An alignment is a power of two.
+        let up = |address: usize| Some(address.checked_add(align - 1)? & !(align - 1));
+        let start = up(NEXT.load(Relaxed))?;
         let fits = start.checked_add(size).is_some_and(|end| end <= END.load(Relaxed));
         if fits {
             return Some(start);
@@ -283,46 +285,40 @@ mod bump {
         }
         let (from, end) = (before.checked_mul(PAGE)?, before.checked_add(pages)?.checked_mul(PAGE)?);
         // Somebody else may have grown the memory in between: then what was left before that is let go.
-        let start = if from == END.load(Relaxed) { start } else { from.checked_next_multiple_of(align)? };
+        let start = if from == END.load(Relaxed) { start } else { up(from)? };
         END.store(end, Relaxed);
         Some(start)
     }
 
+    /// Hands out memory; where there is no more, the call ends.
+    #[inline(never)]
+    fn hand_out(size: usize, align: usize) -> NonNull<u8> {
+        let Some(start) = room(size, align) else { wasm32::unreachable() };
+        NEXT.store(start + size, Relaxed);
+        NonNull::new(core::ptr::with_exposed_provenance_mut(start)).unwrap_or_else(|| wasm32::unreachable())
+    }
+
     // SAFETY: what is handed out lies between `__heap_base` (or memory grown here) and `END`, where the linker has put
-    // nothing; `NEXT` moves behind it, so no byte of it is handed out again before `dealloc` takes it back.
+    // nothing; `NEXT` moves behind it, so no byte of it is handed out again.
     unsafe impl GlobalAlloc for Bump {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            match room(layout.size(), layout.align()) {
-                Some(start) => {
-                    NEXT.store(start + layout.size(), Relaxed);
-                    core::ptr::with_exposed_provenance_mut(start)
-                }
-                None => wasm32::unreachable(),
-            }
+            hand_out(layout.size(), layout.align()).as_ptr()
         }
 
-        unsafe fn dealloc(&self, bytes: *mut u8, layout: Layout) {
-            if bytes.addr() + layout.size() == NEXT.load(Relaxed) {
-                NEXT.store(bytes.addr(), Relaxed);
-            }
-        }
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
 
         unsafe fn realloc(&self, bytes: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+            let Some(bytes) = NonNull::new(bytes) else { wasm32::unreachable() };
             // The last allocation grows where it is.
-            let end = bytes.addr().checked_add(size);
-            if bytes.addr() + layout.size() == NEXT.load(Relaxed)
-                && let Some(end) = end.filter(|end| *end <= END.load(Relaxed))
-            {
+            let address = bytes.addr().get();
+            let last = address + layout.size() == NEXT.load(Relaxed);
+            if last && let Some(end) = address.checked_add(size).filter(|end| *end <= END.load(Relaxed)) {
                 NEXT.store(end, Relaxed);
-                return bytes;
+                return bytes.as_ptr();
             }
-            let Ok(larger) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
-            // SAFETY: the layout is valid, and its size isn't zero, by the caller's promise.
-            let to = unsafe { self.alloc(larger) };
-            if !to.is_null() {
-                // SAFETY: both have as many bytes, and the new ones were nobody's.
-                unsafe { core::ptr::copy_nonoverlapping(bytes, to, layout.size().min(size)) };
-            }
+            let to = hand_out(size, layout.align()).as_ptr();
+            // SAFETY: both have as many bytes, and the new ones were nobody's.
+            unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), to, layout.size().min(size)) };
             to
         }
     }

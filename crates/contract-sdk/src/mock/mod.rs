@@ -20,6 +20,7 @@ mod world;
 
 use crate::codec::{self, Decode};
 use crate::event::Event;
+use crate::host;
 use crate::id::{AccountId, ContractId};
 use crate::refusal::Refusal;
 use crate::{Call, CallError, Definition};
@@ -184,13 +185,31 @@ impl Chain {
         contract: &'static Definition,
         arguments: Vec<u8>,
     ) -> Result<ContractId, Failure> {
+        let id = self.world.next_id();
+        self.deploy_at(id, who, contract, arguments).map(|()| id)
+    }
+
+    /// As [`Chain::deploy`], under an id that isn't taken: that of the same contract on another chain, to compare the two.
+    ///
+    /// # Errors
+    /// [`Failure`] of the constructor, or because the id is taken; then nothing is deployed.
+    pub fn deploy_at(
+        &mut self,
+        id: ContractId,
+        who: AccountId,
+        contract: &'static Definition,
+        arguments: Vec<u8>,
+    ) -> Result<(), Failure> {
         self.advance(BLOCK_MS);
-        let id = self.world.add(contract);
+        if self.world.contracts.contains_key(&id) {
+            return Err(Failure::Forbidden("deploy where there is a contract"));
+        }
+        self.world.contracts.insert(id, contract);
         let done = self.enter(who, id, Entry::Construct, &arguments);
         if done.is_err() {
             self.world.contracts.remove(&id);
         }
-        done.map(|_| id)
+        done.map(|_| ())
     }
 
     /// Gives a contract other code, and runs its migration with encoded arguments.
@@ -264,9 +283,14 @@ impl Chain {
         &self.world.events
     }
 
+    /// What a contract has in the state, in the order of the keys.
+    pub fn state(&self, contract: ContractId) -> Vec<host::Entry> {
+        self.world.scan(contract, &[], None, u32::MAX)
+    }
+
     /// How many keys a contract has in the state.
     pub fn keys(&self, contract: ContractId) -> usize {
-        self.world.state.keys().filter(|(of, _)| *of == contract).count()
+        self.state(contract).len()
     }
 
     fn enter(

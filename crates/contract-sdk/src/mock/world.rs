@@ -55,11 +55,9 @@ impl World {
         }
     }
 
-    pub(super) fn add(&mut self, contract: &'static Definition) -> ContractId {
+    pub(super) fn next_id(&mut self) -> ContractId {
         self.deployed += 1;
-        let id = ContractId(*blake3::hash(&self.deployed.to_le_bytes()).as_bytes());
-        self.contracts.insert(id, contract);
-        id
+        ContractId(*blake3::hash(&self.deployed.to_le_bytes()).as_bytes())
     }
 
     /// From here on a call runs.

@@ -7,7 +7,6 @@
 
 extern crate alloc;
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -164,9 +163,8 @@ fn originate(batch: String, product: String, quantity: u64, place: String) -> Re
 
 fn make(batch: String, product: String, quantity: u64, place: String, of: Vec<Part>) -> Result {
     ensure((1..=MAX_PARTS).contains(&of.len()), Error::BadParts)?;
-    let names: BTreeSet<&str> = of.iter().map(|part| part.batch.as_str()).collect();
-    ensure(names.len() == of.len(), Error::BadParts)?;
-    for part in &of {
+    for (place, part) in of.iter().enumerate() {
+        ensure(of.iter().take(place).all(|other| other.batch != part.batch), Error::BadParts)?;
         ensure(part.quantity > 0, Error::NoQuantity)?;
         let mut from = held(&part.batch)?;
         ensure(from.recalled.is_none(), Error::IsRecalled)?;
@@ -240,8 +238,7 @@ fn steps(batch: String, from: u32, limit: u32) -> Result<Vec<Step>> {
 }
 
 fn trace(batch: String) -> Result<Trace> {
-    let mut trace = Trace { batches: vec![batch.clone()], recalled: Vec::new() };
-    let mut seen = BTreeSet::from([batch]);
+    let mut trace = Trace { batches: vec![batch], recalled: Vec::new() };
     let mut next = 0;
     // Breadth first: what was found last is looked at last.
     while let Some(name) = trace.batches.get(next).cloned() {
@@ -250,7 +247,8 @@ fn trace(batch: String) -> Result<Trace> {
             trace.recalled.push(name);
         }
         for part in goods.of {
-            if seen.insert(part.batch.clone()) {
+            // There are few; a set would be half of the module.
+            if !trace.batches.contains(&part.batch) {
                 trace.batches.push(part.batch);
             }
         }
