@@ -72,7 +72,8 @@ impl Bench {
         (measured, count): (Invocation, u64),
     ) -> Result {
         let chain = self.ledger.chain();
-        let deployment = TransactionBuilder::deploy(chain, runtime, code.to_vec(), arguments);
+        let deployment = TransactionBuilder::deploy(chain, runtime, code.to_vec(), arguments)
+            .fuel_limit(self.ledger.rules.max_transaction_fuel);
         let deployed = self.ledger.submit(&self.owner, deployment)?.receipt;
         let id = ContractId::deployed_by(&deployed.transaction);
         if !deployed.succeeded() {

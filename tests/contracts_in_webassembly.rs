@@ -62,7 +62,8 @@ impl Twins {
 
     /// Deploys a module on the one and its source on the other.
     fn deploy(&mut self, module: &[u8], source: &'static Definition, arguments: Vec<u8>) -> ContractId {
-        let deployment = TransactionBuilder::deploy(self.ledger.chain(), WASM, module.to_vec(), arguments.clone());
+        let deployment = TransactionBuilder::deploy(self.ledger.chain(), WASM, module.to_vec(), arguments.clone())
+            .fuel_limit(self.ledger.rules.max_transaction_fuel);
         let result = self.ledger.submit(&signer(0), deployment).unwrap();
         assert_eq!(result.receipt.status, Status::Succeeded, "{}", source.interface.name);
         let contract = core::ContractId::deployed_by(&result.receipt.transaction);

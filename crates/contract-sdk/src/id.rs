@@ -4,12 +4,19 @@ use crate::codec::{Decode, Encode, Reader};
 use crate::description::{Described, Type};
 use crate::key::OrderedKey;
 use alloc::vec::Vec;
+use core::fmt;
 
 macro_rules! ids {
     ($($(#[doc = $docs:literal])* $name:ident, $described:literal;)*) => {$(
         $(#[doc = $docs])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub [u8; 32]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
 
         impl Encode for $name {
             fn encode(&self, out: &mut Vec<u8>) {

@@ -151,11 +151,11 @@ impl fmt::Display for Failure {
         match self {
             Failure::OutOfFuel { limit } => write!(f, "out of fuel: the limit of {limit} was reached"),
             Failure::Refused(refusal) => refusal.fmt(f),
-            Failure::Trapped(message) => write!(f, "the contract broke down: {message}"),
-            Failure::UnknownContract(contract) => write!(f, "there is no contract {:02x?}", contract.0),
+            Failure::Trapped(message) => write!(f, "the contract trapped: {message}"),
+            Failure::UnknownContract(contract) => write!(f, "there is no contract {contract}"),
             Failure::UnknownMethod(method) => write!(f, "the contract has no method `{method}`"),
-            Failure::Limit { what, size, limit } => write!(f, "{what} of {size} is over the limit of {limit}"),
-            Failure::Forbidden(what) => write!(f, "the caller may not {what}"),
+            Failure::Limit { what, size, limit } => write!(f, "{what} of {size} is over the chain's limit of {limit}"),
+            Failure::Forbidden(what) => write!(f, "the account may not {what} on this chain"),
             Failure::AnswerType => f.write_str("the contract answered something of another type"),
         }
     }
