@@ -25,12 +25,31 @@ use alloc::vec::Vec;
 pub trait Encode {
     /// Appends the value's encoding.
     fn encode(&self, out: &mut Vec<u8>);
+
+    /// Appends the encodings of several values. Bytes are copied at once.
+    fn encode_all(values: &[Self], out: &mut Vec<u8>)
+    where
+        Self: Sized,
+    {
+        for value in values {
+            value.encode(out);
+        }
+    }
 }
 
 /// A value that bytes become.
 pub trait Decode: Sized {
     /// Takes a value off the front of the input; `None` where there is none in its canonical encoding.
     fn decode(input: &mut Reader<'_>) -> Option<Self>;
+
+    /// Takes several values off the front of the input. Bytes are copied at once.
+    fn decode_all(count: usize, input: &mut Reader<'_>) -> Option<Vec<Self>> {
+        let mut values = Vec::new();
+        for _ in 0..count {
+            values.push(Self::decode(input)?);
+        }
+        Some(values)
+    }
 }
 
 /// What a contract stores, takes and gives: all three traits, which [`record!`](crate::record) implements.
@@ -152,11 +171,19 @@ impl Encode for u8 {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(*self);
     }
+
+    fn encode_all(values: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(values);
+    }
 }
 
 impl Decode for u8 {
     fn decode(input: &mut Reader<'_>) -> Option<Self> {
         input.array().map(|[byte]| byte)
+    }
+
+    fn decode_all(count: usize, input: &mut Reader<'_>) -> Option<Vec<u8>> {
+        input.take(count).map(Vec::from)
     }
 }
 
@@ -277,13 +304,11 @@ impl Described for String {
     const TYPE: Type = Type::Text;
 }
 
-/// The number of items, then the items. (Bytes are no special case: a `u8` is encoded as itself.)
+/// The number of items, then the items.
 impl<T: Encode> Encode for [T] {
     fn encode(&self, out: &mut Vec<u8>) {
         put_length(self.len(), out);
-        for item in self {
-            item.encode(out);
-        }
+        T::encode_all(self, out);
     }
 }
 
@@ -300,11 +325,7 @@ impl<T: Decode> Decode for Vec<T> {
         if length > input.rest.len() {
             return None;
         }
-        let mut items = Vec::new();
-        for _ in 0..length {
-            items.push(T::decode(input)?);
-        }
-        Some(items)
+        T::decode_all(length, input)
     }
 }
 

@@ -255,6 +255,8 @@ mod bump {
     /// Hands out the memory behind the linker's data, upwards, and takes nothing back: a call has an instance of its own,
     /// and everything is gone when it ends. What was handed out last grows where it is.
     ///
+    /// The example token has 19 KB with it, 27 KB with `dlmalloc`, 28 KB with `std`.
+    ///
     /// A guest that churns through megabytes in one call switches the feature `runtime` off and brings an allocator of
     /// its own.
     pub(super) struct Bump;
