@@ -1,5 +1,5 @@
 //! Contracts in several languages on one chain: deployed and called alike, and compared by size, fuel and time.
-//! `cargo run --release --example languages`
+//! `cargo run --release --example languages`, with `--features wasmtime` on both engines.
 //!
 //! Every token makes the same 1,000 transfers in one block; the others do one thing of theirs. Time is that of the executor:
 //! signatures are checked elsewhere, and the state is in memory.
@@ -152,17 +152,15 @@ impl Bench {
         let record = invocation(&Notary(nowhere).record_document([7; 32], "deed".into(), None));
         let grow = invocation(&Provenance(nowhere).originate("lot 1".into(), "tea".into(), 5, "hill".into()));
         let offered = invocation(&Swap(nowhere).offered(0));
-        let all: [(&str, &[u8], Vec<u8>, Vec<Invocation>, Invocation); 6] = [
-            ("titles", fixture!("titles"), Titles::constructor(), vec![registrar], register),
-            ("loyalty", fixture!("loyalty"), Loyalty::constructor(30), vec![shop], award),
-            ("voting", fixture!("voting"), Voting::constructor(1), vec![weigh], propose),
-            ("notary", fixture!("notary"), Notary::constructor(), vec![], record),
-            ("provenance", fixture!("provenance"), Provenance::constructor(), vec![], grow),
-            ("swap", fixture!("swap"), Swap::constructor(), vec![], offered),
-        ];
-        for (contract, module, arguments, before, measured) in all {
-            self.measure((contract, "Rust"), (WASM, module), arguments, &before, (measured, 1))?;
-        }
+        let mut one = |contract, module: &[u8], arguments, before: &[Invocation], measured| {
+            self.measure((contract, "Rust"), (WASM, module), arguments, before, (measured, 1))
+        };
+        one("titles", fixture!("titles"), Titles::constructor(), &[registrar], register)?;
+        one("loyalty", fixture!("loyalty"), Loyalty::constructor(30), &[shop], award)?;
+        one("voting", fixture!("voting"), Voting::constructor(1), &[weigh], propose)?;
+        one("notary", fixture!("notary"), Notary::constructor(), &[], record)?;
+        one("provenance", fixture!("provenance"), Provenance::constructor(), &[], grow)?;
+        one("swap", fixture!("swap"), Swap::constructor(), &[], offered)?;
         Ok(())
     }
 
@@ -180,13 +178,19 @@ impl Bench {
     }
 }
 
-fn main() -> Result {
-    let runtimes = NativeRuntime::new().with(contracts::Token);
-    let executor = LedgerExecutor::default().with(runtimes).with(WasmRuntime::wasmi()?);
-    let ledger = TestLedger::new(executor);
+fn compare(engine: &str, runtime: WasmRuntime) -> Result {
+    let native = NativeRuntime::new().with(contracts::Token);
+    let ledger = TestLedger::new(LedgerExecutor::default().with(native).with(runtime));
     let mut bench = Bench { ledger, owner: MemorySigner::from_seed([1; 32]), rows: Vec::new() };
     bench.tokens()?;
     bench.others()?;
-    bench.print("wasmi");
+    bench.print(engine);
+    Ok(())
+}
+
+fn main() -> Result {
+    compare("wasmi", WasmRuntime::wasmi()?)?;
+    #[cfg(feature = "wasmtime")]
+    compare("wasmtime", WasmRuntime::wasmtime(contracts::wasm::WasmtimeConfig::default())?)?;
     Ok(())
 }
