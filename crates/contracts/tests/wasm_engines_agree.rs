@@ -101,3 +101,20 @@ fn the_counted_stack_ends_before_any_engines_own() {
         }
     }
 }
+
+/// Found by the test above: wasmi 2.0.0 chose the wrong value where a `select` followed a comparison with zero.
+#[test]
+fn a_select_behind_a_comparison_chooses_the_same() {
+    let text = r#"(module
+        (import "ledgerkit.1" "return" (func $return (param i32 i32)))
+        (memory 1) (global $g (mut i64) (i64.const 5))
+        (func $zero (result i32) (i32.const 0))
+        (func (export "call_m") (local $a i32) (local $x i64)
+            (call $zero) (local.set $x (global.get $g)) (local.set $a)
+            (i32.store8 (i32.const 0) (select (i32.const 1) (local.get $a) (i32.eqz (local.get $a))))
+            (call $return (i32.const 0) (i32.const 1))))"#;
+    for runtime in [WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap()] {
+        let code = prepared(&runtime, text);
+        assert_eq!(run(&runtime, &code, "m", b"", &mut Remembering::new(1_000_000)), Ok(vec![1]));
+    }
+}

@@ -20,6 +20,7 @@ pub(super) mod op {
     pub(crate) const I64_LT_S: u8 = 0x53;
     pub(crate) const I32_ADD: u8 = 0x6a;
     pub(crate) const I32_SUB: u8 = 0x6b;
+    pub(crate) const I32_ROTL: u8 = 0x77;
     pub(crate) const I64_ADD: u8 = 0x7c;
     pub(crate) const I64_SUB: u8 = 0x7d;
     pub(crate) const I64_MUL: u8 = 0x7e;

@@ -85,7 +85,7 @@ impl Flows {
     /// Goes past an instruction, behind which the new code is `at` bytes long.
     pub(super) fn pass(&mut self, flow: Flow, at: usize) {
         match flow {
-            Flow::Next | Flow::Call | Flow::Sized(_) => {}
+            Flow::Next | Flow::Select | Flow::Call | Flow::Sized(_) => {}
             Flow::Block => self.open(Kind::Block),
             Flow::Loop => {
                 self.open(Kind::Loop);

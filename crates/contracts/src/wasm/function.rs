@@ -186,6 +186,11 @@ impl Code {
                 let depth = u32::try_from(self.flows.depth().saturating_sub(1)).unwrap_or(u32::MAX);
                 self.bytes.indexed(op::BR, depth);
             }
+            Flow::Select => {
+                // wasmi 2.0.0 gives the wrong value where it joins a comparison with zero and the `select` behind it.
+                // Between them now comes a turn by one bit, which leaves zero zero and all else something else.
+                self.bytes.byte(op::I32_CONST).signed(1).byte(op::I32_ROTL).bytes(raw);
+            }
             Flow::Call => {
                 self.calls = true;
                 self.bytes.bytes(raw);

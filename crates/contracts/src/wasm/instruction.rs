@@ -20,6 +20,8 @@ pub(super) enum Flow {
     BranchTable,
     Return,
     Unreachable,
+    /// `select`.
+    Select,
     /// Runs another function.
     Call,
     /// Does work in proportion to its last operand, at this price.
@@ -82,8 +84,8 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         | I64Store32 { .. } => (costs.store, Flow::Next),
         I32Mul | I64Mul => (costs.multiply, Flow::Next),
         I32DivS | I32DivU | I32RemS | I32RemU | I64DivS | I64DivU | I64RemS | I64RemU => (costs.divide, Flow::Next),
+        Select => (costs.basic, Flow::Select),
         Drop
-        | Select
         | LocalGet { .. }
         | LocalSet { .. }
         | LocalTee { .. }
