@@ -25,9 +25,9 @@
 //! | `arguments(to, offset, len)`, `arguments_len() -> i32` | copies part of the arguments; how long they are |
 //! | `result(to, offset, len)`, `result_len() -> i32` | copies part of the result buffer; how long it is |
 //! | `get(key, key_len) -> i64` | the length of the value, which is in the result buffer; -1 if there is none |
-//! | `put(key, key_len, value, value_len)`, `delete(key, key_len)` | as [`Host`](crate::Host) |
+//! | `put(key, key_len, value, value_len)`, `delete(key, key_len)` | as [`Host`] |
 //! | `scan(from, from_len, to, to_len, limit) -> i32` | the number of entries; `to_len` -1 is the end; the result buffer has for each key and value their length (`u32`, little-endian) and bytes |
-//! | `emit(topic, topic_len, data, data_len)` | as [`Host`](crate::Host); the topic is UTF-8 |
+//! | `emit(topic, topic_len, data, data_len)` | as [`Host`]; the topic is UTF-8 |
 //! | `caller(to)`, `contract(to)`, `chain(to)` | writes 32 bytes |
 //! | `transaction(to) -> i32` | writes 32 bytes and answers 1; 0 in a simulation |
 //! | `height() -> i64`, `timestamp() -> i64`, `is_read_only() -> i32`, `fuel_left() -> i64` | facts |
@@ -43,7 +43,7 @@
 //! that can only be executed together; the work of bulk instructions is paid by the length that they are given. Making
 //! an instance costs `instance`, `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
 //! `table_entry` for each entry of table and segments. An import costs `call` beside the instruction's own `call`, and
-//! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`](crate::Host) charges.
+//! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`] charges.
 //!
 //! The counting is written into the module itself, so every engine counts alike, to the instruction.
 //!
