@@ -169,7 +169,10 @@ async fn when_no_answer_comes_the_outcome_is_unknown_and_said_to_be() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_server_is_asked_when_one_is_gone() {
     let mut node = Node::start().await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound and not listening: nobody else gets the port meanwhile, and connections to it are refused.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = nobody.local_addr().unwrap();
     let root = TrustRoot::new(node.chain().genesis().clone());
     let client = Client::builder(&format!("http://{gone}"), root.clone())
         .server(&format!("http://{}/", node.address))
