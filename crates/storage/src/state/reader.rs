@@ -298,15 +298,26 @@ impl StateReader {
         self.shared.base
     }
 
-    /// The gap before the first leaf that isn't before `key`, and whether that leaf is the key's own; and the addresses
-    /// of the leaves from there to the end of the page.
-    pub(super) fn page_from(&self, key: &[u8]) -> Result<Vec<Address>, StateError> {
+    /// Where the records lie of leaves of one page, from the key on: the first page that has any of which it isn't known
+    /// that their keys had no value after block `at`. Deleted keys keep their leaves, so whole parts of a tree may have
+    /// nothing to show; these are passed over without reading a record.
+    pub(super) fn page_from(&self, key: &[u8], at: Height) -> Result<Vec<Address>, StateError> {
         let (tree, names) = (self.shared.tree(), self.shared.names());
         let sources = Sources { tree: &tree, names: &names, engine: &*self.shared.engine, space: self.shared.space };
         let Some((gap, _)) = find_gap(sources, key)? else { return Ok(Vec::new()) };
-        let Some(first) = tree.leaf_at(gap) else { return Ok(Vec::new()) };
-        let page = tree.page(first.page);
-        Ok((first.index..page.len()).map(|index| page.address(index)).collect())
+        let mut from = gap;
+        loop {
+            let page = tree.page(from.page);
+            let unchanged = tree.changed(from.page) <= at.0;
+            let is_shown = |index: &usize| !(unchanged && page.digest(*index) == Digest::ZERO);
+            let shown: Vec<Address> =
+                (from.index..page.len()).filter(is_shown).map(|index| page.address(index)).collect();
+            if !shown.is_empty() {
+                return Ok(shown);
+            }
+            let Some(next) = tree.living_page_after(from.page, at.0) else { return Ok(shown) };
+            from = Spot { page: next, index: 0 };
+        }
     }
 
     /// The state after block `at`.
@@ -340,8 +351,8 @@ pub(super) struct Passed {
     pub(super) value: Option<Versioned>,
 }
 
-/// Leaves in order, of keys that had a value at some height and of others: a page at a time, so that nobody waits for
-/// whoever reads them.
+/// Leaves in order, all that are of keys which had a value at some height, and some of others: a page at a time, so that
+/// nobody waits for whoever reads them.
 pub(super) struct Leaves {
     at: Height,
     /// Before all that weren't passed.
@@ -365,7 +376,7 @@ impl Leaves {
     ) -> Result<Option<Passed>, StateError> {
         loop {
             if self.page.is_empty() {
-                self.page = reader.page_from(&self.from)?.into();
+                self.page = reader.page_from(&self.from, self.at)?.into();
             }
             let Some(newest) = self.page.pop_front() else { return Ok(None) };
             match self.pass(newest, reader, records) {

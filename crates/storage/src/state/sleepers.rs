@@ -161,7 +161,7 @@ impl World {
 
     /// Where one of the records lies that the index leads to.
     fn some_record(&self) -> Address {
-        let addresses = self.reader.page_from(&key(0).to_bytes()).unwrap();
+        let addresses = self.reader.page_from(&key(0).to_bytes(), self.reader.shared.newest()).unwrap();
         *addresses.first().unwrap()
     }
 }

@@ -406,6 +406,29 @@ impl Tree {
         }
     }
 
+    /// Whether it is known that no key below had a value after block `at`: none has one now, and nothing below has changed
+    /// since.
+    pub(super) fn is_dead(&self, id: NodeId, at: u64) -> bool {
+        self.digest_of(id) == Digest::ZERO && self.changed(id) <= at
+    }
+
+    /// The page after this one of which it isn't known that no key of it had a value after block `at`, in the order of
+    /// keys. What is below a dead branch is passed over in one step.
+    pub(super) fn living_page_after(&self, mut id: NodeId, at: u64) -> Option<NodeId> {
+        loop {
+            let parent = self.parent(id);
+            let (left, right) = self.children(parent)?;
+            if left == id && !self.is_dead(right, at) {
+                id = right;
+                while let Some((left, right)) = self.children(id) {
+                    id = if self.is_dead(left, at) { right } else { left };
+                }
+                return Some(id);
+            }
+            id = parent;
+        }
+    }
+
     /// The bit in which a page's first key differs from the last of the page before it.
     pub(super) fn crit_before(&self, mut id: NodeId) -> u16 {
         loop {

@@ -1,0 +1,179 @@
+//! Deleted keys keep their leaves, for the sake of older states. A scan of a newer one passes over them in whole parts of
+//! the tree, without reading what they were, and a scan of an older one misses none.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ledger_core::codec::Bytes;
+use ledger_core::{ContractId, Height, Key, KeyRange, Write, Writes};
+use ledger_crypto::Digest;
+use ledger_storage::engine::{Address, Batch, Engine, EngineError, MemoryEngine, Snapshot, Space};
+use ledger_storage::state::{StateConfig, StateStore};
+use proptest::prelude::*;
+
+const SPACE: Space = Space::new(7);
+
+/// An engine that counts reads of records.
+#[derive(Default)]
+struct Counting {
+    engine: MemoryEngine,
+    reads: AtomicU64,
+}
+
+impl Engine for Counting {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
+        self.engine.apply(batch)
+    }
+
+    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
+        self.engine.append(space, bytes)
+    }
+
+    fn largest_blob(&self) -> u64 {
+        self.engine.largest_blob()
+    }
+
+    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.engine.read_bulk(address, buffer)
+    }
+
+    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
+        self.engine.release(space, below)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.engine.sync()
+    }
+
+    fn disk_bytes(&self) -> Result<u64, EngineError> {
+        self.engine.disk_bytes()
+    }
+}
+
+fn queue() -> ContractId {
+    ContractId(Digest::new([1; 32]))
+}
+
+fn key(number: u32) -> Key {
+    Key::new(queue(), number.to_be_bytes().to_vec())
+}
+
+/// A store, and the keys that were live after each block.
+struct World {
+    engine: Arc<Counting>,
+    store: StateStore,
+    live: Vec<BTreeMap<Key, Bytes>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let engine = Arc::new(Counting::default());
+        let store = open(&engine, Height(0));
+        World { engine, store, live: vec![BTreeMap::new()] }
+    }
+
+    fn block(&mut self, changes: impl IntoIterator<Item = (u32, bool)>) {
+        let height = self.store.height().next();
+        let mut live = self.live.last().cloned().unwrap_or_default();
+        let mut writes = BTreeMap::new();
+        for (number, is_there) in changes {
+            let (key, value) = (key(number), Bytes::from(height.0.to_le_bytes().to_vec()));
+            match is_there {
+                true => _ = live.insert(key.clone(), value.clone()),
+                // Only what is there is deleted.
+                false if live.remove(&key).is_none() => continue,
+                false => {}
+            }
+            writes.insert(key, is_there.then_some(value));
+        }
+        let writes = writes.into_iter().map(|(key, value)| Write { key, index: 0, value }).collect();
+        let mut batch = Batch::new();
+        self.store.update(height, &Writes::new(writes), &mut batch).unwrap();
+        self.engine.apply(batch).unwrap();
+        self.live.push(live);
+    }
+
+    /// What a scan from `from` on of the state after block `at` gives, and how many records it read.
+    fn scan(&self, from: u32, at: Height) -> (Vec<(Key, Bytes)>, u64) {
+        let range = KeyRange { namespace: queue(), from: key(from).name, to: None };
+        let before = self.engine.reads.load(Ordering::Relaxed);
+        let reader = self.store.reader();
+        let found = reader.scan(&range, at).map(|found| found.map(|(key, found)| (key, found.value)));
+        let found = found.collect::<Result<_, _>>().unwrap();
+        (found, self.engine.reads.load(Ordering::Relaxed) - before)
+    }
+
+    /// Every height's scan from `from` on gives what was live.
+    fn check(&self, from: u32) {
+        for (live, height) in self.live.iter().zip(0..) {
+            let live: Vec<_> = live.range(key(from)..).map(|(key, value)| (key.clone(), value.clone())).collect();
+            assert!(self.scan(from, Height(height)).0 == live, "from {from} after block {height}");
+        }
+    }
+}
+
+fn open(engine: &Arc<Counting>, height: Height) -> StateStore {
+    let shared: Arc<dyn Engine> = Arc::<Counting>::clone(engine);
+    let config = StateConfig { window_blocks: 4, threads: 1, checkpoint_bytes: 10_000, ..StateConfig::default() };
+    StateStore::open(shared, SPACE, height, config).unwrap()
+}
+
+#[test]
+fn a_queue_s_past_costs_a_scan_nothing() {
+    const KEYS: u32 = 20_000;
+    let mut world = World::new();
+    world.block((0..KEYS).map(|number| (number, true)));
+    for from in (0..KEYS - 10).step_by(1_999) {
+        world.block((from..(from + 1_999).min(KEYS - 10)).map(|number| (number, false)));
+    }
+    let newest = world.store.height();
+    let all = world.scan(0, Height(1));
+    assert_eq!(all.0.len() as u64, u64::from(KEYS));
+    assert!(all.1 >= u64::from(KEYS));
+    for _ in 0..2 {
+        let (found, reads) = world.scan(0, newest);
+        assert_eq!(found.len(), 10);
+        // Ten values, twice at the most, and the way to where the scan begins.
+        assert!(reads <= 24, "{reads} records were read for ten keys");
+        world.store = open(&world.engine, newest);
+    }
+    world.check(5_000);
+    // Life where everything was dead, seen by those who should.
+    world.block([(7_777, true), (12_345, true)]);
+    world.check(0);
+    world.block([(7_777, false)]);
+    world.check(7_000);
+    let (found, reads) = world.scan(0, world.store.height());
+    assert_eq!((found.len(), reads <= 30), (11, true), "{reads} records were read");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scans_find_what_was_live_wherever_it_was(
+        blocks in prop::collection::vec(
+            prop::collection::vec((0u32..1_500, 1u32..400, any::<bool>()), 1..3), 1..14),
+        opened in prop::collection::vec(any::<bool>(), 14),
+        from in 0u32..1_500,
+    ) {
+        let mut world = World::new();
+        for (block, opened) in blocks.into_iter().zip(opened) {
+            world.block(block.into_iter().flat_map(|(from, length, is_there)| {
+                (from..from + length).map(move |number| (number, is_there))
+            }));
+            if opened {
+                world.store = open(&world.engine, world.store.height());
+            }
+            world.check(from);
+        }
+        world.check(0);
+    }
+}
