@@ -190,6 +190,24 @@ fn bombs_are_refused_or_done_in_time() {
         ("imports", format!("(module {})", many(r#"(import "ledgerkit.1" "height" (func (result i64)))"#, 300)), false),
         ("locals", format!("(module (func (local {})))", many("i64 ", 4_097)), false),
         ("all locals", format!("(module (func (local {})))", many("i64 ", 4_096)), true),
+        (
+            "operands",
+            format!(
+                "(module (func $f (result {}) unreachable) (func {} unreachable))",
+                many("i32 ", 16),
+                many("call $f ", 2_100)
+            ),
+            false,
+        ),
+        (
+            "many operands",
+            format!(
+                "(module (func $f (result {}) unreachable) (func {} unreachable))",
+                many("i32 ", 16),
+                many("call $f ", 2_000)
+            ),
+            true,
+        ),
         ("functions", format!("(module {})", many("(func)", 10_001)), false),
         ("all functions", format!("(module {})", many("(func)", 10_000)), true),
         ("globals", format!("(module {})", many("(global i32 (i32.const 0))", 1_001)), false),

@@ -24,6 +24,9 @@ const FRAME_SLOTS: u64 = 16;
 /// How many bytes of code take one more slot: a compiler may keep intermediate results of a function that are neither
 /// locals nor operands at that point, and their number grows with the code.
 const BYTES_PER_SLOT: u64 = 64;
+/// What locals and operands of a function may come to: wasmi numbers its cells by 16 bits, two for each local and one for each
+/// operand at its highest, with some for calls, and refuses to compile what has more.
+const MAX_CELLS: u64 = (1 << 16) - 1 - 256;
 /// Prices of units are cut to this, so that no product passes 62 bits.
 const MAX_UNIT_PRICE: u32 = 1 << 30;
 
@@ -85,6 +88,10 @@ pub(super) fn instrument(
         whole.unsigned(1u32).byte(op::I32);
     }
     let slots = FRAME_SLOTS + all + u64::from(code.operands) + size / BYTES_PER_SLOT;
+    // Two locals are added.
+    within("a function's locals, twice, and operands", 2 * (all + 2) + u64::from(code.operands), MAX_CELLS, start)?;
+    // It could never run.
+    within("a function's stack, in slots,", slots, scope.rules.max_stack_slots.into(), start)?;
     let slots = i32::try_from(slots).unwrap_or(i32::MAX);
     let entry = u64::from(scope.rules.costs.local_zeroed).saturating_mul(declared);
     let charges = Charges { scope, fuel_local };
