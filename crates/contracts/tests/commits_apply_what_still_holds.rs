@@ -11,7 +11,7 @@ use ledger_contracts::{Contract, Host, LIFECYCLE, LedgerExecutor, NATIVE, Native
 use ledger_core::codec::{Bytes, Text};
 use ledger_core::state::SYSTEM;
 use ledger_core::{
-    ContractId, Endorsement, Execution, Failure, Fuel, Key, KeyRange, ReadWriteSet, StateView, Status,
+    ContractId, Endorsement, Execution, Failure, Fuel, Key, KeyRange, ReadWriteSet, Rejection, StateView, Status,
     TransactionBuilder, Version,
 };
 use ledger_crypto::{Digest, MemorySigner, Signer};
@@ -307,6 +307,32 @@ fn a_commit_needs_as_many_valid_endorsements_as_the_policy_says() {
             forbidden(&receipt.status, &format!("with {valid} valid endorsements of 2"));
             assert_eq!(receipt.fuel_used.0, none + verified * verify);
         }
+    }
+}
+
+#[test]
+fn an_endorsed_set_without_an_order_counts_once_however_it_is_sent() {
+    let dave = MemorySigner::from_seed([4; 32]);
+    let (mut ledger, puppet) = endorsed();
+    let set = set(&ledger, &[], &[(&key(puppet, "k"), Some("v"))]);
+    let expires = ledger.timestamp.plus(60_000);
+    let commit = || TransactionBuilder::commit(ledger.chain(), &set).unordered().expires_at(expires);
+    let by = |signer: &MemorySigner| Endorsement::sign(&commit().envelope(account(&dave)), signer).unwrap();
+    let (first, second, third) = (by(&alice()), by(&bob()), by(&carol()));
+    let sent = [
+        vec![first.clone(), second.clone()],
+        vec![second.clone(), first.clone()],
+        vec![first, second.clone(), third.clone()],
+        vec![third, second],
+    ];
+    let sent = sent.map(|endorsements| commit().endorsed_by(endorsements).sign(&dave).unwrap());
+    let statuses = sent.map(|transaction| {
+        let execution = ledger.apply(vec![transaction]).unwrap();
+        execution.results.into_iter().next().unwrap().receipt.status
+    });
+    assert_eq!(statuses[0], Status::Succeeded);
+    for status in &statuses[1..] {
+        assert_eq!(*status, Status::Rejected(Rejection::Duplicate));
     }
 }
 

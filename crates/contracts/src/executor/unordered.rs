@@ -5,7 +5,7 @@
 //! is forgotten can come again: block times never run back, and an expired transaction is rejected as such.
 
 use crate::journal::Journal;
-use ledger_core::{Key, KeyRange, Order, SignedTransaction, StateError, StateView, Timestamp, TransactionId};
+use ledger_core::{Action, Key, KeyRange, Order, SignedTransaction, StateError, StateView, Timestamp, TransactionId};
 
 /// How many expired ids a block forgets at the most, besides two for every unordered transaction that it has. Blocks
 /// without transactions forget none, so that they change no state.
@@ -15,7 +15,11 @@ pub const FORGOTTEN_AT_LEAST: usize = 64;
 pub(super) fn key(signed: &SignedTransaction, id: &TransactionId) -> Option<Key> {
     let transaction = &signed.transaction;
     match (transaction.order, transaction.expires_at) {
-        (Order::Unordered, Some(expires_at)) => Some(Key::unordered(expires_at, id)),
+        (Order::Unordered, Some(expires_at)) => Some(match &transaction.action {
+            // What endorsers have signed counts once, however their signatures are put together.
+            Action::Commit { .. } => Key::unordered(expires_at, &TransactionId(transaction.endorsed())),
+            _ => Key::unordered(expires_at, id),
+        }),
         _ => None,
     }
 }
