@@ -2,6 +2,8 @@
 //! meanwhile, and blocks are applied while it is being made.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+mod state_support;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -12,8 +14,9 @@ use ledger_core::codec::Bytes;
 use ledger_core::state::tree;
 use ledger_core::{ContractId, Height, Key, StateError, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
-use ledger_storage::engine::{Address, Batch, Engine, EngineError, MemoryEngine, Snapshot, Space};
+use ledger_storage::engine::{Batch, Engine, MemoryEngine, Space};
 use ledger_storage::state::{MAX_PROVEN_BYTES, MAX_PROVEN_KEYS, StateConfig, StateStore};
+use state_support::ObservedEngine;
 
 const KEYS: u64 = 3_000;
 
@@ -86,14 +89,11 @@ fn a_long_range_has_the_one_proof_that_a_sorted_list_gives() {
     }
 }
 
-/// An engine whose bulk reads by one thread wait, each for a moment, until the writer has applied its block.
+/// Lets the bulk reads of one thread wait, each for a moment, until the writer has applied its block.
 struct Waiting {
-    engine: MemoryEngine,
     /// For how long a read waits, and how many do: so a writer who is held up ends the test and not the test's time.
     moment: Duration,
     most: u64,
-    /// Reads by anybody.
-    reads: AtomicU64,
     /// Whose reads wait.
     whose: Mutex<Option<ThreadId>>,
     written: Mutex<bool>,
@@ -106,23 +106,20 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn new(moment: Duration, most: u64) -> Self {
-        Waiting {
-            engine: MemoryEngine::default(),
+    /// The engine, and what holds its reader up.
+    fn engine(moment: Duration, most: u64) -> (Arc<ObservedEngine>, Arc<Self>) {
+        let waiting = Arc::new(Waiting {
             moment,
             most,
-            reads: AtomicU64::new(0),
             whose: Mutex::default(),
             written: Mutex::default(),
             told: Condvar::new(),
             waited: AtomicU64::new(0),
             later: AtomicU64::new(0),
             begun: AtomicBool::new(false),
-        }
-    }
-
-    fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
+        });
+        let reader = Arc::clone(&waiting);
+        (Arc::new(ObservedEngine::new(move || reader.hold())), waiting)
     }
 
     fn hold(&self) {
@@ -138,46 +135,10 @@ impl Waiting {
     }
 }
 
-impl Engine for Waiting {
-    fn snapshot(&self) -> Box<dyn Snapshot> {
-        self.engine.snapshot()
-    }
-
-    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
-        self.engine.apply(batch)
-    }
-
-    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
-        self.engine.append(space, bytes)
-    }
-
-    fn largest_blob(&self) -> u64 {
-        self.engine.largest_blob()
-    }
-
-    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.hold();
-        self.engine.read_bulk(address, buffer)
-    }
-
-    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
-        self.engine.release(space, below)
-    }
-
-    fn sync(&self) -> Result<(), EngineError> {
-        self.engine.sync()
-    }
-
-    fn disk_bytes(&self) -> Result<u64, EngineError> {
-        self.engine.disk_bytes()
-    }
-}
-
 #[test]
 fn a_block_is_applied_while_a_long_range_is_proven() {
-    let engine = Arc::new(Waiting::new(Duration::from_millis(25), 400));
-    let shared: Arc<dyn Engine> = Arc::<Waiting>::clone(&engine);
+    let (engine, waiting) = Waiting::engine(Duration::from_millis(25), 400);
+    let shared: Arc<dyn Engine> = Arc::<ObservedEngine>::clone(&engine);
     let config = StateConfig { threads: 1, ..StateConfig::default() };
     let mut store = StateStore::open(shared, Space::new(1), Height(0), config).unwrap();
     let mut roots = vec![store.root()];
@@ -191,19 +152,19 @@ fn a_block_is_applied_while_a_long_range_is_proven() {
     let (from, at) = (key(0), Height(2));
     let proof = std::thread::scope(|scope| {
         let prover = scope.spawn(|| {
-            *engine.whose.lock().unwrap() = Some(std::thread::current().id());
+            *waiting.whose.lock().unwrap() = Some(std::thread::current().id());
             reader.prove_range(Height(3), at, &from, None)
         });
-        while !engine.begun.load(Ordering::Acquire) {
+        while !waiting.begun.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
         apply(4, &mut store);
-        *engine.written.lock().unwrap() = true;
-        engine.told.notify_all();
+        *waiting.written.lock().unwrap() = true;
+        waiting.told.notify_all();
         prover.join().unwrap().unwrap()
     });
     let shown = proof.verify_range(&roots[2], &from, None).unwrap();
-    let later = engine.later.load(Ordering::Relaxed);
+    let later = waiting.later.load(Ordering::Relaxed);
     // Whoever held the tree while he read would have ended before the block could be applied.
     assert!(later > shown.len() as u64 / 2, "{later} reads for {} keys came after the block", shown.len());
 }
@@ -250,8 +211,8 @@ fn a_range_of_too_many_bytes_is_refused() {
 #[test]
 fn a_block_is_applied_while_what_has_grown_is_looked_through() {
     const GROWN: u64 = 20_000;
-    let engine = Arc::new(Waiting::new(Duration::from_millis(1), 10_000));
-    let shared: Arc<dyn Engine> = Arc::<Waiting>::clone(&engine);
+    let (engine, waiting) = Waiting::engine(Duration::from_millis(1), 10_000);
+    let shared: Arc<dyn Engine> = Arc::<ObservedEngine>::clone(&engine);
     let config = StateConfig { threads: 1, ..StateConfig::default() };
     let mut store = StateStore::open(shared, Space::new(1), Height(0), config).unwrap();
     let mut live = Live::new();
@@ -274,21 +235,21 @@ fn a_block_is_applied_while_what_has_grown_is_looked_through() {
     assert!(reads > GROWN, "{reads} reads are too few for a tree that has grown so much");
     let proof = std::thread::scope(|scope| {
         let prover = scope.spawn(|| {
-            *engine.whose.lock().unwrap() = Some(std::thread::current().id());
+            *waiting.whose.lock().unwrap() = Some(std::thread::current().id());
             reader.prove(newest, at, &proven)
         });
-        while !engine.begun.load(Ordering::Acquire) {
+        while !waiting.begun.load(Ordering::Acquire) {
             std::thread::yield_now();
         }
         // Splits pages again, some of which were looked through already.
         apply(3, &mut (GROWN..2 * GROWN).step_by(9), &mut store);
-        *engine.written.lock().unwrap() = true;
-        engine.told.notify_all();
+        *waiting.written.lock().unwrap() = true;
+        waiting.told.notify_all();
         prover.join().unwrap().unwrap()
     });
     let live: Vec<_> = live.into_iter().collect();
     assert_eq!(proof, tree::prove_range(&live, &proven, Some(&proven.successor())));
     assert_eq!(proof, alone);
-    let later = engine.later.load(Ordering::Relaxed);
+    let later = waiting.later.load(Ordering::Relaxed);
     assert!(later > reads / 2, "{later} of {reads} reads came after the block");
 }

@@ -2,60 +2,20 @@
 //! the tree, without reading what they were, and a scan of an older one misses none.
 #![allow(clippy::unwrap_used)]
 
+mod state_support;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ledger_core::codec::Bytes;
 use ledger_core::{ContractId, Height, Key, KeyRange, Write, Writes};
 use ledger_crypto::Digest;
-use ledger_storage::engine::{Address, Batch, Engine, EngineError, MemoryEngine, Snapshot, Space};
+use ledger_storage::engine::{Batch, Engine, Space};
 use ledger_storage::state::{StateConfig, StateStore};
 use proptest::prelude::*;
+use state_support::ObservedEngine;
 
 const SPACE: Space = Space::new(7);
-
-/// An engine that counts reads of records.
-#[derive(Default)]
-struct Counting {
-    engine: MemoryEngine,
-    reads: AtomicU64,
-}
-
-impl Engine for Counting {
-    fn snapshot(&self) -> Box<dyn Snapshot> {
-        self.engine.snapshot()
-    }
-
-    fn apply(&self, batch: Batch) -> Result<(), EngineError> {
-        self.engine.apply(batch)
-    }
-
-    fn append(&self, space: Space, bytes: &[u8]) -> Result<Address, EngineError> {
-        self.engine.append(space, bytes)
-    }
-
-    fn largest_blob(&self) -> u64 {
-        self.engine.largest_blob()
-    }
-
-    fn read_bulk(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        self.engine.read_bulk(address, buffer)
-    }
-
-    fn release(&self, space: Space, below: Address) -> Result<u64, EngineError> {
-        self.engine.release(space, below)
-    }
-
-    fn sync(&self) -> Result<(), EngineError> {
-        self.engine.sync()
-    }
-
-    fn disk_bytes(&self) -> Result<u64, EngineError> {
-        self.engine.disk_bytes()
-    }
-}
 
 fn queue() -> ContractId {
     ContractId(Digest::new([1; 32]))
@@ -67,14 +27,14 @@ fn key(number: u32) -> Key {
 
 /// A store, and the keys that were live after each block.
 struct World {
-    engine: Arc<Counting>,
+    engine: Arc<ObservedEngine>,
     store: StateStore,
     live: Vec<BTreeMap<Key, Bytes>>,
 }
 
 impl World {
     fn new() -> Self {
-        let engine = Arc::new(Counting::default());
+        let engine = Arc::new(ObservedEngine::new(|| {}));
         let store = open(&engine, Height(0));
         World { engine, store, live: vec![BTreeMap::new()] }
     }
@@ -103,11 +63,11 @@ impl World {
     /// What a scan from `from` on of the state after block `at` gives, and how many records it read.
     fn scan(&self, from: u32, at: Height) -> (Vec<(Key, Bytes)>, u64) {
         let range = KeyRange { namespace: queue(), from: key(from).name, to: None };
-        let before = self.engine.reads.load(Ordering::Relaxed);
+        let before = self.engine.reads();
         let reader = self.store.reader();
         let found = reader.scan(&range, at).map(|found| found.map(|(key, found)| (key, found.value)));
         let found = found.collect::<Result<_, _>>().unwrap();
-        (found, self.engine.reads.load(Ordering::Relaxed) - before)
+        (found, self.engine.reads() - before)
     }
 
     /// Every height's scan from `from` on gives what was live.
@@ -119,8 +79,8 @@ impl World {
     }
 }
 
-fn open(engine: &Arc<Counting>, height: Height) -> StateStore {
-    let shared: Arc<dyn Engine> = Arc::<Counting>::clone(engine);
+fn open(engine: &Arc<ObservedEngine>, height: Height) -> StateStore {
+    let shared: Arc<dyn Engine> = Arc::<ObservedEngine>::clone(engine);
     let config = StateConfig { window_blocks: 4, threads: 1, checkpoint_bytes: 10_000, ..StateConfig::default() };
     StateStore::open(shared, SPACE, height, config).unwrap()
 }
