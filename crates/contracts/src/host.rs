@@ -185,6 +185,12 @@ pub trait Host {
     /// Says how many slots of the stack are left: fewer as functions call each other, more as they return. More than there
     /// were when the contract was entered is taken for those.
     fn set_stack_left(&mut self, slots: u32);
+
+    /// A runtime says in which function the contract broke down, if it knows, for a [trace](crate::trace). No receipt says
+    /// it, since not every machine knows. Ignored, unless there is a trace.
+    fn broke_down_in(&mut self, function: &str) {
+        let _ = function;
+    }
 }
 
 impl dyn Host + '_ {

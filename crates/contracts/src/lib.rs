@@ -92,6 +92,7 @@
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
 //!   What it would write is given, and nothing is changed.
+//! - A **trace** ([`trace`]) of a block or of a simulated call says call by call what happened, and changes nothing of it.
 //! - A **`Commit`** applies what was read and written elsewhere: as [`Simulation::read_write_set`] gives it, in one step if
 //!   every key and range is still in the version that was seen, writes of the same block included, so that phantoms are
 //!   caught. Each namespace that it writes must [name who may](lifecycle::WritePolicy). It pays `read` and `read_byte`
@@ -99,6 +100,10 @@
 //!   `write_byte` for what it writes.
 //! - **Unordered** transactions are executed at most once: their ids are state until they expire. Whatever their number, a
 //!   block's work on expired ids is bounded ([`executor::FORGOTTEN_AT_LEAST`]).
+//!
+//! # Testing
+//! [`testing`] is for tests of contracts: a chain in memory with a clock that the test moves, snapshots, expected events, fuel
+//! profiles.
 //!
 //! # Failure
 //! | what happens | status | place in the lane, or id | writes and events | fuel |
@@ -132,6 +137,7 @@ pub mod record;
 pub mod runtime;
 pub mod testing;
 pub mod token;
+pub mod trace;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 

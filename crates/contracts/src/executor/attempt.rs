@@ -7,6 +7,8 @@ use crate::fuel::Meter;
 use crate::journal::Journal;
 use crate::lifecycle::Metadata;
 use crate::record::UpgradePolicy;
+use crate::runtime::EntryPoint;
+use crate::trace::{Called, Tracer};
 use ledger_core::codec::{self, Bytes, List, Text};
 use ledger_core::transaction::DeployBody;
 use ledger_core::{
@@ -46,10 +48,15 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Does `work` in the journal; takes back every write when it fails.
-    pub(super) fn run(&self, work: &Work<'_>, journal: &mut Journal<'_>) -> Result<Effect, ExecutionError> {
+    pub(super) fn run(
+        &self,
+        work: &Work<'_>,
+        journal: &mut Journal<'_>,
+        trace: Option<&mut Tracer>,
+    ) -> Result<Effect, ExecutionError> {
         let mut meter = Meter::new(self.fuel_limit);
         let savepoint = journal.savepoint();
-        let mut run = Run::new(self.executor, self.context, self.transaction, journal);
+        let mut run = Run::new(self.executor, self.context, self.transaction, journal, trace);
         let done = self.attempt(work, &mut run, &mut meter);
         let done = run.conclude(done);
         let events = run.events;
@@ -76,7 +83,11 @@ impl Attempt<'_> {
         match work {
             Work::Deploy { id, runtime, .. } => self.deploy(id, runtime, body, run, meter),
             Work::Call { contract, method, .. } => {
-                let output = run.call(contract, method, body, caller, meter)?;
+                let Caller { account, read_only } = caller;
+                let entry = EntryPoint::Method(method);
+                let called = Called { contract: *contract, entry, arguments: body, caller: account, read_only };
+                let output =
+                    run.traced(&called, meter, |run, meter| run.call(contract, method, body, caller, meter))?;
                 meter.charge_sized(0, prices.event_byte, output.len())?;
                 Ok(output)
             }

@@ -4,6 +4,7 @@ use super::host::within;
 use super::run::{Run, Stop, USE_PAUSED, message};
 use crate::fuel::Meter;
 use crate::lifecycle::{LIFECYCLE, WritePolicy};
+use crate::trace::AccessKind;
 use ledger_core::codec::{self, Text};
 use ledger_core::state::SYSTEM;
 use ledger_core::{Action, ContractId, Endorsement, Failure, Key, KeyRange, ReadWriteSet, Transaction, Version};
@@ -50,15 +51,22 @@ impl Run<'_, '_> {
         }
         self.check_reads(reads, meter)?;
         for (range, there) in ranges {
-            self.check_range(range, there, meter)?;
+            let bytes = self.check_range(range, there, meter)?;
+            self.note_scan(range, || (there.len(), bytes));
         }
         let prices = &self.context.rules.prices;
         for (key, value) in set.writes.into_vec() {
             let size = key.name.len().saturating_add(value.as_ref().map_or(0, |value| value.len()));
             meter.charge_sized(prices.write, prices.write_byte, size)?;
             match value {
-                Some(value) => self.journal.put(key, value),
-                None => self.journal.delete(key),
+                Some(value) => {
+                    self.note(&key, AccessKind::Write { bytes: value.len() });
+                    self.journal.put(key, value);
+                }
+                None => {
+                    self.note(&key, AccessKind::Delete);
+                    self.journal.delete(key);
+                }
             }
         }
         Ok(())
@@ -158,6 +166,7 @@ impl Run<'_, '_> {
             for (key, seen) in some {
                 let found = self.journal.version(key, self.context.height)?;
                 meter.charge_sized(0, prices.read_byte, found.map_or(0, |(_, bytes)| bytes))?;
+                self.note(key, AccessKind::Read { bytes: found.map(|(_, bytes)| bytes) });
                 let found = found.map(|(version, _)| version);
                 if found != *seen {
                     let (found, seen) = (version_in_words(found), version_in_words(*seen));
@@ -168,8 +177,9 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Whether the same keys as were seen, in the same versions, are in a range, and no others.
-    fn check_range(&mut self, range: &KeyRange, seen: &[(Key, Version)], meter: &mut Meter) -> Result<(), Stop> {
+    /// Whether the same keys as were seen, in the same versions, are in a range, and no others; how many bytes they and
+    /// their values have.
+    fn check_range(&mut self, range: &KeyRange, seen: &[(Key, Version)], meter: &mut Meter) -> Result<usize, Stop> {
         let prices = &self.context.rules.prices;
         let height = self.context.height;
         let differs = |key: &Key, found: &str| {
@@ -177,6 +187,7 @@ impl Run<'_, '_> {
             conflict(&format!("{key:?} {found} in the range from {:?} to {to}", range.from))
         };
         let mut seen = seen.iter();
+        let mut all = 0usize;
         let mut steps = self.journal.scan(range);
         loop {
             meter.charge(prices.read)?;
@@ -186,6 +197,7 @@ impl Run<'_, '_> {
             if step.value.is_none() {
                 continue;
             }
+            all = all.saturating_add(bytes);
             let found = step.writer.map(|index| Version { height, index }).or(step.base);
             match seen.next() {
                 Some((key, version)) if *key == step.key && Some(*version) == found => {}
@@ -196,7 +208,7 @@ impl Run<'_, '_> {
         }
         match seen.next() {
             Some((key, _)) => Err(differs(key, "isn't there any more")),
-            None => Ok(()),
+            None => Ok(all),
         }
     }
 }

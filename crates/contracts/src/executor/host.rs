@@ -4,6 +4,7 @@ use super::run::{Caller, Run};
 use crate::call::{Answer, CallTerms};
 use crate::fuel::Meter;
 use crate::host::{Entry, Environment, HashFunction, Host, HostError};
+use crate::trace::AccessKind;
 use ledger_core::codec::{Bytes, Text};
 use ledger_core::{AccountId, ContractId, Event, Fuel, Key, KeyRange};
 use ledger_crypto::{PublicKey, Signature, verify_raw};
@@ -63,8 +64,12 @@ impl Host for TransactionHost<'_, '_, '_> {
         self.guarded(|host| {
             let key = host.key(key)?;
             host.meter.charge(host.run.context.rules.prices.read)?;
-            let Some(value) = host.run.journal.get(&key)? else { return Ok(None) };
+            let Some(value) = host.run.journal.get(&key)? else {
+                host.run.note(&key, AccessKind::Read { bytes: None });
+                return Ok(None);
+            };
             host.meter.charge_sized(0, host.run.context.rules.prices.read_byte, value.len())?;
+            host.run.note(&key, AccessKind::Read { bytes: Some(value.len()) });
             Ok(Some(value.into_vec()))
         })
     }
@@ -101,6 +106,7 @@ impl Host for TransactionHost<'_, '_, '_> {
             for (key, version) in seen {
                 host.run.journal.record(&key, version);
             }
+            host.run.note_scan(&range, || (entries.len(), bytes_of(&entries)));
             host.run.journal.record_range(range);
             Ok(entries)
         })
@@ -113,6 +119,7 @@ impl Host for TransactionHost<'_, '_, '_> {
             host.meter.charge_sized(prices.write, prices.write_byte, key.len().saturating_add(value.len()))?;
             let key = host.key(key)?;
             within("a value", value.len(), host.run.context.rules.max_value_bytes.into())?;
+            host.run.note(&key, AccessKind::Write { bytes: value.len() });
             host.run.journal.put(key, value);
             Ok(())
         })
@@ -124,6 +131,7 @@ impl Host for TransactionHost<'_, '_, '_> {
             let prices = &host.run.context.rules.prices;
             host.meter.charge_sized(prices.write, prices.write_byte, key.len())?;
             let key = host.key(key)?;
+            host.run.note(&key, AccessKind::Delete);
             host.run.journal.delete(key);
             Ok(())
         })
@@ -138,6 +146,7 @@ impl Host for TransactionHost<'_, '_, '_> {
             within("the number of events", host.run.events.len() + 1, host.run.context.rules.max_events.into())?;
             within("an event", size, host.run.context.rules.max_event_bytes.into())?;
             let contract = host.environment.contract;
+            host.run.note_event(topic, data);
             host.run.events.push(Event { contract, topic: Text::from(topic), data: Bytes::from(data) });
             Ok(())
         })
@@ -192,6 +201,17 @@ impl Host for TransactionHost<'_, '_, '_> {
     fn set_stack_left(&mut self, slots: u32) {
         self.run.stack_left = slots.min(self.stack);
     }
+
+    fn broke_down_in(&mut self, function: &str) {
+        if let Some(trace) = &mut self.run.trace {
+            trace.broke_down_in(function);
+        }
+    }
+}
+
+/// How many bytes entries have together.
+fn bytes_of(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.key.len().saturating_add(entry.value.len())).sum()
 }
 
 /// The first name after an entry's.

@@ -8,6 +8,7 @@ use crate::host::{Host, HostError, decode_arguments};
 use crate::lifecycle::{Description, Instantiate, LIFECYCLE, Metadata, Upgrade, Upload};
 use crate::record::{ContractRecord, RECORD_VERSION, UpgradePolicy, code_digest, code_key, metadata_key};
 use crate::runtime::{EntryPoint, Invocation, Trap};
+use crate::trace::AccessKind;
 use ledger_core::codec::{self, Bytes, Format, Text};
 use ledger_core::{ContractId, Deployers, ExecutionError, Failure, Key, TransactionId};
 use ledger_crypto::Digest;
@@ -81,6 +82,7 @@ impl<'r> Run<'r, '_> {
         let ready = self.make_ready(runtime, &digest, &code, meter)?;
         let place = code_key(&digest);
         if self.journal.peek(&place)?.is_none() {
+            self.note(&place, AccessKind::Write { bytes: code.len() });
             self.journal.put(place, code);
         }
         Ok((digest, ready))
@@ -135,7 +137,7 @@ impl<'r> Run<'r, '_> {
             self.write(metadata_key(&contract), &metadata, meter)?;
         }
         let invocation = Invocation { entry: EntryPoint::Constructor, arguments };
-        self.enter(contract, ready, &invocation, caller, meter).map(|_| ())
+        self.enter_new(contract, ready, &invocation, caller, meter).map(|_| ())
     }
 
     fn upgrade(&mut self, upgrade: Upgrade, caller: Caller, meter: &mut Meter) -> Result<(), Stop> {
@@ -152,7 +154,7 @@ impl<'r> Run<'r, '_> {
         }
         self.announce("upgraded", &both(&contract, &code), caller, meter)?;
         let invocation = Invocation { entry: EntryPoint::Migration, arguments: &arguments };
-        self.enter(contract, &ready, &invocation, caller, meter).map(|_| ())
+        self.enter_new(contract, &ready, &invocation, caller, meter).map(|_| ())
     }
 
     fn set_paused(
@@ -208,6 +210,7 @@ impl<'r> Run<'r, '_> {
         let prices = &self.context.rules.prices;
         let encoded = codec::encode(value);
         meter.charge_sized(prices.write, prices.write_byte, encoded.len())?;
+        self.note(&key, AccessKind::Write { bytes: encoded.len() });
         self.journal.put(key, encoded);
         Ok(())
     }

@@ -7,10 +7,12 @@ mod commit;
 mod host;
 mod lifecycle;
 mod run;
+mod trace;
 mod unordered;
 
 use crate::journal::{DEFAULT_CACHE_BYTES, Journal};
 use crate::runtime::Runtime;
+use crate::trace::{Tracer, TransactionTrace};
 use ahead::lane_key;
 use attempt::{Attempt, Effect, Work};
 use cache::PreparedCache;
@@ -79,7 +81,7 @@ impl LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Simulation, ExecutionError> {
-        self.dry_run(call, context, state, true)
+        self.dry_run(call, context, state, true, None)
     }
 
     fn dry_run(
@@ -88,6 +90,7 @@ impl LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
         read_only: bool,
+        trace: Option<&mut Tracer>,
     ) -> Result<Simulation, ExecutionError> {
         let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).recording();
         let attempt = Attempt {
@@ -100,7 +103,7 @@ impl LedgerExecutor {
             read_only,
         };
         let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };
-        let Effect { status, output, events, fuel_used } = attempt.run(&work, &mut journal)?;
+        let Effect { status, output, events, fuel_used } = attempt.run(&work, &mut journal, trace)?;
         let (writes, reads) = journal.finish()?;
         let events = events.into_vec();
         Ok(Simulation { status, output, events, fuel_used, reads: reads.keys, ranges: reads.ranges, writes })
@@ -114,6 +117,7 @@ impl LedgerExecutor {
         fuel_left: Fuel,
         context: &Context<'_>,
         journal: &mut Journal<'_>,
+        trace: Option<&mut Tracer>,
     ) -> Result<Effect, ExecutionError> {
         let transaction = &signed.transaction;
         let limit = transaction.fuel_limit;
@@ -147,16 +151,16 @@ impl LedgerExecutor {
             Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
             Action::Commit { .. } => Work::Commit { transaction, body: content },
         };
-        attempt.run(&work, journal)
+        attempt.run(&work, journal, trace)
     }
-}
 
-impl Executor for LedgerExecutor {
-    fn execute(
+    /// Executes a block, and notes what its transactions do if there is a trace.
+    fn execute_block(
         &self,
         block: &Block,
         context: &Context<'_>,
         state: &dyn StateView,
+        mut trace: Option<(&mut Tracer, &mut Vec<TransactionTrace>)>,
     ) -> Result<Execution, ExecutionError> {
         // A sender's number and what it and its receiver have, as a rule.
         let keys = 3 * block.transactions.len();
@@ -171,12 +175,27 @@ impl Executor for LedgerExecutor {
             let id = signed.id();
             journal.begin(index);
             let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(fuel_used.0));
-            let effect = self.transaction(signed, id, left, context, &mut journal)?;
+            let tracer = trace.as_mut().map(|(tracer, _)| &mut **tracer);
+            let effect = self.transaction(signed, id, left, context, &mut journal, tracer)?;
             fuel_used = Fuel(fuel_used.0.saturating_add(effect.fuel_used.0));
             let Effect { status, output, events, fuel_used } = effect;
+            if let Some((tracer, traces)) = &mut trace {
+                traces.push(tracer.finish(trace::about(signed, id, index), status.clone(), fuel_used));
+            }
             results.push(TransactionResult::new(id, index, status, fuel_used, output, events));
         }
         Ok(Execution { writes: journal.into_writes()?, results, fuel_used, validators: List::new() })
+    }
+}
+
+impl Executor for LedgerExecutor {
+    fn execute(
+        &self,
+        block: &Block,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Execution, ExecutionError> {
+        self.execute_block(block, context, state, None)
     }
 
     fn simulate(
@@ -185,7 +204,7 @@ impl Executor for LedgerExecutor {
         context: &Context<'_>,
         state: &dyn StateView,
     ) -> Result<Simulation, ExecutionError> {
-        self.dry_run(call, context, state, false)
+        self.dry_run(call, context, state, false, None)
     }
 
     fn admit(

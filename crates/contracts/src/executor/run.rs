@@ -10,6 +10,7 @@ use crate::journal::Journal;
 use crate::lifecycle::LIFECYCLE;
 use crate::record::{ContractRecord, code_key};
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
+use crate::trace::{Called, Tracer};
 use ledger_core::codec::{self, Text};
 use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{
@@ -29,6 +30,8 @@ pub(super) struct Run<'r, 's> {
     pub(super) stack_left: u32,
     /// How many contracts were made by calls.
     pub(super) made: u32,
+    /// Where what happens is noted, if anybody wants to know.
+    pub(super) trace: Option<&'r mut Tracer>,
     /// The contracts that are running, each called by the one before.
     running: Vec<ContractId>,
     /// Why the node has to stop, once it has.
@@ -93,10 +96,11 @@ impl<'r, 's> Run<'r, 's> {
         context: &'r Context<'r>,
         transaction: Option<TransactionId>,
         journal: &'r mut Journal<'s>,
+        trace: Option<&'r mut Tracer>,
     ) -> Self {
         let stack_left = context.rules.wasm.max_stack_slots;
         let (events, running, broken) = (Vec::new(), Vec::new(), None);
-        Run { executor, context, transaction, journal, events, stack_left, made: 0, running, broken }
+        Run { executor, context, transaction, journal, events, stack_left, made: 0, trace, running, broken }
     }
 
     /// The error that ended everything, whatever contracts made of it, or else what `done` says.
@@ -145,8 +149,12 @@ impl<'r, 's> Run<'r, 's> {
         let mut inner = Meter::new(limit);
         let savepoint = self.journal.savepoint();
         let (events, stack, depth) = (self.events.len(), self.stack_left, self.running.len());
-        let done = self.admit(callee, caller).and_then(|()| {
-            let output = self.call(callee, method, arguments, caller, &mut inner)?;
+        let Caller { account, read_only } = caller;
+        let entry = EntryPoint::Method(method);
+        let called = Called { contract: *callee, entry, arguments, caller: account, read_only };
+        let done = self.traced(&called, &mut inner, |run, inner| {
+            run.admit(callee, caller)?;
+            let output = run.call(callee, method, arguments, caller, inner)?;
             inner.charge_sized(0, prices.read_byte, output.len())?;
             Ok(output)
         });
@@ -252,6 +260,7 @@ impl<'r, 's> Run<'r, 's> {
         let most = self.context.rules.max_output_bytes;
         let environment = self.environment(contract, caller);
         self.running.push(contract);
+        self.note_runtime(code.runtime);
         let mut host = TransactionHost::new(environment, self, meter);
         let answer = code.runtime.call(&code.prepared, invocation, &mut host);
         // First of all: what the contract made of the host's error doesn't matter.
