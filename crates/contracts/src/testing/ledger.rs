@@ -1,7 +1,7 @@
 //! A chain of one, in memory.
 
 use super::MapState;
-use ledger_core::codec::{Bytes, List};
+use ledger_core::codec::{Bytes, CodecError, List};
 use ledger_core::history::HistoryHead;
 use ledger_core::{
     AccountId, Block, Call, ChainId, Context, ContractId, Epoch, Execution, ExecutionError, Executor, Header, Height,
@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// An executor over a [`MapState`], with as much of a chain around it as a contract can notice: heights, times, lanes.
 /// Nothing is ordered, checked or kept safe.
 ///
-/// Signs with real keys, in lane 0, each block a second after the one before. A clone goes its own way.
+/// Signs with real keys, in lane 0, each block a second after the one before, unless a test [says when](Self::next_block_at).
+/// A clone goes its own way.
 #[derive(Clone)]
 pub struct TestLedger {
     /// What executes.
@@ -27,7 +28,9 @@ pub struct TestLedger {
     pub height: Height,
     /// The last block's time.
     pub timestamp: Timestamp,
-    numbers: BTreeMap<AccountId, u64>,
+    pub(super) numbers: BTreeMap<AccountId, u64>,
+    /// The time of the next block, where a test has said it.
+    pub(super) next_time: Option<Timestamp>,
 }
 
 /// Why a [`TestLedger`] can't give what was asked for.
@@ -43,18 +46,32 @@ pub enum TestError {
     /// The executor gave no receipt for a transaction.
     #[error("the executor gave no receipt for the transaction")]
     NoReceipt,
-    /// A deployment had no effect.
-    #[error("the deployment had no effect: {status:?}")]
+    /// A transaction had no effect where one was due.
+    #[error("the transaction had no effect: {status:?}")]
     NoEffect {
         /// What became of it.
         status: Status,
+    },
+    /// A block can't be older than the one before.
+    #[error("a block at {asked} ms can't follow one at {latest} ms")]
+    TimeRunsBack {
+        /// The time that was asked for.
+        asked: Timestamp,
+        /// The last block's time.
+        latest: Timestamp,
+    },
+    /// The contract answered something else than was expected.
+    #[error("the answer isn't what was expected: {error}")]
+    Answer {
+        /// What is wrong with it.
+        error: CodecError,
     },
 }
 
 /// The chain of every [`TestLedger`].
 const CHAIN: ChainId = ChainId(Digest::ZERO);
 
-/// From one block of a [`TestLedger`] to the next, in ms.
+/// From one block of a [`TestLedger`] to the next, in ms, unless a test says another time.
 const BLOCK_MS: u64 = 1_000;
 
 impl TestLedger {
@@ -67,6 +84,7 @@ impl TestLedger {
             height: Height::GENESIS,
             timestamp: Timestamp(1_700_000_000_000),
             numbers: BTreeMap::new(),
+            next_time: None,
         }
     }
 
@@ -98,7 +116,7 @@ impl TestLedger {
             chain: CHAIN,
             height: self.height.next(),
             parent: Digest::ZERO,
-            timestamp: self.timestamp.plus(BLOCK_MS),
+            timestamp: self.next_time.unwrap_or_else(|| self.timestamp.plus(BLOCK_MS)),
             transactions_root: Block::transactions_root(&transactions),
             history: HistoryHead::EMPTY,
             epoch: Epoch(0),
@@ -130,9 +148,11 @@ impl TestLedger {
     /// # Errors
     /// [`ExecutionError`] from the executor; then nothing has changed.
     pub fn apply(&mut self, transactions: Vec<SignedTransaction>) -> Result<Execution, ExecutionError> {
-        let execution = self.execute(transactions)?;
-        self.height = self.height.next();
-        self.timestamp = self.timestamp.plus(BLOCK_MS);
+        let block = self.block(transactions);
+        let execution = self.execute_block(&block)?;
+        self.height = block.header.height;
+        self.timestamp = block.header.timestamp;
+        self.next_time = None;
         self.state.apply(self.height, &execution.writes);
         Ok(execution)
     }

@@ -3,11 +3,14 @@
 use core::ops::Bound;
 use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Writes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The newest values in a `BTreeMap`: a [`StateView`] for tests and examples. No history, no root, no disk.
+///
+/// A clone costs nothing until it or the other one changes: then all is copied, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MapState {
-    values: BTreeMap<Key, Versioned>,
+    values: Arc<BTreeMap<Key, Versioned>>,
 }
 
 impl MapState {
@@ -18,16 +21,20 @@ impl MapState {
 
     /// Applies what the block at `height` writes.
     pub fn apply(&mut self, height: Height, writes: &Writes) {
+        if writes.is_empty() {
+            return;
+        }
+        let values = Arc::make_mut(&mut self.values);
         for write in writes {
-            let predecessor = self.values.get(&write.key).map(|old| old.leaf(&write.key));
+            let predecessor = values.get(&write.key).map(|old| old.leaf(&write.key));
             match &write.value {
                 None => {
-                    self.values.remove(&write.key);
+                    values.remove(&write.key);
                 }
                 Some(value) => {
                     let version = Version { height, index: write.index };
                     let new = Versioned { value: value.clone(), version, predecessor };
-                    self.values.insert(write.key.clone(), new);
+                    values.insert(write.key.clone(), new);
                 }
             }
         }
