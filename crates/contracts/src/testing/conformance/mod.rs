@@ -1,7 +1,11 @@
 //! What every runtime has to do.
 
-use super::{MapState, TestError, TestLedger};
+mod calls;
+mod upgrades;
+
+use super::{MapState, Probe, TestError, TestLedger};
 use crate::executor::LedgerExecutor;
+use crate::native::{NATIVE, NativeRuntime};
 use crate::runtime::Runtime;
 use ledger_core::codec::Text;
 use ledger_core::{
@@ -34,9 +38,13 @@ pub enum Violation {
 /// - is out of fuel when the host says so, whatever the contract makes of it;
 /// - refuses code that is none (`bad_code`), and goes on unharmed after everything;
 /// - gives the same execution for the same block, also in a fresh instance;
-/// - stops at every limit of fuel below what a call uses, without effect, and succeeds at that limit.
+/// - stops at every limit of fuel below what a call uses, without effect, and succeeds at that limit;
+/// - calls other contracts, of its own and of the native runtime, and is called by them: what a failed callee wrote and
+///   emitted is gone, and its caller goes on with the reason; a limit of fuel ends the callee alone; read-only is
+///   inherited; a running contract isn't changed; the rules' depth holds;
+/// - runs migrations, and leaves nothing of an upgrade whose migration fails.
 ///
-/// `runtime` makes a fresh instance; `probe` is code that does what [`Probe`](super::Probe) says.
+/// `runtime` makes a fresh instance; `probe` is code that does what [`Probe`] says.
 ///
 /// # Errors
 /// The first [`Violation`] that is met.
@@ -50,6 +58,8 @@ pub fn conformance<R: Runtime + 'static>(
     suite.constructors(probe, bad_code)?;
     suite.failures()?;
     suite.fuel()?;
+    suite.calls_between_contracts()?;
+    suite.upgrades(probe)?;
     suite.determinism(&runtime)
 }
 
@@ -58,6 +68,15 @@ struct Suite {
     name: String,
     signer: MemorySigner,
     contract: ContractId,
+    /// Another one of the same code.
+    second: ContractId,
+    /// The native probe, or a third one where that is the code under test.
+    other: ContractId,
+}
+
+/// An executor with the runtime under test, and with the native one beside it.
+fn executor(runtime: impl Runtime + 'static) -> LedgerExecutor {
+    LedgerExecutor::default().with(NativeRuntime::new().with(Probe)).with(runtime)
 }
 
 fn hold(law: &'static str, holds: bool, found: impl core::fmt::Debug) -> Result<(), Violation> {
@@ -72,10 +91,13 @@ impl Suite {
     fn new<R: Runtime + 'static>(runtime: &impl Fn() -> R, probe: &[u8]) -> Result<Self, Violation> {
         let runtime = runtime();
         let name = runtime.name().to_owned();
-        let mut ledger = TestLedger::new(LedgerExecutor::default().with(runtime));
+        let mut ledger = TestLedger::new(executor(runtime));
         let signer = MemorySigner::from_seed([42; 32]);
         let contract = ledger.deploy(&signer, &name, probe, b"begun")?;
-        Ok(Suite { ledger, name, signer, contract })
+        let second = ledger.deploy(&signer, &name, probe, b"")?;
+        let native = if name == NATIVE { probe } else { Probe::NAME.as_bytes() };
+        let other = ledger.deploy(&signer, NATIVE, native, b"")?;
+        Ok(Suite { ledger, name, signer, contract, second, other })
     }
 
     /// Runs calls one after the other from the state after the deployment.
@@ -164,7 +186,7 @@ impl Suite {
     fn determinism<R: Runtime + 'static>(&self, runtime: &impl Fn() -> R) -> Result<(), Violation> {
         let here = self.ledger.clone();
         let mut elsewhere = self.ledger.clone();
-        elsewhere.executor = Arc::new(LedgerExecutor::default().with(runtime()));
+        elsewhere.executor = Arc::new(executor(runtime()));
         let (first, again, fresh) = (self.block(here.clone())?, self.block(here)?, self.block(elsewhere)?);
         let law = "the same block gives the same execution, also in a fresh instance";
         hold(law, first == again && first == fresh, (&first, &fresh))
