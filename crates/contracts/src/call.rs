@@ -12,7 +12,8 @@ pub const CALL_STACK_SLOTS: u32 = 512;
 pub struct CallTerms {
     /// The most fuel that the callee may use, together with whom it calls; `None` is all that the caller has left, and
     /// so is more than that. If a callee uses up a limit of its own, the caller goes on; if it uses up the caller's fuel,
-    /// both are at the end.
+    /// both are at the end. If what ends it at its limit is the length of a value that it has read, the caller pays
+    /// the rest of that: at most `read_byte` for each byte of the longest value.
     pub fuel_limit: Option<Fuel>,
     /// Whether writes and events are refused to the callee, and to whom it calls.
     pub read_only: bool,

@@ -80,20 +80,24 @@ pub enum HashFunction {
 ///
 /// # Fuel
 /// Every call is paid for by the chain's [`Prices`](ledger_core::Prices) before it does its work; where the work
-/// shows the size (a value read), the bytes are paid for before the contract gets them.
+/// shows the size (a value read), the bytes are paid for before the contract gets them. If there isn't fuel for them then,
+/// they were read all the same, so what is missing is *owed*: if the contract was called with a limit of fuel by another
+/// one, that one pays it; what a transaction can't pay takes room in its block as if it had been paid. So the values that a block
+/// reads are paid for but for the last one.
 ///
 /// | call | price |
 /// |---|---|
 /// | [`get`](Host::get) | `read`, and `read_byte` for each byte of the value |
-/// | [`scan`](Host::scan) | for each step, the last one that finds the end included: `read`, and `read_byte` for each byte of key and value |
+/// | [`scan`](Host::scan) | for each step, the last one that finds the end included: `read`, and `read_byte` for each byte of key and value; for a key that the block has written, also of the value that it had before the block; where `limit` ends it, also of the next key of the state before the block and its value, if they were needed to see which key comes next |
 /// | [`put`](Host::put) | `write`, and `write_byte` for each byte of key and value |
 /// | [`delete`](Host::delete) | `write`, and `write_byte` for each byte of the key |
 /// | [`emit`](Host::emit) | `event`, and `event_byte` for each byte of topic and data |
-/// | [`call`](Host::call) | `call`, and `read_byte` for each byte of method and arguments; then, as part of what the callee uses, what a transaction pays to find and load a contract (`read`, `read` again, and `read_byte` for each byte of its code), and `read_byte` for each byte that it returns |
+/// | [`call`](Host::call) | `call`, and `read_byte` for each byte of method and arguments; then, as part of what the callee uses, what a transaction pays to find and load a contract (`read`, `read` again, `read_byte` for each byte of its code, and `prepare_byte` for those of its bytes that the block has [no allowance](ledger_core::Rules::block_code_bytes) for any more), and `read_byte` for each byte that it returns |
 /// | [`hash`](Host::hash) | `hash`, and `hash_byte` for each byte |
 /// | [`verify`](Host::verify) | `verify`, and `hash_byte` for each byte of the message |
 ///
-/// A key deleted earlier in the same block is a step of a scan too, for it has to be stepped over.
+/// A key deleted earlier in the same block is a step of a scan too, for it has to be stepped over; one that was written and
+/// taken back is none.
 pub trait Host {
     /// Where the contract runs.
     fn environment(&self) -> &Environment;

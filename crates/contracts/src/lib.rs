@@ -83,15 +83,19 @@
 //! - **Fuel** is charged by the chain's [`Prices`](ledger_core::Prices), before the work, and never beyond the
 //!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
 //!   lane, its receipt and the signature are in that); a call pays `read` and `read` again with `read_byte` for each
-//!   byte of the contract's code; a deployment `write` and `write_byte` for the contract's record, the same for its
+//!   byte of the contract's code, and `prepare_byte` for those of its bytes that are new to the block beyond its
+//!   [allowance](ledger_core::Rules::block_code_bytes); a deployment `write` and `write_byte` for the contract's record, the same for its
 //!   code, and `prepare_byte` for each byte of code; what a contract does costs what [`Host`] says; what it returns to
 //!   a transaction costs `event_byte` a byte, since receipts carry it like events.
 //! - **Calls** between contracts ([`Host::call`]) share the journal: what a failed callee did is taken back, and its
 //!   caller goes on. A running contract is entered read-only or not at all.
 //! - **Lifecycle**: one contract that every chain has ([`lifecycle`]) uploads code, makes, upgrades and pauses the others.
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
-//!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left).
-//!   What it would write is given, and nothing is changed.
+//!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left, or its
+//!   block has loaded so much other code before that its own costs `prepare_byte`: where that may be, leave room for it).
+//!   What it would write is given, and nothing is changed. A [`query`](ledger_core::Executor::query) is the same, read-only.
+//! - **Code** is made ready once and kept from block to block, within [a number of bytes](ExecutorConfig::prepared_bytes);
+//!   what questions need beside it is kept apart, and code that a question brings along isn't kept.
 //! - A **trace** ([`trace`]) of a block or of a simulated call says call by call what happened, and changes nothing of it.
 //! - A **`Commit`** applies what was read and written elsewhere: as [`Simulation::read_write_set`] gives it, in one step if
 //!   every key and range is still in the version that was seen, writes of the same block included, so that phantoms are

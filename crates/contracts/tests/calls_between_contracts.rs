@@ -10,7 +10,7 @@ use ledger_contracts::{
     Answer, CALL_STACK_SLOTS, CallTerms, Contract, Host, HostError, LedgerExecutor, NATIVE, NativeRuntime, Trap,
 };
 use ledger_core::codec::{Bytes, Text};
-use ledger_core::{AccountId, Call, ContractId, Failure, Fuel, Key, StateView, Status, TransactionResult};
+use ledger_core::{AccountId, Call, ContractId, Executor, Failure, Fuel, Key, StateView, Status, TransactionResult};
 use ledger_crypto::{Digest, Signer};
 
 fn play(ledger: &mut TestLedger, contract: ContractId, acts: &[Act]) -> TransactionResult {

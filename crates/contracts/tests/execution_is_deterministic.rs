@@ -87,8 +87,8 @@ proptest! {
         prop_assert_eq!(&ledger.execute_block(&block).unwrap(), &execution);
         for config in [
             ExecutorConfig::default(),
-            ExecutorConfig { prepared_codes: 0, cache_bytes: 0 },
-            ExecutorConfig { prepared_codes: 1, cache_bytes: 1_000 },
+            ExecutorConfig { prepared_bytes: 0, asked_bytes: 0, cache_bytes: 0 },
+            ExecutorConfig { prepared_bytes: 2_000, asked_bytes: 2_000, cache_bytes: 1_000 },
         ] {
             let mut elsewhere = ledger.clone();
             elsewhere.executor = Arc::new(executor(config));

@@ -108,7 +108,7 @@ fn each_use_of_the_host_costs_its_price() {
         ("scan all", b"", 2 * read + 8 * read_byte),
         ("scan one", b"", read + 8 * read_byte),
         ("scan nothing", b"", read),
-        ("scan over a deleted key", b"", write + 3 * write_byte + 2 * read + 3 * read_byte),
+        ("scan over a deleted key", b"", write + 3 * write_byte + 2 * read + 8 * read_byte),
     ] {
         let ask = TransactionBuilder::call(ledger.chain(), contract, method, arguments.to_vec());
         let receipt = ledger.submit(&alice, ask.fuel_limit(Fuel(u64::MAX))).unwrap().receipt;

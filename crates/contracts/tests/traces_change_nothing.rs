@@ -9,7 +9,7 @@ use ledger_contracts::trace::{AccessKind, CallTrace, FuelProfile, Step, TraceCon
 use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
 use ledger_core::codec::Bytes;
 use ledger_core::{
-    AccountId, Call, ContractId, Event, Execution, Fuel, Key, SignedTransaction, TransactionBuilder, Writes,
+    AccountId, Call, ContractId, Event, Execution, Executor, Fuel, Key, SignedTransaction, TransactionBuilder, Writes,
 };
 use ledger_crypto::Signer;
 use proptest::prelude::*;

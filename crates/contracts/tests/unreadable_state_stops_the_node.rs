@@ -54,7 +54,7 @@ fn alice() -> MemorySigner {
 }
 
 fn executor() -> LedgerExecutor {
-    LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+    LedgerExecutor::new(ExecutorConfig { prepared_bytes: 0, ..ExecutorConfig::default() })
         .with(NativeRuntime::new().with(Probe).with(Token))
 }
 
@@ -110,7 +110,7 @@ fn a_read_that_fails_at_any_point_is_an_error_even_if_the_contract_swallows_it()
 #[test]
 fn a_read_that_fails_in_a_called_contract_ends_all_that_called_it() {
     let executor = || {
-        LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+        LedgerExecutor::new(ExecutorConfig { prepared_bytes: 0, ..ExecutorConfig::default() })
             .with(NativeRuntime::new().with(Puppet))
     };
     let mut ledger = TestLedger::new(executor());
@@ -139,7 +139,7 @@ fn a_read_that_fails_in_a_called_contract_ends_all_that_called_it() {
 #[test]
 fn a_read_that_fails_in_a_commit_or_an_upgrade_is_an_error() {
     let executor = || {
-        LedgerExecutor::new(ExecutorConfig { prepared_codes: 1, ..ExecutorConfig::default() })
+        LedgerExecutor::new(ExecutorConfig { prepared_bytes: 0, ..ExecutorConfig::default() })
             .with(NativeRuntime::new().with(Puppet).with(Token))
     };
     let mut ledger = TestLedger::new(executor());

@@ -126,6 +126,13 @@ pub trait Executor: Send + Sync {
     fn simulate(&self, call: &Call, context: &Context<'_>, state: &dyn StateView)
     -> Result<Simulation, ExecutionError>;
 
+    /// Runs a call that must not change anything, as a read-only call of one contract by another: a write or an event
+    /// fails it. Everything else is as in [`simulate`](Executor::simulate).
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the state can't be read.
+    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError>;
+
     /// Whether the state lets `transaction` into a block now, apart from its place in the sequence: the key speaks for
     /// the account, the action is supported, it isn't past its expiry nor, if it is unordered, executed already.
     /// `Ok(Ok(n))` says that `n` comes next in its lane; for an unordered one, which has none, `n` is 0.
@@ -171,6 +178,10 @@ impl<E: Executor + ?Sized> Executor for Arc<E> {
         state: &dyn StateView,
     ) -> Result<Simulation, ExecutionError> {
         (**self).simulate(call, context, state)
+    }
+
+    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+        (**self).query(call, context, state)
     }
 
     fn admit(

@@ -64,6 +64,9 @@ pub struct Rules {
     pub max_output_bytes: u32,
     /// How many contracts may run at once, one called by the other, the first one counted.
     pub max_call_depth: u32,
+    /// How many bytes of code that no transaction before has loaded a block's transactions may load together for what
+    /// reading them costs. Beyond it, [`Prices::prepare_byte`] is paid besides: see there what it bounds.
+    pub block_code_bytes: u32,
     /// What things cost.
     pub prices: Prices,
     /// What WebAssembly modules may be, and what they cost.
@@ -97,7 +100,13 @@ pub struct Prices {
     pub verify: u64,
     /// A call of one contract by another, beside what finding and loading it costs.
     pub call: u64,
-    /// A byte of code that is made ready to run, when it is new or a contract takes it up.
+    /// A byte of code that is made ready to run: when it is uploaded, when a contract takes it up, and when it is called
+    /// and no transaction of the block has loaded it before, as far as the block has loaded more than
+    /// [`Rules::block_code_bytes`] of such code.
+    ///
+    /// A node that has none of it in its cache makes ready in one block at most `block_code_bytes` and what the block's
+    /// fuel pays for. So a full block takes at most `max_block_fuel` × (time of a unit) + `block_code_bytes` × (time to
+    /// make a byte ready), as long as the latter is at most `prepare_byte` × (time of a unit).
     pub prepare_byte: u64,
 }
 
@@ -140,6 +149,7 @@ impl Default for Rules {
             max_event_bytes: 64 << 10,
             max_output_bytes: 1 << 20,
             max_call_depth: 16,
+            block_code_bytes: 256 << 10,
             prices: Prices::default(),
             wasm: WasmRules::default(),
         }
@@ -166,6 +176,7 @@ impl Rules {
             ("max_event_bytes", self.max_event_bytes.into(), 0, 1 << 20),
             ("max_output_bytes", self.max_output_bytes.into(), 0, 8 << 20),
             ("max_call_depth", self.max_call_depth.into(), 1, 64),
+            ("block_code_bytes", self.block_code_bytes.into(), 0, 64 << 20),
         ];
         for (rule, found, least, most) in ranges.into_iter().chain(self.wasm.ranges()) {
             if found < least || found > most {
@@ -242,6 +253,7 @@ mod tests {
         assert_eq!(refused(|rules| rules.lag = 0), Some("lag"));
         assert_eq!(refused(|rules| rules.max_call_depth = 0), Some("max_call_depth"));
         assert_eq!(refused(|rules| rules.max_call_depth = 65), Some("max_call_depth"));
+        assert_eq!(refused(|rules| rules.block_code_bytes = (64 << 20) + 1), Some("block_code_bytes"));
         assert_eq!(refused(|rules| rules.max_block_fuel = Fuel((1 << 62) + 1)), Some("max_block_fuel"));
         let over = |rules: &mut Rules| rules.max_transaction_fuel.0 = rules.max_block_fuel.0 + 1;
         assert_eq!(refused(over), Some("max_transaction_fuel"));

@@ -54,6 +54,10 @@ async fn a_contract_is_made_paused_and_proven_and_a_simulated_call_is_committed(
 
     let (runtime, code) = (Text::from(NATIVE), Bytes::from(Token::NAME.as_bytes()));
     lifecycle(&chain, 0, "upload", codec::encode(&Upload { runtime: runtime.clone(), code })).await;
+    // A question can't do the same.
+    let other = codec::encode(&Upload { runtime: runtime.clone(), code: Bytes::from(b"other".as_slice()) });
+    let asked = chain.query(LIFECYCLE, "upload", &other);
+    assert!(matches!(&asked, Err(error) if error.to_string().contains("write in a read-only call")), "{asked:?}");
     let metadata = Metadata {
         source: Text::from("https://example.org/token"),
         writes: WritePolicy::Accounts(vec![account(&owner())].into()),

@@ -1,6 +1,7 @@
 //! One attempt at what a transaction or a simulated call asks for: all of it happens, or none.
 
 use super::LedgerExecutor;
+use super::codes::Codes;
 use super::lifecycle::Making;
 use super::run::{Caller, Run, Stop, message};
 use crate::fuel::Meter;
@@ -28,11 +29,14 @@ pub(super) struct Effect {
     pub(super) output: Bytes,
     pub(super) events: List<Event>,
     pub(super) fuel_used: Fuel,
+    /// What was done and couldn't be paid: see [`Meter::owed`].
+    pub(super) fuel_owed: Fuel,
 }
 
 impl Default for Effect {
     fn default() -> Self {
-        Effect { status: Status::Succeeded, output: Bytes::default(), events: List::new(), fuel_used: Fuel(0) }
+        let (output, events) = (Bytes::default(), List::new());
+        Effect { status: Status::Succeeded, output, events, fuel_used: Fuel(0), fuel_owed: Fuel(0) }
     }
 }
 
@@ -52,26 +56,28 @@ impl Attempt<'_> {
         &self,
         work: &Work<'_>,
         journal: &mut Journal<'_>,
+        codes: &mut Codes,
         trace: Option<&mut Tracer>,
     ) -> Result<Effect, ExecutionError> {
         let mut meter = Meter::new(self.fuel_limit);
         let savepoint = journal.savepoint();
-        let mut run = Run::new(self.executor, self.context, self.transaction, journal, trace);
+        let mut run = Run::new(self.executor, self.context, self.transaction, journal, codes, trace);
         let done = self.attempt(work, &mut run, &mut meter);
         let done = run.conclude(done);
         let events = run.events;
-        let fuel_used = meter.used();
+        let (fuel_used, fuel_owed) = (meter.used(), meter.owed());
         let failure = match done {
             Ok(output) => {
                 let events = events.into();
-                return Ok(Effect { status: Status::Succeeded, output: Bytes::from(output), events, fuel_used });
+                let output = Bytes::from(output);
+                return Ok(Effect { status: Status::Succeeded, output, events, fuel_used, fuel_owed });
             }
             Err(Stop::Failed(failure)) => failure,
             Err(Stop::OutOfFuel { limit }) => Failure::OutOfFuel { limit },
             Err(Stop::Broken(error)) => return Err(error),
         };
         journal.rollback(savepoint);
-        Ok(Effect { status: Status::Failed(failure), fuel_used, ..Effect::default() })
+        Ok(Effect { status: Status::Failed(failure), fuel_used, fuel_owed, ..Effect::default() })
     }
 
     fn attempt(&self, work: &Work<'_>, run: &mut Run<'_, '_>, meter: &mut Meter) -> Result<Vec<u8>, Stop> {

@@ -11,7 +11,8 @@ use ledger_core::{Action, ContractId, Endorsement, Failure, Key, KeyRange, ReadW
 use ledger_crypto::{Digest, PublicKey, verify};
 use std::collections::BTreeMap;
 
-/// How many keys are read together. Their values are paid for only once they are there, so this bounds what is not.
+/// How many keys are read together. Their values are paid for only once they are there, so this bounds what may have to
+/// be owed.
 const READ_TOGETHER: usize = 32;
 
 /// What those who vouch for a set have signed.
@@ -163,11 +164,16 @@ impl Run<'_, '_> {
                 meter.charge(prices.read)?;
             }
             self.journal.prefetch(some.iter().map(|(key, _)| key.clone()).collect())?;
-            for (key, seen) in some {
+            let (mut there, mut bytes) = (Vec::with_capacity(some.len()), 0usize);
+            for (key, _) in some {
                 let found = self.journal.version(key, self.context.height)?;
-                meter.charge_sized(0, prices.read_byte, found.map_or(0, |(_, bytes)| bytes))?;
-                self.note(key, AccessKind::Read { bytes: found.map(|(_, bytes)| bytes) });
-                let found = found.map(|(version, _)| version);
+                let length = found.map(|(_, bytes)| bytes);
+                self.note(key, AccessKind::Read { bytes: length });
+                bytes = bytes.saturating_add(length.unwrap_or(0));
+                there.push(found.map(|(version, _)| version));
+            }
+            meter.charge_done(prices.read_byte, bytes)?;
+            for ((key, seen), found) in some.iter().zip(there) {
                 if found != *seen {
                     let (found, seen) = (version_in_words(found), version_in_words(*seen));
                     return Err(conflict(&format!("{key:?} is {found}, read was {seen}")));
@@ -192,12 +198,9 @@ impl Run<'_, '_> {
         loop {
             meter.charge(prices.read)?;
             let Some(step) = steps.next().transpose()? else { break };
-            let bytes = step.key.name.len().saturating_add(step.value.as_ref().map_or(0, |value| value.len()));
-            meter.charge_sized(0, prices.read_byte, bytes)?;
-            if step.value.is_none() {
-                continue;
-            }
-            all = all.saturating_add(bytes);
+            meter.charge_done(prices.read_byte, step.bytes_read())?;
+            let Some(value) = &step.value else { continue };
+            all = all.saturating_add(step.key.name.len()).saturating_add(value.len());
             let found = step.writer.map(|index| Version { height, index }).or(step.base);
             match seen.next() {
                 Some((key, version)) if *key == step.key && Some(*version) == found => {}

@@ -64,13 +64,10 @@ impl Host for TransactionHost<'_, '_, '_> {
         self.guarded(|host| {
             let key = host.key(key)?;
             host.meter.charge(host.run.context.rules.prices.read)?;
-            let Some(value) = host.run.journal.get(&key)? else {
-                host.run.note(&key, AccessKind::Read { bytes: None });
-                return Ok(None);
-            };
-            host.meter.charge_sized(0, host.run.context.rules.prices.read_byte, value.len())?;
-            host.run.note(&key, AccessKind::Read { bytes: Some(value.len()) });
-            Ok(Some(value.into_vec()))
+            let (meter, read_byte) = (&mut *host.meter, host.run.context.rules.prices.read_byte);
+            let value = host.run.journal.get_if(&key, |bytes| meter.charge_done(read_byte, bytes))?;
+            host.run.note(&key, AccessKind::Read { bytes: value.as_ref().map(|value| value.len()) });
+            Ok(value.map(Bytes::into_vec))
         })
     }
 
@@ -87,15 +84,16 @@ impl Host for TransactionHost<'_, '_, '_> {
             let mut steps = host.run.journal.scan(&range);
             loop {
                 if entries.len() == limit {
+                    // To see which key comes next, one more may have been read.
+                    host.meter.charge_done(prices.read_byte, steps.read_ahead())?;
                     // Only what was read counts as read: up to the last key and that one itself.
                     range.to = Some(entries.last().map_or_else(|| range.from.clone(), after));
                     break;
                 }
                 host.meter.charge(prices.read)?;
                 let Some(step) = steps.next().transpose()? else { break };
-                host.meter.charge_sized(0, prices.read_byte, step.key.name.len())?;
+                host.meter.charge_done(prices.read_byte, step.bytes_read())?;
                 if let Some(value) = step.value {
-                    host.meter.charge_sized(0, prices.read_byte, value.len())?;
                     entries.push(Entry { key: step.key.name.to_vec(), value: value.into_vec() });
                 }
                 if step.base.is_some() {

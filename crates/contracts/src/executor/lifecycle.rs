@@ -1,6 +1,7 @@
 //! What the chain does when the [lifecycle](crate::lifecycle) contract is called.
 
 use super::cache::Origin;
+use super::codes::Stored;
 use super::host::{TransactionHost, within};
 use super::run::{Caller, Code, Run, Stop, message, stop};
 use crate::fuel::Meter;
@@ -79,7 +80,7 @@ impl<'r> Run<'r, '_> {
         within("a contract's code", code.len(), rules.max_value_bytes.into())?;
         meter.charge_sized(rules.prices.write, rules.prices.write_byte, code.len())?;
         let digest = code_digest(&code);
-        let ready = self.make_ready(runtime, &digest, &code, meter)?;
+        let ready = self.make_ready(runtime, &digest, &Stored { bytes: &code, in_state: false }, meter)?;
         let place = code_key(&digest);
         if self.journal.peek(&place)?.is_none() {
             self.note(&place, AccessKind::Write { bytes: code.len() });
@@ -96,19 +97,26 @@ impl<'r> Run<'r, '_> {
             let unknown = format!("no code with the digest {digest} was uploaded");
             return Err(Failure::InvalidCode { message: message(&unknown) }.into());
         };
-        meter.charge_sized(0, prices.read_byte, code.len())?;
-        Ok((code.len(), self.make_ready(runtime, digest, &code, meter)?))
+        meter.charge_done(prices.read_byte, code.len())?;
+        let ready = self.make_ready(runtime, digest, &Stored { bytes: &code, in_state: true }, meter)?;
+        Ok((code.len(), ready))
     }
 
-    fn make_ready(&self, runtime: &str, digest: &Digest, code: &[u8], meter: &mut Meter) -> Result<Code<'r>, Stop> {
+    fn make_ready(
+        &mut self,
+        runtime: &str,
+        digest: &Digest,
+        code: &Stored<'_>,
+        meter: &mut Meter,
+    ) -> Result<Code<'r>, Stop> {
         let rules = self.context.rules;
         let Some(runs) = self.executor.runtimes.get(runtime) else {
             return Err(Failure::UnknownRuntime { runtime: message(runtime) }.into());
         };
-        meter.charge_sized(0, rules.prices.prepare_byte, code.len())?;
-        let prepared = self
-            .prepare(&**runs, &Origin { runtime, digest, rules: &rules.wasm }, code)
-            .map_err(|error| Failure::InvalidCode { message: message(&error.message) })?;
+        meter.charge_sized(0, rules.prices.prepare_byte, code.bytes.len())?;
+        let origin = Origin { runtime, digest, rules: &rules.wasm };
+        let prepared = self.codes.prepare(self.executor, &**runs, &origin, code, rules);
+        let prepared = prepared.map_err(|error| Failure::InvalidCode { message: message(&error.message) })?;
         Ok(Code { runtime: &**runs, prepared })
     }
 
@@ -201,7 +209,7 @@ impl<'r> Run<'r, '_> {
         meter.charge(prices.read)?;
         let key = metadata_key(contract);
         let Some(encoded) = self.journal.get(&key)? else { return Ok(Metadata::default()) };
-        meter.charge_sized(0, prices.read_byte, encoded.len())?;
+        meter.charge_done(prices.read_byte, encoded.len())?;
         codec::decode(&encoded).map_err(|error| ExecutionError::Corrupt { key, reason: error.to_string() }.into())
     }
 

@@ -3,6 +3,7 @@
 mod ahead;
 mod attempt;
 mod cache;
+mod codes;
 mod commit;
 mod host;
 mod lifecycle;
@@ -16,6 +17,7 @@ use crate::trace::{Tracer, TransactionTrace};
 use ahead::lane_key;
 use attempt::{Attempt, Effect, Work};
 use cache::PreparedCache;
+use codes::{Codes, Purpose};
 use ledger_core::codec::{Bytes, List, Text};
 use ledger_core::{
     Action, Block, Call, Context, Execution, ExecutionError, Executor, Fuel, Key, Order, Rejection, SignedTransaction,
@@ -28,15 +30,19 @@ pub use unordered::FORGOTTEN_AT_LEAST;
 /// What a [`LedgerExecutor`] may keep in memory. Nothing here changes what it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorConfig {
-    /// How many prepared codes are kept. By default 256; at least one is.
-    pub prepared_codes: usize,
+    /// How many bytes the prepared code may take that is kept from block to block. By default 128 MiB. What a block has
+    /// loaded is held until its end besides, which is at most what the chain's rules let it load.
+    pub prepared_bytes: usize,
+    /// The same for queries and simulations, which use what blocks have prepared and change nothing of it. By default
+    /// 32 MiB.
+    pub asked_bytes: usize,
     /// How many bytes read from the state are kept while a block executes. By default 64 MiB.
     pub cache_bytes: usize,
 }
 
 impl Default for ExecutorConfig {
     fn default() -> Self {
-        ExecutorConfig { prepared_codes: 256, cache_bytes: DEFAULT_CACHE_BYTES }
+        ExecutorConfig { prepared_bytes: 128 << 20, asked_bytes: 32 << 20, cache_bytes: DEFAULT_CACHE_BYTES }
     }
 }
 
@@ -47,7 +53,10 @@ impl Default for ExecutorConfig {
 /// agree on.
 pub struct LedgerExecutor {
     runtimes: BTreeMap<String, Box<dyn Runtime>>,
+    /// What blocks have prepared.
     prepared: PreparedCache,
+    /// What only queries and simulations have needed.
+    asked: PreparedCache,
     config: ExecutorConfig,
 }
 
@@ -60,7 +69,12 @@ impl Default for LedgerExecutor {
 impl LedgerExecutor {
     /// An executor without runtimes.
     pub fn new(config: ExecutorConfig) -> Self {
-        LedgerExecutor { runtimes: BTreeMap::new(), prepared: PreparedCache::new(config.prepared_codes), config }
+        LedgerExecutor {
+            runtimes: BTreeMap::new(),
+            prepared: PreparedCache::new(config.prepared_bytes),
+            asked: PreparedCache::new(config.asked_bytes),
+            config,
+        }
     }
 
     /// Adds a runtime. Of two with one name, the later counts.
@@ -68,20 +82,6 @@ impl LedgerExecutor {
     pub fn with(mut self, runtime: impl Runtime + 'static) -> Self {
         self.runtimes.insert(runtime.name().to_owned(), Box::new(runtime));
         self
-    }
-
-    /// Runs a call that must not write: a write or an event fails it. Everything else is as in
-    /// [`simulate`](Executor::simulate).
-    ///
-    /// # Errors
-    /// [`ExecutionError`] when the state can't be read.
-    pub fn query(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.dry_run(call, context, state, true, None)
     }
 
     fn dry_run(
@@ -103,7 +103,9 @@ impl LedgerExecutor {
             read_only,
         };
         let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };
-        let Effect { status, output, events, fuel_used } = attempt.run(&work, &mut journal, trace)?;
+        let mut codes = Codes::new(Purpose::Question, context.rules);
+        let effect = attempt.run(&work, &mut journal, &mut codes, trace)?;
+        let Effect { status, output, events, fuel_used, .. } = effect;
         let (writes, reads) = journal.finish()?;
         let events = events.into_vec();
         Ok(Simulation { status, output, events, fuel_used, reads: reads.keys, ranges: reads.ranges, writes })
@@ -112,11 +114,11 @@ impl LedgerExecutor {
     /// Executes one transaction of a block: rejects it, or uses up its place and attempts what it asks for.
     fn transaction(
         &self,
-        signed: &SignedTransaction,
-        id: TransactionId,
+        (signed, id): (&SignedTransaction, TransactionId),
         fuel_left: Fuel,
         context: &Context<'_>,
         journal: &mut Journal<'_>,
+        codes: &mut Codes,
         trace: Option<&mut Tracer>,
     ) -> Result<Effect, ExecutionError> {
         let transaction = &signed.transaction;
@@ -151,7 +153,7 @@ impl LedgerExecutor {
             Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
             Action::Commit { .. } => Work::Commit { transaction, body: content },
         };
-        attempt.run(&work, journal, trace)
+        attempt.run(&work, journal, codes, trace)
     }
 
     /// Executes a block, and notes what its transactions do if there is a trace.
@@ -169,16 +171,22 @@ impl LedgerExecutor {
         self.expected_reads(block.transactions.iter(), context.rules, |key| journal.get(key), &mut ahead)?;
         journal.prefetch(ahead)?;
         unordered::forget(&block.transactions, context.timestamp, state, &mut journal)?;
-        let mut fuel_used = Fuel(0);
+        // Tracing a block is asking about it.
+        let purpose = if trace.is_some() { Purpose::Question } else { Purpose::Block };
+        let mut codes = Codes::new(purpose, context.rules);
+        // What nobody could pay for takes room in the block like what was paid for.
+        let (mut fuel_used, mut fuel_owed) = (Fuel(0), Fuel(0));
         let mut results = Vec::with_capacity(block.transactions.len());
         for (index, signed) in (0..).zip(&block.transactions) {
             let id = signed.id();
             journal.begin(index);
-            let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(fuel_used.0));
+            let taken = fuel_used.0.saturating_add(fuel_owed.0);
+            let left = Fuel(context.rules.max_block_fuel.0.saturating_sub(taken));
             let tracer = trace.as_mut().map(|(tracer, _)| &mut **tracer);
-            let effect = self.transaction(signed, id, left, context, &mut journal, tracer)?;
+            let effect = self.transaction((signed, id), left, context, &mut journal, &mut codes, tracer)?;
             fuel_used = Fuel(fuel_used.0.saturating_add(effect.fuel_used.0));
-            let Effect { status, output, events, fuel_used } = effect;
+            fuel_owed = Fuel(fuel_owed.0.saturating_add(effect.fuel_owed.0));
+            let Effect { status, output, events, fuel_used, .. } = effect;
             if let Some((tracer, traces)) = &mut trace {
                 traces.push(tracer.finish(trace::about(signed, id, index), status.clone(), fuel_used));
             }
@@ -205,6 +213,10 @@ impl Executor for LedgerExecutor {
         state: &dyn StateView,
     ) -> Result<Simulation, ExecutionError> {
         self.dry_run(call, context, state, false, None)
+    }
+
+    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+        self.dry_run(call, context, state, true, None)
     }
 
     fn admit(

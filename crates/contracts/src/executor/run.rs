@@ -2,6 +2,7 @@
 
 use super::LedgerExecutor;
 use super::cache::Origin;
+use super::codes::{Codes, Stored};
 use super::host::{TransactionHost, within};
 use crate::call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
 use crate::fuel::Meter;
@@ -9,7 +10,7 @@ use crate::host::{Environment, HostError};
 use crate::journal::Journal;
 use crate::lifecycle::LIFECYCLE;
 use crate::record::{ContractRecord, code_key};
-use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
+use crate::runtime::{EntryPoint, Invocation, Prepared, Runtime, Trap};
 use crate::trace::{Called, Tracer};
 use ledger_core::codec::{self, Text};
 use ledger_core::outcome::MAX_MESSAGE_BYTES;
@@ -26,6 +27,7 @@ pub(super) struct Run<'r, 's> {
     pub(super) context: &'r Context<'r>,
     pub(super) transaction: Option<TransactionId>,
     pub(super) journal: &'r mut Journal<'s>,
+    pub(super) codes: &'r mut Codes,
     pub(super) events: Vec<Event>,
     pub(super) stack_left: u32,
     /// How many contracts were made by calls.
@@ -96,11 +98,12 @@ impl<'r, 's> Run<'r, 's> {
         context: &'r Context<'r>,
         transaction: Option<TransactionId>,
         journal: &'r mut Journal<'s>,
+        codes: &'r mut Codes,
         trace: Option<&'r mut Tracer>,
     ) -> Self {
         let stack_left = context.rules.wasm.max_stack_slots;
         let (events, running, broken) = (Vec::new(), Vec::new(), None);
-        Run { executor, context, transaction, journal, events, stack_left, made: 0, trace, running, broken }
+        Run { executor, context, transaction, journal, codes, events, stack_left, made: 0, trace, running, broken }
     }
 
     /// The error that ended everything, whatever contracts made of it, or else what `done` says.
@@ -160,7 +163,7 @@ impl<'r, 's> Run<'r, 's> {
         });
         self.stack_left = stack;
         self.running.truncate(depth);
-        meter.charge(inner.used().0)?;
+        meter.take_over(&inner)?;
         let failure = match done {
             Ok(output) => return Ok(Answer::Returned(output)),
             // The caller's own fuel is at its end, too.
@@ -214,38 +217,24 @@ impl<'r, 's> Run<'r, 's> {
     /// The code of a contract.
     fn load(&mut self, contract: &ContractId, record: &ContractRecord, meter: &mut Meter) -> Result<Code<'r>, Stop> {
         let rules = self.context.rules;
-        // Paid whether the code is cached or not: a cache is one node's own affair, fuel is everyone's.
-        meter.charge_sized(rules.prices.read, rules.prices.read_byte, record.code_bytes as usize)?;
+        let known = self.codes.load((&record.runtime, &record.code), record.code_bytes, rules, meter)?;
         let corrupt = |reason: String| ExecutionError::Corrupt { key: Key::contract(contract), reason };
         // What was deployed once must run for ever, so a node that can't run it is set up wrongly and has to stop.
         let Some(runtime) = self.executor.runtimes.get(&*record.runtime) else {
             return Err(corrupt(format!("this node has no runtime `{}`", record.runtime)).into());
         };
         let origin = Origin { runtime: &record.runtime, digest: &record.code, rules: &rules.wasm };
-        let prepared = match self.executor.prepared.get(&origin) {
+        let prepared = match known.or_else(|| self.codes.take_cached(self.executor, &origin)) {
             Some(prepared) => prepared,
             None => {
                 let stored = self.journal.peek(&code_key(&record.code))?;
                 let code = stored.ok_or_else(|| corrupt("its code isn't there".to_owned()))?;
-                self.prepare(&**runtime, &origin, &code).map_err(|error| corrupt(error.message))?
+                let code = Stored { bytes: &code, in_state: true };
+                let prepared = self.codes.prepare(self.executor, &**runtime, &origin, &code, rules);
+                prepared.map_err(|error| corrupt(error.message))?
             }
         };
         Ok(Code { runtime: &**runtime, prepared })
-    }
-
-    /// Makes code ready, if it isn't yet.
-    pub(super) fn prepare(
-        &self,
-        runtime: &dyn Runtime,
-        origin: &Origin<'_>,
-        code: &[u8],
-    ) -> Result<Prepared, CodeError> {
-        if let Some(prepared) = self.executor.prepared.get(origin) {
-            return Ok(prepared);
-        }
-        let prepared = runtime.prepare(code, self.context.rules)?;
-        self.executor.prepared.insert(origin, prepared.clone());
-        Ok(prepared)
     }
 
     /// Runs a contract in its namespace.

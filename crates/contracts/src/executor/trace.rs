@@ -42,7 +42,7 @@ impl LedgerExecutor {
         self.trace_call(call, context, state, config, false)
     }
 
-    /// Runs a call as [`query`](LedgerExecutor::query) does, and says what happened.
+    /// Runs a call as [`query`](ledger_core::Executor::query) does, and says what happened.
     ///
     /// # Errors
     /// [`ExecutionError`] when the state can't be read.

@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, HashMap};
 /// How many bytes of values read from the state a journal keeps by default: 64 MiB.
 pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 
+/// How many keys are read together: many enough that more wouldn't be faster.
+const PREFETCHED_AT_ONCE: usize = 512;
+
 /// The writes of a block's transactions over the state before the block. It reads what it has written, keeps what it
 /// has read, and undoes exactly what was done since a [`Savepoint`].
 pub struct Journal<'s> {
@@ -29,11 +32,13 @@ pub struct Journal<'s> {
     /// nowhere.
     places: HashMap<Key, usize>,
     slots: Vec<Slot>,
-    /// The keys that were ever written, in order: made when the first scan asks for it, since few blocks do.
-    order: OnceCell<BTreeMap<Key, usize>>,
+    /// The keys that are written, in order: made when the first scan asks for it, since few blocks do.
+    order: OnceCell<Order>,
     undo: Vec<Undo>,
     index: u32,
     cache_left: usize,
+    /// Whether something was read that there was no room for.
+    full: bool,
     recorder: Option<Recorder>,
 }
 
@@ -44,8 +49,28 @@ struct Slot {
     base: Option<Option<Versioned>>,
     /// Its values by transaction, in order; `None` deletes. Empty if it wasn't written, or everything was taken back.
     versions: Vec<(u32, Option<Bytes>)>,
-    /// Whether it stands in `order`, if there is one.
-    ordered: bool,
+}
+
+/// The keys that are written, in order. One whose every write was taken back isn't among them, so that scans needn't
+/// pass what they would have to pass for nothing.
+#[derive(Default)]
+struct Order {
+    slots: BTreeMap<Key, usize>,
+    /// Looked up and never walked.
+    keys: HashMap<usize, Key>,
+}
+
+impl Order {
+    fn insert(&mut self, key: &Key, slot: usize) {
+        self.slots.insert(key.clone(), slot);
+        self.keys.insert(slot, key.clone());
+    }
+
+    fn remove(&mut self, slot: usize) {
+        if let Some(key) = self.keys.remove(&slot) {
+            self.slots.remove(&key);
+        }
+    }
 }
 
 impl Slot {
@@ -93,6 +118,7 @@ impl<'s> Journal<'s> {
             undo: Vec::new(),
             index: 0,
             cache_left: DEFAULT_CACHE_BYTES,
+            full: false,
             recorder: None,
         }
     }
@@ -125,7 +151,7 @@ impl<'s> Journal<'s> {
         self.index = self.index.max(index);
     }
 
-    /// Reads `keys` at one go, so that reading them later costs nothing.
+    /// Reads `keys` at one go, as far as there is room to keep what they have, so that reading them later costs nothing.
     ///
     /// # Errors
     /// [`StateError`] when the state can't be read.
@@ -133,9 +159,14 @@ impl<'s> Journal<'s> {
         keys.sort_unstable();
         keys.dedup();
         keys.retain(|key| self.slot(key).is_none_or(|slot| slot.base.is_none()));
-        let values = self.state.get_many(&keys)?;
-        for (key, value) in keys.into_iter().zip(values) {
-            self.remember(key, value);
+        let mut keys = keys.into_iter().peekable();
+        // Nobody has paid for them yet, so no more is read than will be kept, but for what is read at once.
+        while keys.peek().is_some() && !self.full {
+            let some: Vec<Key> = keys.by_ref().take(PREFETCHED_AT_ONCE).collect();
+            let values = self.state.get_many(&some)?;
+            for (key, value) in some.into_iter().zip(values) {
+                self.remember(key, value);
+            }
         }
         Ok(())
     }
@@ -145,21 +176,38 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub fn get(&mut self, key: &Key) -> Result<Option<Bytes>, StateError> {
+        self.get_if(key, |_| Ok(()))
+    }
+
+    /// The value of `key`, if `pay` lets its length in bytes pass; it isn't copied before.
+    ///
+    /// # Errors
+    /// That of `pay`, or a [`StateError`] when the state can't be read.
+    pub(crate) fn get_if<E: From<StateError>>(
+        &mut self,
+        key: &Key,
+        pay: impl FnOnce(usize) -> Result<(), E>,
+    ) -> Result<Option<Bytes>, E> {
+        let paid = |value: Option<&Bytes>| match value {
+            Some(value) => pay(value.len()).map(|()| Some(value.clone())),
+            None => Ok(None),
+        };
         if let Some(slot) = self.slot(key) {
             if let Some(value) = slot.latest() {
-                return Ok(value.cloned());
+                return paid(value);
             }
             if let Some(base) = &slot.base {
-                let (value, version) = parts(base.as_ref());
+                let value = paid(base.as_ref().map(|found| &found.value));
+                let version = base.as_ref().map(|found| found.version);
                 self.record(key, version);
-                return Ok(value);
+                return value;
             }
         }
         let base = self.state.get(key)?;
-        let (value, version) = parts(base.as_ref());
-        self.record(key, version);
+        let value = paid(base.as_ref().map(|found| &found.value));
+        self.record(key, base.as_ref().map(|found| found.version));
         self.remember(key.clone(), base);
-        Ok(value)
+        value
     }
 
     /// The value that the state before the block has for `key`: neither remembered nor recorded.
@@ -215,11 +263,14 @@ impl<'s> Journal<'s> {
 
     /// Takes back every write since `savepoint`, the last one first.
     pub fn rollback(&mut self, savepoint: Savepoint) {
-        for Undo { slot, before } in self.undo.drain(savepoint.0.min(self.undo.len())..).rev() {
-            let Some(slot) = self.slots.get_mut(slot) else { continue };
+        for Undo { slot: place, before } in self.undo.drain(savepoint.0.min(self.undo.len())..).rev() {
+            let Some(slot) = self.slots.get_mut(place) else { continue };
             let undone = slot.versions.pop();
             if let (Some((index, _)), Some(value)) = (undone, before) {
                 slot.versions.push((index, value));
+            }
+            if let (true, Some(order)) = (slot.versions.is_empty(), self.order.get_mut()) {
+                order.remove(place);
             }
         }
     }
@@ -286,18 +337,27 @@ impl<'s> Journal<'s> {
         self.slots.get(*self.places.get(key)?)
     }
 
-    /// The keys that were ever written, in order.
+    /// The keys that are written, in order.
     fn order(&self) -> &BTreeMap<Key, usize> {
-        self.order.get_or_init(|| {
-            let written = |slot: &usize| self.slots.get(*slot).is_some_and(|slot| slot.ordered);
-            self.places.iter().filter(|(_, slot)| written(slot)).map(|(key, slot)| (key.clone(), *slot)).collect()
-        })
+        let order = self.order.get_or_init(|| {
+            let mut order = Order::default();
+            for (key, slot) in &self.places {
+                if self.slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty()) {
+                    order.insert(key, *slot);
+                }
+            }
+            order
+        });
+        &order.slots
     }
 
     fn remember(&mut self, key: Key, base: Option<Versioned>) {
         const FIXED: usize = core::mem::size_of::<(Key, usize, Slot)>();
         let size = FIXED + key.name.len() + base.as_ref().map_or(0, |found| found.value.len());
-        let Some(left) = self.cache_left.checked_sub(size) else { return };
+        let Some(left) = self.cache_left.checked_sub(size) else {
+            self.full = true;
+            return;
+        };
         self.cache_left = left;
         let place = self.place(key);
         if let Some(slot) = self.slots.get_mut(place) {
@@ -317,14 +377,13 @@ impl<'s> Journal<'s> {
 
     fn write(&mut self, key: Key, value: Option<Bytes>) {
         if let Some(order) = self.order.get_mut() {
-            let place = self.places.get(&key).and_then(|place| self.slots.get(*place));
-            if place.is_none_or(|slot| !slot.ordered) {
-                order.insert(key.clone(), self.places.get(&key).copied().unwrap_or(self.slots.len()));
+            let place = self.places.get(&key).copied().unwrap_or(self.slots.len());
+            if self.slots.get(place).is_none_or(|slot| slot.versions.is_empty()) {
+                order.insert(&key, place);
             }
         }
         let place = self.place(key);
         let Some(slot) = self.slots.get_mut(place) else { return };
-        slot.ordered = true;
         let before = match slot.versions.last_mut() {
             Some((last, before)) if *last == self.index => Some(core::mem::replace(before, value)),
             _ => {
@@ -349,8 +408,4 @@ fn sort_by_key(keys: &mut Vec<(Key, usize)>) {
         a.namespace.cmp(&b.namespace).then_with(|| a_front.cmp(b_front)).then_with(|| a.name.cmp(&b.name))
     });
     keys.extend(marked.into_iter().map(|(_, key, slot)| (key, slot)));
-}
-
-fn parts(base: Option<&Versioned>) -> (Option<Bytes>, Option<Version>) {
-    (base.map(|found| found.value.clone()), base.map(|found| found.version))
 }

@@ -76,6 +76,10 @@ impl<E: Executor> Executor for HookedExecutor<E> {
         self.executor.simulate(call, context, state)
     }
 
+    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+        self.executor.query(call, context, state)
+    }
+
     fn admit(
         &self,
         transaction: &SignedTransaction,

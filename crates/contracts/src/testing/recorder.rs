@@ -111,6 +111,12 @@ impl Executor for Recorder {
         Ok(simulation)
     }
 
+    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
+        let (simulation, trace) = self.executor.trace_query(call, context, state, self.config)?;
+        self.record(vec![trace]);
+        Ok(simulation)
+    }
+
     fn admit(
         &self,
         transaction: &SignedTransaction,

@@ -146,7 +146,16 @@ impl FuelProfile {
         }
         let none = String::new;
         let (calls, fuel) = (grouped(self.transactions), grouped(self.outside));
-        lines.push(["transactions outside of calls".to_owned(), calls, none(), fuel.clone(), fuel, none(), none(), none()]);
+        lines.push([
+            "transactions outside of calls".to_owned(),
+            calls,
+            none(),
+            fuel.clone(),
+            fuel,
+            none(),
+            none(),
+            none(),
+        ]);
         if self.omitted_calls > 0 {
             let (calls, fuel) = (grouped(self.omitted_calls), grouped(self.omitted_fuel));
             lines.push(["calls that were omitted".to_owned(), calls, none(), none(), fuel, none(), none(), none()]);

@@ -1,6 +1,7 @@
 //! Contracts that do what a test tells them.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod counting;
 pub mod lifecycle;
 
 use ledger_contracts::testing::{Probe, TestLedger};

@@ -182,7 +182,7 @@ fields! {
     Rules {
         state_scheme, deployers, lag, max_clock_ahead_ms, max_unordered_ms, max_transaction_bytes, max_block_bytes,
         max_block_transactions, max_transaction_fuel, max_block_fuel, max_key_bytes, max_value_bytes, max_events,
-        max_event_bytes, max_output_bytes, max_call_depth, prices, wasm,
+        max_event_bytes, max_output_bytes, max_call_depth, block_code_bytes, prices, wasm,
     }
     Genesis { version, name, timestamp, engine, rules }
     Checkpoint { header, certificate }

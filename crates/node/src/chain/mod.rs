@@ -269,7 +269,7 @@ impl Chain {
     pub fn simulate(&self, call: &Call) -> Result<Simulation, ChainError> {
         let state = self.shared.reader.state();
         let header = self.header(state.height())?;
-        self.simulate_on(call, &header, &state)
+        Ok(self.shared.executor.simulate(call, &self.context(&header), &state)?)
     }
 
     /// Runs a call on the state after block `height`.
@@ -278,23 +278,20 @@ impl Chain {
     /// As [`Chain::simulate`], and when that height isn't there.
     pub fn simulate_at(&self, call: &Call, height: Height) -> Result<Simulation, ChainError> {
         let header = self.header(height)?;
-        self.simulate_on(call, &header, &self.shared.reader.state_at(height)?)
+        let state = self.shared.reader.state_at(height)?;
+        Ok(self.shared.executor.simulate(call, &self.context(&header), &state)?)
     }
 
-    fn simulate_on(&self, call: &Call, header: &Header, state: &dyn StateView) -> Result<Simulation, ChainError> {
-        let context = Context {
-            chain: self.shared.id,
-            height: header.height,
-            timestamp: header.timestamp,
-            rules: &self.shared.genesis.rules,
-        };
-        Ok(self.shared.executor.simulate(call, &context, state)?)
+    fn context(&self, header: &Header) -> Context<'_> {
+        let Header { height, timestamp, .. } = *header;
+        Context { chain: self.shared.id, height, timestamp, rules: &self.shared.genesis.rules }
     }
 
-    /// Calls a contract's reading method on the newest executed state, as nobody, and gives its output.
+    /// Calls a contract's reading method on the newest executed state, as nobody, and gives its output. The call is
+    /// read-only.
     ///
     /// # Errors
-    /// [`ChainError::Query`] when the contract refuses or fails.
+    /// [`ChainError::Query`] when the contract refuses or fails, or tries to write.
     pub fn query(&self, contract: ContractId, method: &str, arguments: &[u8]) -> Result<Vec<u8>, ChainError> {
         let call = Call {
             account: AccountId(ledger_crypto::Digest::ZERO),
@@ -303,7 +300,9 @@ impl Chain {
             arguments: arguments.into(),
             fuel_limit: Fuel(self.shared.genesis.rules.max_transaction_fuel.0),
         };
-        let simulation = self.simulate(&call)?;
+        let state = self.shared.reader.state();
+        let header = self.header(state.height())?;
+        let simulation = self.shared.executor.query(&call, &self.context(&header), &state)?;
         match simulation.status {
             Status::Succeeded => Ok(simulation.output.into_vec()),
             status => Err(ChainError::Query(Refused(status))),

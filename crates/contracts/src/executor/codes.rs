@@ -1,0 +1,140 @@
+//! The code that a block runs: paid for by what making it ready takes at worst, and made ready once.
+//!
+//! Code that a node has in its cache costs it next to nothing to load, and code that it hasn't costs hundreds of times as
+//! much. Nodes' caches differ and fuel mustn't, so what counts is what the *block* has loaded before, in the order of
+//! execution: code that no transaction before has loaded is *new*. New code costs `read_byte` a byte, like all that is
+//! read, as long as the block's new code together has at most [`block_code_bytes`](ledger_core::Rules::block_code_bytes);
+//! beyond that, `prepare_byte` comes on top, which is what making it ready costs. So a block that finds no code in the
+//! caches makes as many bytes ready as that rule says without being paid for it, and no more.
+//!
+//! What a transaction has loaded counts even if it fails afterwards, for the work was done.
+
+use super::LedgerExecutor;
+use super::cache::{Origin, PreparedCache};
+use crate::fuel::Meter;
+use crate::host::HostError;
+use crate::runtime::{CodeError, Prepared, Runtime};
+use ledger_core::Rules;
+use ledger_crypto::Digest;
+use std::collections::HashMap;
+
+/// How many bytes code takes when it is ready, for each byte that it has: a guess on the safe side, for runtimes that
+/// don't say it themselves.
+const READY_BYTES: usize = 16;
+
+/// For what code is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A block of the chain.
+    Block,
+    /// Somebody's question, of which nothing may remain that blocks could notice: neither code that he brought along,
+    /// nor the loss of what they need.
+    Question,
+}
+
+/// The code that a block has loaded, or a simulation, which is like the first transaction of a block.
+pub(super) struct Codes {
+    purpose: Purpose,
+    /// Looked up and never walked.
+    ready: HashMap<Digest, Vec<Ready>>,
+    /// How many bytes of new code there may be that aren't paid for as work.
+    allowance: u64,
+}
+
+struct Ready {
+    runtime: Box<str>,
+    code: Prepared,
+}
+
+impl Codes {
+    pub(super) fn new(purpose: Purpose, rules: &Rules) -> Self {
+        Codes { purpose, ready: HashMap::new(), allowance: rules.block_code_bytes.into() }
+    }
+
+    /// Code that was loaded before.
+    fn find(&self, runtime: &str, digest: &Digest) -> Option<Prepared> {
+        let same = self.ready.get(digest)?;
+        same.iter().find(|ready| &*ready.runtime == runtime).map(|ready| ready.code.clone())
+    }
+
+    /// Pays for loading so many bytes of code, and gives it if that was done before.
+    pub(super) fn load(
+        &mut self,
+        (runtime, digest): (&str, &Digest),
+        bytes: u32,
+        rules: &Rules,
+        meter: &mut Meter,
+    ) -> Result<Option<Prepared>, HostError> {
+        let prices = &rules.prices;
+        // Paid whether the code is cached or not: a cache is one node's own affair, fuel is everyone's.
+        meter.charge_sized(prices.read, prices.read_byte, bytes as usize)?;
+        if let Some(code) = self.find(runtime, digest) {
+            return Ok(Some(code));
+        }
+        let new = u64::from(bytes);
+        let left = self.allowance.saturating_sub(new);
+        let beyond = new.saturating_sub(self.allowance);
+        meter.charge(prices.prepare_byte.saturating_mul(beyond))?;
+        self.allowance = left;
+        Ok(None)
+    }
+
+    /// Makes code ready, unless it is: it was paid for.
+    pub(super) fn prepare(
+        &mut self,
+        executor: &LedgerExecutor,
+        runtime: &dyn Runtime,
+        origin: &Origin<'_>,
+        code: &Stored<'_>,
+        rules: &Rules,
+    ) -> Result<Prepared, CodeError> {
+        if let Some(code) = self.find(origin.runtime, origin.digest) {
+            return Ok(code);
+        }
+        let ready = match self.cached(executor, origin) {
+            Some(ready) => ready,
+            None => {
+                let ready = runtime.prepare(code.bytes, rules)?;
+                if let Some(cache) = self.cache_for(executor, code) {
+                    cache.insert(origin, ready.clone(), code.bytes.len().saturating_mul(READY_BYTES));
+                }
+                ready
+            }
+        };
+        self.hold(origin, ready.clone());
+        Ok(ready)
+    }
+
+    /// Code that is ready from earlier blocks; it is held from now on.
+    pub(super) fn take_cached(&mut self, executor: &LedgerExecutor, origin: &Origin<'_>) -> Option<Prepared> {
+        let ready = self.cached(executor, origin)?;
+        self.hold(origin, ready.clone());
+        Some(ready)
+    }
+
+    fn cached(&self, executor: &LedgerExecutor, origin: &Origin<'_>) -> Option<Prepared> {
+        match self.purpose {
+            Purpose::Block => executor.prepared.get(origin),
+            Purpose::Question => executor.prepared.peek(origin).or_else(|| executor.asked.get(origin)),
+        }
+    }
+
+    fn cache_for<'e>(&self, executor: &'e LedgerExecutor, code: &Stored<'_>) -> Option<&'e PreparedCache> {
+        match self.purpose {
+            Purpose::Block => Some(&executor.prepared),
+            Purpose::Question if code.in_state => Some(&executor.asked),
+            Purpose::Question => None,
+        }
+    }
+
+    fn hold(&mut self, origin: &Origin<'_>, code: Prepared) {
+        self.ready.entry(*origin.digest).or_default().push(Ready { runtime: origin.runtime.into(), code });
+    }
+}
+
+/// Code, and where it is from.
+pub(super) struct Stored<'c> {
+    pub(super) bytes: &'c [u8],
+    /// Whether it was read, so that it was paid for by whoever uploaded it once. A question's own code isn't kept.
+    pub(super) in_state: bool,
+}
