@@ -68,17 +68,32 @@ pub enum EntryPoint<'a> {
 
 /// Code that a [`Runtime`] has made ready: opaque to all others, and cheap to clone.
 #[derive(Clone)]
-pub struct Prepared(Arc<dyn Any + Send + Sync>);
+pub struct Prepared {
+    code: Arc<dyn Any + Send + Sync>,
+    weight: usize,
+}
 
 impl Prepared {
-    /// Wraps what the runtime needs.
+    /// Wraps what the runtime needs. It weighs what a `T` does, without what that points to.
     pub fn new<T: Any + Send + Sync>(code: T) -> Self {
-        Prepared(Arc::new(code))
+        Prepared { code: Arc::new(code), weight: size_of::<T>() }
+    }
+
+    /// Says how many bytes of memory the code keeps, all that it points to included.
+    #[must_use]
+    pub fn weighing(self, bytes: usize) -> Self {
+        Prepared { weight: bytes, ..self }
+    }
+
+    /// About how many bytes of memory the code keeps for as long as it is there: rather too many than too few. Caches are
+    /// bounded by it. It may differ between runtimes, so nothing that nodes must agree on may depend on it.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What was wrapped, or `None` if that was no `T`, so another runtime's.
     pub fn downcast<T: Any>(&self) -> Option<&T> {
-        self.0.downcast_ref()
+        self.code.downcast_ref()
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) trait Engine: Send + Sync {
 
 /// Code that is ready to run.
 pub(super) trait Code: Send + Sync {
+    /// About how many bytes of memory it keeps, rather too many than too few.
+    fn weight(&self) -> usize;
+
     /// Makes an instance, sets its counters, and calls these exports one after the other.
     fn run(&self, exports: &[&str], counters: Counters) -> Run;
 }

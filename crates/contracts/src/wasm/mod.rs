@@ -124,8 +124,7 @@ impl WasmRuntime {
     /// # Errors
     /// [`EngineError`] when the engine can't be set up.
     pub fn wasmi() -> Result<Self, EngineError> {
-        let engine = wasmi::Wasmi::new().map_err(|reason| EngineError { reason })?;
-        Ok(WasmRuntime { engine: Arc::new(engine) })
+        Ok(WasmRuntime { engine: Arc::new(wasmi::Wasmi::new()) })
     }
 
     /// A runtime on the compiler `wasmtime`.
@@ -164,8 +163,11 @@ impl Runtime for WasmRuntime {
         // If the engine can't, that is no fault of the module: it is told when it should run, and stops this node only.
         let code = self.engine.compile(&metered);
         let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
+        // Names are in a tree, each in a piece of memory of its own.
+        let names = metered.entries.iter().map(|name| name.len() + 64).sum();
+        let weight = code.as_ref().map_or(0, |code| code.weight()).saturating_add(names);
         let module::Metered { entries, starts, setup, .. } = metered;
-        Ok(Prepared::new(Ready { code, entries, starts, setup, limits }))
+        Ok(Prepared::new(Ready { code, entries, starts, setup, limits }).weighing(weight))
     }
 
     fn call(&self, code: &Prepared, invocation: &Invocation<'_>, host: &mut dyn Host) -> Result<Vec<u8>, Trap> {

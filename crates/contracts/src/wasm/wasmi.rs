@@ -18,9 +18,14 @@ const MAX_DEPTH: usize = 1 << 20;
 /// Larger than the counted stack allows, in bytes.
 const MAX_STACK_BYTES: usize = 64 << 20;
 
+/// What a module's engine, linker and tables take beside its code, in bytes.
+const BASE_BYTES: usize = 32 << 10;
+/// What wasmi keeps for each byte of a module, in bytes: its own code, which is longer, and all that it knows of functions.
+const BYTES_PER_BYTE: usize = 8;
+
+/// Every module has an engine of its own: an engine keeps the code of all its modules until it is dropped itself.
 pub(super) struct Wasmi {
-    engine: wasmi::Engine,
-    linker: Linker<Instance>,
+    config: Config,
 }
 
 /// What a store knows of the one instance in it.
@@ -35,7 +40,7 @@ struct Instance {
 impl wasmi::errors::HostError for ImportStopped {}
 
 impl Wasmi {
-    pub(super) fn new() -> Result<Self, String> {
+    pub(super) fn new() -> Self {
         let mut config = Config::default();
         config
             .compilation_mode(CompilationMode::Eager)
@@ -48,11 +53,9 @@ impl Wasmi {
             .allow_start_fn(false)
             .set_max_recursion_depth(MAX_DEPTH)
             .set_max_stack_height(MAX_STACK_BYTES)
-            .set_max_cached_stacks(16);
-        let engine = wasmi::Engine::new(&config);
-        let mut linker = Linker::new(&engine);
-        link(&mut linker).map_err(|error| error.to_string())?;
-        Ok(Wasmi { engine, linker })
+            // What deep calls have made of a stack would stay with each module.
+            .set_max_cached_stacks(0);
+        Wasmi { config }
     }
 }
 
@@ -105,17 +108,26 @@ fn get(global: Option<Global>, context: impl AsContextMut) -> i64 {
 
 impl Engine for Wasmi {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
-        let module = Module::new(&self.engine, &module.code).map_err(|error| error.to_string())?;
-        Ok(Box::new(Compiled { linker: self.linker.clone(), module }))
+        let engine = wasmi::Engine::new(&self.config);
+        let mut linker = Linker::new(&engine);
+        link(&mut linker).map_err(|error| error.to_string())?;
+        let weight = BASE_BYTES.saturating_add(module.code.len().saturating_mul(BYTES_PER_BYTE));
+        let module = Module::new(&engine, &module.code).map_err(|error| error.to_string())?;
+        Ok(Box::new(Compiled { linker, module, weight }))
     }
 }
 
 struct Compiled {
     linker: Linker<Instance>,
     module: Module,
+    weight: usize,
 }
 
 impl Code for Compiled {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
     fn run(&self, exports: &[&str], counters: Counters) -> Run {
         let mut store = Store::new(self.module.engine(), Instance::default());
         store.limiter(|instance| &mut instance.limiter);

@@ -34,6 +34,9 @@ impl Default for WasmtimeConfig {
     }
 }
 
+/// What a module takes beside its code, in bytes.
+const BASE_BYTES: usize = 64 << 10;
+
 pub(super) struct Wasmtime {
     engine: wasmtime::Engine,
     linker: Linker<Instance>,
@@ -65,6 +68,8 @@ impl Wasmtime {
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
             .max_wasm_stack(limits.stack_bytes)
+            // A few bytes far apart would be an image as large as all between them, kept with the code.
+            .memory_guaranteed_dense_image_size(64 << 10)
             .wasm_backtrace_max_frames(None)
             .wasm_simd(false)
             .wasm_relaxed_simd(false)
@@ -141,7 +146,11 @@ impl Engine for Wasmtime {
         let entries = entries.filter_map(|name| Some((export(&name)?, name))).map(|(index, name)| (name, index));
         let entries = entries.collect();
         let instance = self.linker.instantiate_pre(&compiled).map_err(|error| words(&error))?;
-        Ok(Box::new(Compiled { engine: self.engine.clone(), instance, fuel, stack, memory, entries }))
+        let image = compiled.image_range();
+        // Beside the image it keeps tables of functions and types, and the data of segments, all of which are in the module.
+        let weight = image.end.addr().saturating_sub(image.start.addr());
+        let weight = weight.saturating_add(module.code.len().saturating_mul(4)).saturating_add(BASE_BYTES);
+        Ok(Box::new(Compiled { engine: self.engine.clone(), instance, fuel, stack, memory, entries, weight }))
     }
 }
 
@@ -152,9 +161,14 @@ struct Compiled {
     stack: ModuleExport,
     memory: Option<ModuleExport>,
     entries: BTreeMap<String, ModuleExport>,
+    weight: usize,
 }
 
 impl Code for Compiled {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
     fn run(&self, exports: &[&str], counters: Counters) -> Run {
         let mut store = Store::new(&self.engine, Instance::default());
         store.limiter(|instance| &mut instance.limiter);
