@@ -71,9 +71,9 @@ impl PreparedCache {
         kept.codes.get(origin.digest)?.iter().find(|used| used.is_of(origin)).map(|used| used.code.clone())
     }
 
-    /// Keeps code that takes so many bytes, unless that is more than there is room for at all.
-    pub(super) fn insert(&self, origin: &Origin<'_>, code: Prepared, bytes: usize) {
-        let bytes = bytes.saturating_add(FIXED_BYTES);
+    /// Keeps code, unless it [weighs](Prepared::weight) more than there is room for at all.
+    pub(super) fn insert(&self, origin: &Origin<'_>, code: Prepared) {
+        let bytes = code.weight().saturating_add(FIXED_BYTES);
         if bytes > self.capacity {
             return;
         }
@@ -133,19 +133,19 @@ mod tests {
         let rules = WasmRules::default();
         let [a, b, c, d] = [b"a", b"b", b"c", b"d"].map(|code| code_digest(code));
         let native = |digest| Origin { runtime: "native", digest, rules: &rules };
-        cache.insert(&native(&a), Prepared::new(1u8), 100);
-        cache.insert(&native(&b), Prepared::new(2u8), 100);
+        cache.insert(&native(&a), Prepared::new(1u8).weighing(100));
+        cache.insert(&native(&b), Prepared::new(2u8).weighing(100));
         assert!(cache.get(&native(&a)).is_some());
         // Looking at it isn't using it.
         assert!(cache.peek(&native(&b)).is_some());
-        cache.insert(&native(&c), Prepared::new(3u8), 100);
+        cache.insert(&native(&c), Prepared::new(3u8).weighing(100));
         assert!(cache.get(&native(&b)).is_none() && cache.peek(&native(&b)).is_none());
         assert_eq!(cache.get(&native(&a)).and_then(|code| code.downcast::<u8>().copied()), Some(1));
         assert!(cache.get(&Origin { runtime: "wasm", ..native(&a) }).is_none());
         // One that is large takes the place of several, and one that is too large takes nobody's.
-        cache.insert(&native(&d), Prepared::new(4u8), 2 * (FIXED_BYTES + 100));
+        cache.insert(&native(&d), Prepared::new(4u8).weighing(2 * (FIXED_BYTES + 100)));
         assert!(cache.get(&native(&a)).is_some() && cache.get(&native(&d)).is_none());
-        cache.insert(&native(&d), Prepared::new(4u8), FIXED_BYTES + 200);
+        cache.insert(&native(&d), Prepared::new(4u8).weighing(FIXED_BYTES + 200));
         assert!(cache.get(&native(&a)).is_none() && cache.get(&native(&c)).is_none());
         assert_eq!(cache.lock().bytes, 2 * (FIXED_BYTES + 100));
     }
@@ -156,7 +156,7 @@ mod tests {
         let (rules, digest) = (WasmRules::default(), code_digest(b"a"));
         let origin = Origin { runtime: "native", digest: &digest, rules: &rules };
         for bytes in [100, 300, 200] {
-            cache.insert(&origin, Prepared::new(1u8), bytes);
+            cache.insert(&origin, Prepared::new(1u8).weighing(bytes));
             assert!(cache.get(&origin).is_some());
         }
         let kept = cache.lock();
@@ -169,10 +169,10 @@ mod tests {
         let digest = code_digest(b"a");
         let (here, there) = (WasmRules::default(), WasmRules { max_functions: 7, ..WasmRules::default() });
         let under = |rules| Origin { runtime: "wasm", digest: &digest, rules };
-        cache.insert(&under(&here), Prepared::new(1u8), 1);
+        cache.insert(&under(&here), Prepared::new(1u8).weighing(1));
         assert!(cache.get(&under(&there)).is_none());
-        cache.insert(&under(&there), Prepared::new(2u8), 1);
-        cache.insert(&under(&there), Prepared::new(3u8), 1);
+        cache.insert(&under(&there), Prepared::new(2u8).weighing(1));
+        cache.insert(&under(&there), Prepared::new(3u8).weighing(1));
         let kept = [&here, &there].map(|rules| cache.get(&under(rules))?.downcast::<u8>().copied());
         assert_eq!(kept, [Some(1), Some(3)]);
     }

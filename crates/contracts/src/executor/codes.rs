@@ -18,10 +18,6 @@ use ledger_core::Rules;
 use ledger_crypto::Digest;
 use std::collections::HashMap;
 
-/// How many bytes code takes when it is ready, for each byte that it has: a guess on the safe side, for runtimes that
-/// don't say it themselves.
-const READY_BYTES: usize = 16;
-
 /// For what code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -96,7 +92,7 @@ impl Codes {
             None => {
                 let ready = runtime.prepare(code.bytes, rules)?;
                 if let Some(cache) = self.cache_for(executor, code) {
-                    cache.insert(origin, ready.clone(), code.bytes.len().saturating_mul(READY_BYTES));
+                    cache.insert(origin, ready.clone());
                 }
                 ready
             }

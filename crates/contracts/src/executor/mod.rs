@@ -30,8 +30,8 @@ pub use unordered::FORGOTTEN_AT_LEAST;
 /// What a [`LedgerExecutor`] may keep in memory. Nothing here changes what it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorConfig {
-    /// How many bytes the prepared code may take that is kept from block to block. By default 128 MiB. What a block has
-    /// loaded is held until its end besides, which is at most what the chain's rules let it load.
+    /// How many bytes the prepared code may [weigh](crate::Prepared::weight) that is kept from block to block. By default
+    /// 128 MiB. What a block has loaded is held until its end besides, which is at most what the chain's rules let it load.
     pub prepared_bytes: usize,
     /// The same for queries and simulations, which use what blocks have prepared and change nothing of it. By default
     /// 32 MiB.
