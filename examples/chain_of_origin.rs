@@ -7,6 +7,7 @@
 //! ```text
 //! cargo run --release --example chain_of_origin
 //! cargo run --release --example chain_of_origin -- --kill
+//! cargo run --release --example chain_of_origin -- --runtime wasm
 //! cargo run --release --example chain_of_origin -- --help
 //! ```
 
@@ -22,6 +23,8 @@ mod documents;
 mod fault;
 #[path = "chain_of_origin/ledger.rs"]
 mod ledger;
+#[path = "chain_of_origin/machine.rs"]
+mod machine;
 #[path = "chain_of_origin/member.rs"]
 mod member;
 #[path = "chain_of_origin/nearest.rs"]

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
         "ledger-verifier",
         "ledger-client",
     ],
-    &["ledger-node"],
+    &["ledger-node", "ledger-contract-guest"],
     &["ledger-simulation", "ledger-traceability", "ledger-api"],
     &["ledgerkit-cli"],
 ];

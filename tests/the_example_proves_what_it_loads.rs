@@ -13,6 +13,8 @@ mod documents;
 mod fault;
 #[path = "../examples/chain_of_origin/ledger.rs"]
 mod ledger;
+#[path = "../examples/chain_of_origin/machine.rs"]
+mod machine;
 #[path = "../examples/chain_of_origin/member.rs"]
 mod member;
 #[path = "../examples/chain_of_origin/nearest.rs"]
@@ -40,7 +42,7 @@ use ledger_core::{Genesis, Timestamp, TrustRoot, codec};
 use ledger_crypto::{MemorySigner, Signer as _};
 use ledger_traceability::epcis::Item;
 use ledger_traceability::json::{Bounds, Json};
-use ledger_traceability::timeline::timeline;
+use ledger_traceability::timeline::{ContractCode, TimelineError, timeline, timeline_of};
 
 const BLEND: &str = "https://id.gs1.org/01/09521300000039/10/R40";
 
@@ -172,7 +174,7 @@ fn changed_evidence_and_foreign_trust_roots_show_nothing() {
     assert_eq!(example(&["--data", text(folder.path())]).status, 0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let ledger = ledger::Ledger::open(folder.path(), 1, &program()).await.unwrap();
+        let ledger = ledger::Ledger::open(folder.path(), 1, machine::Machine::Native, &program()).await.unwrap();
         let in_use =
             std::thread::scope(|scope| scope.spawn(|| example(&["--data", text(folder.path())])).join().unwrap());
         assert_eq!(in_use.status, 1);
@@ -191,6 +193,55 @@ fn changed_evidence_and_foreign_trust_roots_show_nothing() {
         let stranger = MemorySigner::from_seed([1; 32]).public_key();
         let foreign = codec::encode(&TrustRoot::new(Genesis::solo("chain of origin", stranger, Timestamp(0))));
         assert!(show(&foreign, &evidence.checkpoint, &evidence.proof).is_err());
+        ledger.close().await.unwrap();
+    });
+}
+
+/// The history that was shown, without what belongs to one ledger alone: where blocks ended, and the roots.
+fn history(run: &Run) -> String {
+    let (_, shown) = run.out.split_once("Timeline of").unwrap();
+    let (mut history, mut before) = (String::new(), "");
+    for word in shown.split_whitespace() {
+        match before {
+            "block" | "transaction" => history.push_str(word.trim_start_matches(|digit: char| digit.is_ascii_digit())),
+            "checkpoint" | "root" => {}
+            _ => history.push_str(word),
+        }
+        history.push(' ');
+        before = word;
+    }
+    history
+}
+
+#[test]
+fn the_contract_as_a_module_tells_the_same_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("report.json"));
+    let native = example(&[]);
+    // Looking for the longest history takes a module long without optimisation: both are told.
+    let wasm = ["--runtime", "wasm", "--lot", BLEND];
+    let module = example(&[wasm.as_slice(), &["--data", text(&data), "--report", text(&file)]].concat());
+    let network = with(&wasm);
+    for run in [&native, &module, &network] {
+        assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    }
+    assert!(history(&native).contains("! WARNING blend of 2"), "{}", native.out);
+    assert_eq!(history(&module), history(&native));
+    assert_eq!(history(&network), history(&native));
+    assert_eq!(report(&file).get("runtime").unwrap().as_text(), Some("wasm"));
+
+    // A ledger keeps the contract that it began with, and a verifier takes only the code that he knows for it.
+    let other = example(&["--data", text(&data)]);
+    assert!(other.status == 1 && other.err.contains("use --runtime wasm"), "{}", other.err);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let ledger = ledger::Ledger::open(&data, 1, machine::Machine::Wasm, &program()).await.unwrap();
+        let evidence = ledger.prove(&Item::new(BLEND)).await.unwrap();
+        let show = |code| timeline_of(code, &evidence.trust_root, &evidence.checkpoint, &evidence.proof);
+        assert_eq!(show(machine::Machine::Wasm.code()).unwrap().lines.len(), 18);
+        for code in [ContractCode::Native, ContractCode::Module([7; 32])] {
+            assert!(matches!(show(code), Err(TimelineError::WrongContract { .. })), "{code:?}");
+        }
         ledger.close().await.unwrap();
     });
 }
@@ -252,6 +303,8 @@ fn a_wrong_command_line_is_told_by_the_option() {
         (vec!["--lot=a", "--lot", "b"], "error: --lot is given twice"),
         (vec!["--nodes", "0"], "error: --nodes: `0` is not 1 to 32"),
         (vec!["--nodes", "four"], "error: --nodes: `four` is not 1 to 32"),
+        (vec!["--runtime", "jvm"], "error: --runtime: `jvm` is not native or wasm"),
+        (vec!["--runtime", "wasm", "--runtime=wasm"], "error: --runtime is given twice"),
         (vec!["--nodes", "3", "--kill"], "error: --kill needs at least 4 nodes"),
         (vec!["--kill=yes"], "error: there is no option `--kill=yes`"),
     ] {

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use crate::machine::Machine;
+
 pub(crate) const HELP: &str = "\
 Traces a product from farm to cup: records supply-chain events on a ledger of its own, then proves
 the history of a lot.
@@ -19,6 +21,9 @@ usage: cargo run --release --example chain_of_origin -- [options]
                   folder, which is named at the start.
   --nodes N       how many members keep the ledger, 1 to 32 (default 4): each is a process with its
                   own key, folder and port, started by this one. With 1 the ledger has one owner.
+  --runtime NAME  what runs the contract: native (default), which is linked into the members, or
+                  wasm, which is the same contract as a WebAssembly module that is deployed with
+                  the ledger. The history is the same; its proof names another contract.
   --kill          kills one member (SIGKILL) in the middle and starts it again later; needs 4 nodes.
   --report FILE   also writes what was measured, as JSON.
   --help          this text.
@@ -60,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) nodes: usize,
+    pub(crate) machine: Machine,
     pub(crate) kill: bool,
 }
 
@@ -70,14 +76,15 @@ const KILL_NODES: usize = 4;
 
 impl Default for Options {
     fn default() -> Self {
-        Options { events: None, lot: None, data: None, report: None, nodes: 4, kill: false }
+        let machine = Machine::default();
+        Options { events: None, lot: None, data: None, report: None, nodes: 4, machine, kill: false }
     }
 }
 
 /// Reads the arguments, the program's name not included; the error is a sentence that names the option.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
     let mut options = Options::default();
-    let mut nodes = None;
+    let (mut nodes, mut machine) = (None, None);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let (name, attached) = split(&argument);
@@ -87,7 +94,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 options.kill = true;
                 continue;
             }
-            Some(name @ ("--events" | "--lot" | "--data" | "--report" | "--nodes")) => name,
+            Some(name @ ("--events" | "--lot" | "--data" | "--report" | "--nodes" | "--runtime")) => name,
             _ => return Err(format!("there is no option `{}`", argument.to_string_lossy())),
         };
         let value = attached.or_else(|| arguments.next()).filter(|value| !value.is_empty());
@@ -97,6 +104,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             "--data" => options.data.replace(value.into()).is_some(),
             "--report" => options.report.replace(value.into()).is_some(),
             "--nodes" => nodes.replace(number_of_nodes(&value)?).is_some(),
+            "--runtime" => machine.replace(machine_named(&value)?).is_some(),
             _ => {
                 let lot = value.into_string().map_err(|_| format!("{name}: the ID is not UTF-8 text"))?;
                 options.lot.replace(lot).is_some()
@@ -107,6 +115,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         }
     }
     options.nodes = nodes.unwrap_or(options.nodes);
+    options.machine = machine.unwrap_or(options.machine);
     if options.kill && options.nodes < KILL_NODES {
         return Err(format!("--kill needs at least {KILL_NODES} nodes: fewer can't go on without one"));
     }
@@ -116,6 +125,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 fn number_of_nodes(value: &OsStr) -> Result<usize, String> {
     let number = value.to_str().and_then(|text| text.parse().ok()).filter(|number| (1..=MAX_NODES).contains(number));
     number.ok_or_else(|| format!("--nodes: `{}` is not 1 to {MAX_NODES}", value.to_string_lossy()))
+}
+
+fn machine_named(value: &OsStr) -> Result<Machine, String> {
+    let machine = value.to_str().and_then(Machine::named);
+    machine.ok_or_else(|| format!("--runtime: `{}` is not native or wasm", value.to_string_lossy()))
 }
 
 /// `--name=value` as its two parts.

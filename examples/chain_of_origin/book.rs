@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ledger_contracts::NATIVE;
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::{
     Block, ChainId, Checkpoint, ContractId, Height, Key, Proof, SignedTransaction, StateView as _, TransactionBuilder,
@@ -16,7 +15,7 @@ use ledger_traceability::epcis::{Event, EventKey, Item};
 use ledger_traceability::records;
 use ledger_traceability::timeline::{TraceProof, keys_to_prove};
 
-use crate::parties;
+use crate::machine::Machine;
 use crate::processes::Fallible;
 
 /// How often a proof is begun anew because the chain went on meanwhile.
@@ -26,6 +25,7 @@ const ATTEMPTS: usize = 10;
 pub(crate) struct Book {
     pub(crate) chain: Chain,
     pub(crate) contract: ContractId,
+    pub(crate) machine: Machine,
     deployment: TransactionId,
 }
 
@@ -40,8 +40,9 @@ pub(crate) struct Evidence {
 impl Book {
     /// The book on a chain, whether or not the contract is there yet.
     pub(crate) fn new(chain: Chain) -> Fallible<Self> {
-        let id = deployment(chain.id())?.id();
-        Ok(Self { chain, contract: ContractId::deployed_by(&id), deployment: id })
+        let machine = Machine::of(chain.genesis()).ok_or("the chain is another program's")?;
+        let id = machine.deployment(chain.id())?.id();
+        Ok(Self { chain, contract: ContractId::deployed_by(&id), machine, deployment: id })
     }
 
     /// Whether the contract is there.
@@ -145,22 +146,15 @@ impl Book {
     }
 }
 
-/// The transaction that deploys the contract: the owner's first, so it is the same one every time.
-pub(crate) fn deployment(chain: ChainId) -> Fallible<SignedTransaction> {
-    let deploy = TransactionBuilder::deploy(chain, NATIVE, records::CONTRACT.into(), Vec::new());
-    Ok(deploy.sequence(0, 0).sign(&parties::owner())?)
-}
-
 /// The transaction with number `number` by which `signer` records `event`.
 pub(crate) fn recording(
     chain: ChainId,
+    contract: ContractId,
+    machine: Machine,
     event: &Event,
     number: u64,
     signer: &MemorySigner,
 ) -> Fallible<SignedTransaction> {
-    let bytes = event.to_bytes();
-    let fuel = contract::fuel_for(bytes.len(), event.mentions().len());
-    let contract = ContractId::deployed_by(&deployment(chain)?.id());
-    let call = TransactionBuilder::call(chain, contract, contract::RECORD, bytes);
-    Ok(call.sequence(0, number).fuel_limit(fuel).sign(signer)?)
+    let call = TransactionBuilder::call(chain, contract, contract::RECORD, event.to_bytes());
+    Ok(call.sequence(0, number).fuel_limit(machine.fuel_for(event)).sign(signer)?)
 }

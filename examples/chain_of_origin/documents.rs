@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ledger_traceability::contract::fuel_for;
 use ledger_traceability::epcis::{self, Event, Limits};
+
+use crate::machine::Machine;
 
 /// The document that comes with the example.
 const COFFEE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/coffee.jsonld"));
@@ -77,8 +78,8 @@ impl Source {
     }
 
     /// Its events; the error is a sentence that names the document, the event and the field. An event that needs more than
-    /// `fuel` is an error too, before anything of its document is stored.
-    pub(crate) fn read(&self, fuel: u64) -> Result<Vec<Event>, String> {
+    /// `fuel` on the machine is an error too, before anything of its document is stored.
+    pub(crate) fn read(&self, machine: Machine, fuel: u64) -> Result<Vec<Event>, String> {
         let mut limits = Limits::default();
         limits.problems = 5;
         let document = match self {
@@ -97,9 +98,8 @@ impl Source {
         };
         let events = document.map_err(|error| error.to_string())?.events;
         for (index, event) in events.iter().enumerate() {
-            let items = event.mentions().len();
-            if fuel_for(event.size(), items).0 > fuel {
-                let name = self.name();
+            if machine.fuel_for(event).0 > fuel {
+                let (name, items) = (self.name(), event.mentions().len());
                 let number = index + 1;
                 return Err(format!(
                     "{name}: event {number} (eventList[{index}]): names {items} items, more than a transaction can link"

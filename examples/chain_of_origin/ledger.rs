@@ -4,10 +4,11 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
-use ledger_core::{AccountId, ChainId, Height, Receipt, Rules, SignedTransaction};
+use ledger_core::{AccountId, ChainId, ContractId, Height, Receipt, Rules, SignedTransaction};
 use ledger_traceability::epcis::{EventKey, Item};
 
 use crate::book::Evidence;
+use crate::machine::Machine;
 use crate::network::Network;
 use crate::owner::Owner;
 use crate::processes::{Fallible, Program};
@@ -50,10 +51,10 @@ pub(crate) enum Ledger {
 
 impl Ledger {
     /// Opens the ledger of `nodes` members in `folder`, or makes one there.
-    pub(crate) async fn open(folder: &Path, nodes: usize, program: &Program) -> Fallible<Self> {
+    pub(crate) async fn open(folder: &Path, nodes: usize, machine: Machine, program: &Program) -> Fallible<Self> {
         match nodes {
-            1 => Ok(Ledger::Owner(Box::new(Owner::open(folder).await?))),
-            _ => Ok(Ledger::Network(Box::new(Network::open(folder, nodes, program.clone()).await?))),
+            1 => Ok(Ledger::Owner(Box::new(Owner::open(folder, machine).await?))),
+            _ => Ok(Ledger::Network(Box::new(Network::open(folder, nodes, machine, program.clone()).await?))),
         }
     }
 
@@ -61,6 +62,14 @@ impl Ledger {
         match self {
             Ledger::Owner(owner) => owner.book.chain.id(),
             Ledger::Network(network) => network.chain(),
+        }
+    }
+
+    /// The contract, and what runs it.
+    pub(crate) fn contract(&self) -> (ContractId, Machine) {
+        match self {
+            Ledger::Owner(owner) => (owner.book.contract, owner.book.machine),
+            Ledger::Network(network) => network.contract(),
         }
     }
 

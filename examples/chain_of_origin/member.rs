@@ -1,5 +1,6 @@
 //! What a member's process answers.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, Text};
@@ -85,15 +86,29 @@ pub(crate) struct Standing {
 /// A member's process.
 pub(crate) struct MemberProcess {
     chain: Chain,
+    /// Made by the first question: that can fail.
+    book: OnceLock<Book>,
+}
+
+impl MemberProcess {
+    fn book(&self) -> Fallible<&Book> {
+        match self.book.get() {
+            Some(book) => Ok(book),
+            None => {
+                let book = Book::new(self.chain.clone())?;
+                Ok(self.book.get_or_init(|| book))
+            }
+        }
+    }
 }
 
 impl App for MemberProcess {
     fn new(chain: Chain) -> Self {
-        MemberProcess { chain }
+        MemberProcess { chain, book: OnceLock::new() }
     }
 
     async fn answer(&self, question: &[u8]) -> Fallible<Vec<u8>> {
-        let book = Book::new(self.chain.clone())?;
+        let book = self.book()?;
         let answer = match codec::decode::<Question>(question)? {
             Question::Submit(bytes) => submit(&self.chain, codec::decode(&bytes)?).await?,
             Question::NextNumber(account) => Answer::Number(self.chain.next_number(&account, 0)?),
@@ -113,7 +128,7 @@ impl App for MemberProcess {
                 let evidence = book.prove(&Item::new(&item))?;
                 Answer::Proof(evidence.checkpoint.into(), evidence.proof.into())
             }
-            Question::Standing => Answer::Standing(standing(&book)?),
+            Question::Standing => Answer::Standing(standing(book)?),
         };
         Ok(codec::encode(&answer))
     }

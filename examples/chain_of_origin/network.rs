@@ -5,14 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ledger_core::codec::{self, List};
-use ledger_core::{AccountId, ChainId, Genesis, Height, SignedTransaction, Validator, ValidatorSet, Weight};
+use ledger_core::{
+    AccountId, ChainId, ContractId, Genesis, Height, SignedTransaction, Validator, ValidatorSet, Weight,
+};
 use ledger_crypto::{MemorySigner, PublicKey, Signer as _};
 use ledger_traceability::epcis::{EventKey, Item};
 use tokio::time::Instant;
 
 use crate::agreement::View;
-use crate::book::{self, Evidence};
+use crate::book::Evidence;
 use crate::ledger::Recorded;
+use crate::machine::Machine;
 use crate::member::{Answer, Question, Standing};
 use crate::owner;
 use crate::parties::{self, member_name};
@@ -37,15 +40,19 @@ struct Member {
 /// A network of members.
 pub(crate) struct Network {
     genesis: Genesis,
+    machine: Machine,
+    contract: ContractId,
     program: Program,
     members: Arc<Vec<Member>>,
 }
 
 impl Network {
     /// Starts `nodes` members with their folders below `folder`; a network that is there goes on.
-    pub(crate) async fn open(folder: &Path, nodes: usize, program: Program) -> Fallible<Self> {
+    pub(crate) async fn open(folder: &Path, nodes: usize, machine: Machine, program: Program) -> Fallible<Self> {
         let signers: Vec<MemorySigner> = (0..nodes).map(parties::member).collect();
-        let genesis = genesis(folder, &signers)?;
+        let genesis = genesis(folder, machine, &signers)?;
+        let deployment = machine.deployment(genesis.chain())?;
+        let contract = ContractId::deployed_by(&deployment.id());
         let mut members = Vec::with_capacity(nodes);
         for (number, signer) in signers.iter().enumerate() {
             let name = member_name(number, nodes);
@@ -60,12 +67,12 @@ impl Network {
             let (child, line) = (tokio::sync::Mutex::default(), Mutex::default());
             members.push(Member { name, request, key: signer.public_key(), child, line });
         }
-        let network = Network { genesis, program, members: Arc::new(members) };
+        let network = Network { genesis, machine, contract, program, members: Arc::new(members) };
         for number in 0..nodes {
             network.start(number).await?;
         }
         network.introduce().await?;
-        network.deploy().await?;
+        network.deploy(&deployment).await?;
         Ok(network)
     }
 
@@ -96,13 +103,17 @@ impl Network {
         Ok(())
     }
 
-    async fn deploy(&self) -> Fallible<()> {
-        let (recorded, _) = self.submit(&book::deployment(self.chain())?, 0).await?;
+    async fn deploy(&self, deployment: &SignedTransaction) -> Fallible<()> {
+        let (recorded, _) = self.submit(deployment, 0).await?;
         recorded.failure.map_or(Ok(()), |failure| Err(format!("the contract was not deployed: {failure}").into()))
     }
 
     pub(crate) fn chain(&self) -> ChainId {
         self.genesis.chain()
+    }
+
+    pub(crate) fn contract(&self) -> (ContractId, Machine) {
+        (self.contract, self.machine)
     }
 
     pub(crate) fn genesis(&self) -> &Genesis {
@@ -308,7 +319,7 @@ fn unexpected(answer: &Answer) -> Box<dyn std::error::Error + Send + Sync> {
 }
 
 /// The network's genesis: the one in the folder, or a new one.
-fn genesis(folder: &Path, members: &[MemorySigner]) -> Fallible<Genesis> {
+fn genesis(folder: &Path, machine: Machine, members: &[MemorySigner]) -> Fallible<Genesis> {
     let validators = members.iter().map(|signer| Validator { key: signer.public_key(), weight: Weight(1) });
     let validators = ValidatorSet::new(validators)?;
     std::fs::create_dir_all(folder)?;
@@ -317,7 +328,7 @@ fn genesis(folder: &Path, members: &[MemorySigner]) -> Fallible<Genesis> {
         Ok(bytes) => {
             let genesis: Genesis = codec::decode(&bytes)?;
             match genesis.validators()? {
-                Some(known) if known == validators => Ok(genesis),
+                Some(known) if known == validators => machine.check(&genesis).map(|()| genesis),
                 Some(known) => {
                     Err(format!("it is a network of {} members: use --nodes {}", known.len(), known.len()).into())
                 }
@@ -328,7 +339,7 @@ fn genesis(folder: &Path, members: &[MemorySigner]) -> Fallible<Genesis> {
             if std::fs::read_dir(folder)?.next().is_some() {
                 return Err("it holds something else than a network: use --nodes 1 for a ledger with one owner, or another folder".into());
             }
-            let genesis = owner::with_deployer(Genesis::bft(owner::CHAIN, &validators, owner::now()?));
+            let genesis = owner::with_deployer(Genesis::bft(machine.chain(), &validators, owner::now()?));
             std::fs::write(&path, codec::encode(&genesis))?;
             Ok(genesis)
         }

@@ -11,14 +11,12 @@ use ledger_crypto::Signer as _;
 use ledger_node::{Host, NodeBuilder};
 use ledger_traceability::contract::Traceability;
 
-use crate::book::{self, Book};
+use crate::book::Book;
 use crate::ledger::Recorded;
+use crate::machine::Machine;
 use crate::network;
 use crate::parties;
-use crate::processes::Fallible;
-
-/// The chain's name.
-pub(crate) const CHAIN: &str = "chain of origin";
+use crate::processes::{Fallible, child};
 
 /// A node with one chain, which one owner orders.
 pub(crate) struct Owner {
@@ -28,27 +26,30 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Opens the ledger in `folder`, or makes one there.
-    pub(crate) async fn open(folder: &Path) -> Fallible<Self> {
+    pub(crate) async fn open(folder: &Path, machine: Machine) -> Fallible<Self> {
         if folder.join(network::GENESIS).exists() {
             return Err("it holds a network of members: use --nodes with their number".into());
         }
         let host = NodeBuilder::new()
             .folder(folder)?
             .runtime(NativeRuntime::new().with(Traceability::default()))
+            .runtime(child::wasm_runtime()?)
             .start()
             .await?;
         let owner = parties::owner();
         let known =
-            host.closed_chains().into_iter().map(|(genesis, _)| genesis).find(|genesis| genesis.name.as_str() == CHAIN);
+            host.closed_chains().into_iter().map(|(genesis, _)| genesis).find(|genesis| Machine::of(genesis).is_some());
         let genesis = match known {
-            Some(genesis) => genesis,
-            None => with_deployer(Genesis::solo(CHAIN, owner.public_key(), now()?)),
+            Some(genesis) => {
+                machine.check(&genesis)?;
+                genesis
+            }
+            None => with_deployer(Genesis::solo(machine.chain(), owner.public_key(), now()?)),
         };
         let chain = host.chain(genesis, Solo::new(owner)).await?;
         let book = Book::new(chain)?;
         if !book.is_open()? {
-            let deployment = book::deployment(book.chain.id())?;
-            let certified = book.chain.submit(deployment).await?.certified().await?;
+            let certified = book.chain.submit(machine.deployment(book.chain.id())?).await?.certified().await?;
             let receipt = certified.executed.result.receipt;
             if !receipt.succeeded() {
                 return Err(format!("the contract was not deployed: {:?}", receipt.status).into());

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     /// Leaves of the history that the checkpoint commits to.
     pub(crate) checkpoint_size: u64,
     pub(crate) state_root: String,
+    /// What ran the contract: `native`, `wasm`.
+    pub(crate) runtime: &'static str,
     /// How many members keep the ledger.
     pub(crate) nodes: usize,
     /// Whether all of them stand at the same block, history root and state root.
@@ -77,6 +79,7 @@ impl Report {
             ),
             ("checkpoint", object(vec![("size", whole(self.checkpoint_size))])),
             ("state_root", text(&self.state_root)),
+            ("runtime", text(self.runtime)),
             ("nodes", whole(u64::try_from(self.nodes).unwrap_or(u64::MAX))),
             ("roots_equal", Json::Bool(self.roots_equal)),
             ("killed", whole(self.killed)),

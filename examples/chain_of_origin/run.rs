@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use ledger_core::AccountId;
 use ledger_crypto::Signer as _;
 use ledger_traceability::epcis::{Event, EventKey, Item};
-use ledger_traceability::timeline::timeline;
+use ledger_traceability::timeline::timeline_of;
 use tokio::task::JoinSet;
 
 use crate::arguments::{self, Command, HELP, Options};
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: Vec<OsString>, program: &Program, out: &mut dyn Wri
         Ok(runtime) => runtime,
         Err(error) => return status(Err(error), err),
     };
-    let mut report = Report { nodes: options.nodes, ..Report::default() };
+    let mut report = Report { nodes: options.nodes, runtime: options.machine.name(), ..Report::default() };
     let outcome = runtime.block_on(trace(&options, program, &mut report, out, err));
     let written = match &options.report {
         Some(path) => std::fs::write(path, report.to_json())
@@ -99,11 +99,12 @@ async fn trace(
         Some(folder) => folder.clone(),
         None => fresh_folder()?,
     };
-    let ledger = Ledger::open(&folder, options.nodes, program).await;
+    let ledger = Ledger::open(&folder, options.nodes, options.machine, program).await;
     let ledger = ledger.map_err(|error| format!("--data {}: {error}", folder.display()))?;
     writeln!(out, "ledger       {}", folder.display())?;
     writeln!(out, "keys         made from a public seed for this demonstration: they prove nothing to anybody else")?;
     show_members(&ledger, out).await?;
+    writeln!(out, "contract     {}", options.machine.described())?;
     let outcome = load_and_show(&ledger, &sources, options, report, out, err).await;
     let measured = measure(&ledger, report).await;
     let closed = ledger.close().await;
@@ -174,7 +175,7 @@ async fn load_and_show(
     report.lot = Some(item.to_string());
     let evidence = ledger.prove(&item).await?;
     // From here on nothing but these bytes counts.
-    let proven = timeline(&evidence.trust_root, &evidence.checkpoint, &evidence.proof)?;
+    let proven = timeline_of(options.machine.code(), &evidence.trust_root, &evidence.checkpoint, &evidence.proof)?;
     report.trace_events = u64::try_from(proven.lines.len())?;
     report.proofs_verified = u64::try_from(proven.proofs_verified)?;
     writeln!(
@@ -204,7 +205,7 @@ async fn load(
     let mut before = 0;
     let mut under_way = JoinSet::new();
     for source in sources {
-        match source.read(ledger.fuel_limit()) {
+        match source.read(ledger.contract().1, ledger.fuel_limit()) {
             Err(refusal) => {
                 report.refused += 1;
                 progress.clear();
@@ -253,7 +254,8 @@ async fn record(
         Some(number) => number,
         None => ledger.next_number(&AccountId::of_ed25519(&member.signer.public_key())).await?,
     };
-    let transaction = book::recording(ledger.chain(), event, number, &member.signer)?;
+    let (contract, machine) = ledger.contract();
+    let transaction = book::recording(ledger.chain(), contract, machine, event, number, &member.signer)?;
     member.next = Some(number + 1);
     ledger.submit(transaction, parties::home(event, nodes)).await
 }

@@ -5,6 +5,7 @@ use super::wire::{self, Reply, Request, Settings, StartRequest};
 use ledger_consensus::{Bft, BftConfig};
 use ledger_contracts::NativeRuntime;
 use ledger_contracts::token::Token;
+use ledger_contracts::wasm::WasmRuntime;
 use ledger_core::Genesis;
 use ledger_core::codec::{self, Text};
 use ledger_crypto::MemorySigner;
@@ -139,6 +140,7 @@ async fn start(request: &StartRequest) -> Fallible<(Running, Text)> {
     let host = NodeBuilder::new()
         .folder(request.folder.as_str())?
         .runtime(NativeRuntime::new().with(Token).with(Traceability::default()))
+        .runtime(wasm_runtime()?)
         .limits(limits(&request.settings))
         .transport(Arc::clone(&transport) as Arc<dyn Transport>)
         .start()
@@ -152,6 +154,15 @@ async fn start(request: &StartRequest) -> Fallible<(Running, Text)> {
     let chain = host.chain(genesis, Bft::new(signer).config(config)).await?;
     let address = transport.local_address()?.to_string();
     Ok((Running { host, chain, transport }, address.as_str().into()))
+}
+
+/// The runtime for contracts in WebAssembly: with the feature `wasmtime` on the compiler, otherwise on the interpreter.
+pub(crate) fn wasm_runtime() -> Fallible<WasmRuntime> {
+    #[cfg(feature = "wasmtime")]
+    let runtime = WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default())?;
+    #[cfg(not(feature = "wasmtime"))]
+    let runtime = WasmRuntime::wasmi()?;
+    Ok(runtime)
 }
 
 fn limits(settings: &Settings) -> Limits {

@@ -12,7 +12,7 @@
 //! A child ends when its standard input does, so it doesn't outlive its parent, however that ends; and the parent kills its
 //! children when it drops them.
 
-mod child;
+pub(crate) mod child;
 mod parent;
 mod wire;
 

@@ -64,7 +64,6 @@ impl<T> Call<T> {
     /// Makes the call without looking at its answer.
     pub(crate) fn run_raw(&self) -> Result<Vec<u8>, CallError> {
         host::call(&self.contract, self.method, &self.arguments, self.fuel, self.read_only)
-            .map_err(|(code, words)| CallError { code, message: String::from_utf8_lossy(&words).into_owned() })
     }
 }
 

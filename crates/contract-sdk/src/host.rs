@@ -8,7 +8,9 @@
 //! As a guest these are imports of the module `ledgerkit.1`; natively the [mock host](crate::mock) answers, and a call
 //! outside of a mocked call panics.
 
+use crate::call::CallError;
 use crate::id::{AccountId, ContractId};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -120,13 +122,18 @@ pub fn trap(why: &'static str) -> ! {
     backend::trap(why)
 }
 
-/// Calls another contract: its answer, or what became of the call and the words for it. [`Call`](crate::Call) is the typed form.
-pub(crate) fn call(
+/// Calls another contract with at most so much fuel (none: all that is left), and refusing writes and events if
+/// `read_only`. [`Call`](crate::Call) is the typed form.
+///
+/// # Errors
+/// [`CallError`] when the callee failed. All that it did is taken back; what this contract did stays.
+pub fn call(
     contract: &ContractId,
     method: &str,
     arguments: &[u8],
     fuel: Option<u64>,
     read_only: bool,
-) -> Result<Vec<u8>, (u64, Vec<u8>)> {
+) -> Result<Vec<u8>, CallError> {
     backend::call(&contract.0, method, arguments, fuel, read_only)
+        .map_err(|(code, words)| CallError { code, message: String::from_utf8_lossy(&words).into_owned() })
 }

@@ -135,6 +135,15 @@ pub fn fuel_for(bytes: usize, mentions: usize) -> Fuel {
     Fuel(100_000_u64.saturating_add(sized(bytes, 64)).saturating_add(sized(mentions, 10_000)))
 }
 
+/// The same for the contract as a module of `module` bytes in WebAssembly, which pays for its instructions and for being loaded:
+/// generous for events as they are, though not for every event that could be.
+#[must_use]
+pub fn module_fuel_for(module: usize, bytes: usize, mentions: usize) -> Fuel {
+    let sized = |count: usize, each: u64| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(each);
+    let loading = 500_000_u64.saturating_add(sized(module, 1));
+    Fuel(loading.saturating_add(sized(bytes, 3_000)).saturating_add(sized(mentions, 200_000)))
+}
+
 fn read_event(host: &mut dyn Host, bytes: &[u8]) -> Result<Result<Event, String>, Trap> {
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     host.charge(Fuel(size.saturating_mul(FUEL_PER_BYTE)))?;
@@ -153,7 +162,7 @@ fn record(host: &mut dyn Host, bytes: &[u8]) -> Result<Vec<u8>, Trap> {
     let recorded = Recorded { recorder: host.caller(), event: Bytes::from(bytes) };
     host.put_value(&event_name(&key), &recorded)?;
     let mut linked: Vec<(Item, Role)> = event.mentions().into_iter().map(|named| (named.item, named.role)).collect();
-    linked.sort();
+    linked.sort_unstable();
     linked.dedup();
     for (item, role) in linked {
         link(host, &item, Link::new(key, role))?;

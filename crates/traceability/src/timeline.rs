@@ -171,15 +171,38 @@ pub struct Timeline {
     pub proofs_verified: usize,
 }
 
-/// Builds the timeline from bytes alone: an encoded [`TrustRoot`], an encoded [`ledger_core::Checkpoint`] and an encoded [`TraceProof`].
+/// The code that a verifier takes for the traceability contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContractCode {
+    /// What the nodes have linked under [its name](crate::records::CONTRACT).
+    Native,
+    /// The WebAssembly module with this SHA-256 digest.
+    Module([u8; 32]),
+}
+
+/// Builds the timeline from bytes alone: an encoded [`TrustRoot`], an encoded [`ledger_core::Checkpoint`] and an encoded [`TraceProof`]
+/// of the native contract.
 ///
 /// # Errors
 /// [`TimelineError`] when anything that the timeline would say isn't proven.
 pub fn timeline(trust_root: &[u8], checkpoint: &[u8], proof: &[u8]) -> Result<Timeline, TimelineError> {
+    timeline_of(ContractCode::Native, trust_root, checkpoint, proof)
+}
+
+/// The same as [`timeline`], of a contract that was deployed with this code.
+///
+/// # Errors
+/// [`TimelineError`] when anything that the timeline would say isn't proven.
+pub fn timeline_of(
+    code: ContractCode,
+    trust_root: &[u8],
+    checkpoint: &[u8],
+    proof: &[u8],
+) -> Result<Timeline, TimelineError> {
     let root: TrustRoot = codec::decode(trust_root)?;
     let checkpoint = checkpoint::verify_bytes(&root, checkpoint)?;
     let proof: TraceProof = codec::decode(proof)?;
-    let mut proven = proven::Proven::verify(&proof, &checkpoint)?;
+    let mut proven = proven::Proven::verify(&proof, code, &checkpoint)?;
     let item = Item::new(&proof.item);
     let found = walk(&mut proven, &item, &WalkLimits::default()).map_err(|error| match error {
         WalkError::Unknown { item } => TimelineError::Unknown { item },

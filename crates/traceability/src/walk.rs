@@ -235,7 +235,7 @@ impl<G: Graph> Walker<'_, G> {
                 Some(Mentioned { key: link.event(), role: link.role()?, event: Arc::clone(&seen.event), void })
             })
             .collect();
-        mentioned.sort_by_key(|mention| (mention.event.time(), mention.key, mention.role));
+        mentioned.sort_unstable_by_key(|mention| (mention.event.time(), mention.key, mention.role));
         Ok(mentioned)
     }
 
@@ -329,7 +329,7 @@ impl<G: Graph> Walker<'_, G> {
                 .chain(emptied)
                 .filter_map(|mention| Some((mention.event.time(), mention.event.action()?, mention.key)))
                 .collect();
-            changes.sort_by_key(|(time, action, key)| (*time, *action == Action::Delete, *key));
+            changes.sort_unstable_by_key(|(time, action, key)| (*time, *action == Action::Delete, *key));
             for (from, to) in self.stays(&changes) {
                 let within = (from.max(step.within.0), to.min(step.within.1));
                 if within.0 <= within.1 {

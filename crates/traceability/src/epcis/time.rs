@@ -1,8 +1,8 @@
 //! Dates and times as EPCIS writes them.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
-use jiff::{Timestamp, ToSpan as _};
 
 /// Whether `text` is a date and time of RFC 3339; the UTC offset may be missing.
 pub(super) fn is_date_time(text: &str) -> bool {
@@ -14,7 +14,6 @@ pub(super) fn is_date_time(text: &str) -> bool {
 /// A leap second counts as the second before it; digits beyond nanoseconds are dropped.
 pub(crate) fn instant(text: &str, local: Offset) -> Option<Timestamp> {
     let (clock, rest) = text.split_at_checked(19)?;
-    let clock = civil(clock)?;
     let digits = rest.strip_prefix('.').map_or(0, |fraction| fraction.bytes().take_while(u8::is_ascii_digit).count());
     let (fraction, zone) = match rest.strip_prefix('.') {
         Some(_) if digits == 0 => return None,
@@ -30,8 +29,8 @@ pub(crate) fn instant(text: &str, local: Offset) -> Option<Timestamp> {
         .bytes()
         .chain(std::iter::repeat(b'0'))
         .take(9)
-        .fold(0_i64, |sum, digit| sum * 10 + i64::from(digit.saturating_sub(b'0')));
-    offset.to_timestamp(clock).ok()?.checked_add(nanoseconds.nanoseconds()).ok()
+        .fold(0_i32, |sum, digit| sum * 10 + i32::from(digit.saturating_sub(b'0')));
+    offset.to_timestamp(civil(clock, nanoseconds)?).ok()
 }
 
 /// The offset from UTC that `eventTimeZoneOffset` may give: `-14:00` to `+14:00`.
@@ -61,8 +60,8 @@ fn two_digits(tens: u8, ones: u8) -> Option<i32> {
     (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| i32::from(tens - b'0') * 10 + i32::from(ones - b'0'))
 }
 
-/// The first 19 characters, `2026-01-31T12:00:00`.
-fn civil(text: &str) -> Option<DateTime> {
+/// The first 19 characters, `2026-01-31T12:00:00`, and so many nanoseconds.
+fn civil(text: &str, nanoseconds: i32) -> Option<DateTime> {
     let shape = text.bytes().enumerate().all(|(at, byte)| match at {
         4 | 7 => byte == b'-',
         10 => matches!(byte, b'T' | b't'),
@@ -75,5 +74,5 @@ fn civil(text: &str) -> Option<DateTime> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i16>().ok();
     let small = |from: usize| number(from, from + 2).and_then(|number| i8::try_from(number).ok());
     let second = small(17).map(|second| if second == 60 { 59 } else { second })?;
-    DateTime::new(number(0, 4)?, small(5)?, small(8)?, small(11)?, small(14)?, second, 0).ok()
+    DateTime::new(number(0, 4)?, small(5)?, small(8)?, small(11)?, small(14)?, second, nanoseconds).ok()
 }

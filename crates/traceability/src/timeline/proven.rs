@@ -8,14 +8,17 @@ use ledger_core::proof::{Place, Proof, Proven as Fact, TransactionProof};
 use ledger_core::transaction::{Action, DeployBody};
 use ledger_core::{AccountId, ContractId, TransactionId, Versioned};
 use ledger_crypto::{Digest, PublicKey};
+use sha2::{Digest as _, Sha256};
 
-use super::{TimelineError, TraceProof};
+use super::{ContractCode, TimelineError, TraceProof};
 use crate::epcis::{Event, EventKey, Item, Limits};
 use crate::records::{CONTRACT, ItemRecord, Link, RECORD, Recorded, event_name, item_name, link_name};
 use crate::walk::Graph;
 
 /// The runtime of contracts that are linked into the node.
 const NATIVE: &str = "native";
+/// The runtime of modules in WebAssembly.
+const WASM: &str = "wasm";
 
 /// Proven state and transactions, and what of them was asked for.
 pub(super) struct Proven {
@@ -40,9 +43,13 @@ pub(super) struct Record {
 }
 
 impl Proven {
-    pub(super) fn verify(proof: &TraceProof, checkpoint: &VerifiedCheckpoint) -> Result<Self, TimelineError> {
+    pub(super) fn verify(
+        proof: &TraceProof,
+        code: ContractCode,
+        checkpoint: &VerifiedCheckpoint,
+    ) -> Result<Self, TimelineError> {
         let contract = proof.contract;
-        let deployer = deployment(&proof.deployment, contract, checkpoint)?;
+        let deployer = deployment(&proof.deployment, contract, code, checkpoint)?;
         let mut state_root = Digest::ZERO;
         let mut state = BTreeMap::new();
         for path in proof.states.iter() {
@@ -105,10 +112,12 @@ fn transaction(
     }
 }
 
-/// Verifies that the contract is a deployment of ours; gives who deployed it. A deployment that had failed would have no state.
+/// Verifies that the contract is a deployment of this code; gives who deployed it. A deployment that had failed would have no
+/// state.
 fn deployment(
     proof: &TransactionProof,
     contract: ContractId,
+    code: ContractCode,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<AccountId, TimelineError> {
     let wrong = |reason| TimelineError::WrongContract { contract, reason };
@@ -116,13 +125,21 @@ fn deployment(
     if ContractId::deployed_by(&id) != contract {
         return Err(wrong("it was deployed by another transaction"));
     }
+    let (runtime, otherwise) = match code {
+        ContractCode::Native => (NATIVE, "the transaction deploys no native contract"),
+        ContractCode::Module(_) => (WASM, "the transaction deploys no module"),
+    };
     match &proof.leaf.transaction.action {
-        Action::Deploy { runtime } if runtime.as_str() == NATIVE => {}
-        _ => return Err(wrong("the transaction deploys no native contract")),
+        Action::Deploy { runtime: found } if found.as_str() == runtime => {}
+        _ => return Err(wrong(otherwise)),
     }
     let body = proof.body.as_ref().ok_or_else(|| wrong("the deployment's body is not shown"))?;
     let body: DeployBody = codec::decode(&body.content)?;
-    if &*body.code != CONTRACT.as_bytes() {
+    let same = match code {
+        ContractCode::Native => &*body.code == CONTRACT.as_bytes(),
+        ContractCode::Module(digest) => Sha256::digest(&*body.code)[..] == digest,
+    };
+    if !same {
         return Err(wrong("the code is another contract's"));
     }
     Ok(proof.leaf.transaction.account)
