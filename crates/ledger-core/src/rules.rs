@@ -50,7 +50,7 @@ pub struct Rules {
     pub max_block_transactions: u32,
     /// The most fuel that one transaction may ask for.
     pub max_transaction_fuel: Fuel,
-    /// The most fuel that a block's transactions may use together.
+    /// The most fuel that a block's transactions may use together, what they read and couldn't pay for included.
     pub max_block_fuel: Fuel,
     /// The longest state key without its namespace, in bytes.
     pub max_key_bytes: u32,
