@@ -166,8 +166,8 @@ impl<'r, 's> Run<'r, 's> {
         meter.take_over(&inner)?;
         let failure = match done {
             Ok(output) => return Ok(Answer::Returned(output)),
-            // The caller's own fuel is at its end, too.
-            Err(Stop::OutOfFuel { .. }) if limit == left => return Err(meter.exhaust()),
+            // The caller's own fuel is at its end, too. A limit that is all that the caller has left is still the callee's own.
+            Err(Stop::OutOfFuel { .. }) if terms.fuel_limit.is_none_or(|own| own > left) => return Err(meter.exhaust()),
             Err(Stop::OutOfFuel { limit }) => Failure::OutOfFuel { limit },
             Err(Stop::Failed(failure)) => failure,
             Err(Stop::Broken(error)) => return Err(self.stopped_by(error)),
