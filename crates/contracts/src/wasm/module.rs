@@ -40,6 +40,8 @@ const MAX_TYPES: u64 = 4_096;
 const MAX_IMPORTS: u64 = 256;
 const MAX_EXPORTS: u64 = 4_096;
 const MAX_SEGMENTS: u64 = 4_096;
+/// What a recursive group of types begins with.
+const GROUP_OF_TYPES: u8 = 0x4e;
 /// What one of the engines takes at most.
 const MAX_SEGMENT_BYTES: u64 = 1_000_000;
 
@@ -124,7 +126,10 @@ impl<'a> Pass<'a> {
         let rules = self.rules;
         let unsupported = |what: &str, offset| Err(ModuleError::Unsupported { what: what.to_owned(), offset });
         match payload {
-            Payload::TypeSection(reader) => count("the number of types", reader, MAX_TYPES),
+            Payload::TypeSection(reader) => {
+                count("the number of types", reader, MAX_TYPES)?;
+                self.only_single_types(reader)
+            }
             Payload::ImportSection(reader) => count("the number of imports", reader, MAX_IMPORTS),
             Payload::FunctionSection(reader) => count("the number of functions", reader, rules.max_functions.into()),
             Payload::TableSection(reader) => count("the number of tables", reader, 1),
@@ -227,6 +232,21 @@ impl<'a> Pass<'a> {
         let count = reader.count();
         self.section(id).unsigned(count).bytes(items);
         Ok(())
+    }
+
+    /// Refuses groups of types before they are read: one claims memory for as many as it says it has, up to a million.
+    fn only_single_types(&self, reader: &wasmparser::TypeSectionReader<'a>) -> Result<(), ModuleError> {
+        let mut types = reader.clone().into_iter();
+        loop {
+            let offset = types.original_position();
+            if self.module.get(offset) == Some(&GROUP_OF_TYPES) {
+                return Err(ModuleError::Unsupported { what: "a group of types".to_owned(), offset });
+            }
+            match types.next() {
+                Some(ty) => drop(ty?),
+                None => return Ok(()),
+            }
+        }
     }
 
     fn types(&mut self, reader: wasmparser::TypeSectionReader<'a>) -> Result<(), ModuleError> {
