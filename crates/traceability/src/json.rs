@@ -10,6 +10,7 @@
 mod parse;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 pub use parse::{Bounds, ParseError};
 
@@ -123,16 +124,7 @@ impl Json {
                 out.push(']');
             }
             Self::Object(members) => {
-                out.push('{');
-                for (index, (name, value)) in members.iter().enumerate() {
-                    if index > 0 {
-                        out.push(',');
-                    }
-                    write_text(name, out);
-                    out.push(':');
-                    value.write(out);
-                }
-                out.push('}');
+                write_members(members.iter().map(|(name, value)| (name.as_str(), value)), out);
             }
         }
     }
@@ -146,26 +138,56 @@ impl std::fmt::Display for Json {
     }
 }
 
+/// The canonical bytes of an object with these members and one more, which takes the place of one with its name.
+pub(crate) fn object_with(members: &Members, name: &str, value: &Json) -> Vec<u8> {
+    fn named<'a>((name, value): (&'a String, &'a Json)) -> (&'a str, &'a Json) {
+        (name, value)
+    }
+    let before = members.range::<str, _>((Bound::Unbounded, Bound::Excluded(name)));
+    let after = members.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+    let mut text = String::new();
+    write_members(before.map(named).chain([(name, value)]).chain(after.map(named)), &mut text);
+    text.into_bytes()
+}
+
+/// Members that are in their order already.
+fn write_members<'a>(members: impl Iterator<Item = (&'a str, &'a Json)>, out: &mut String) {
+    out.push('{');
+    for (index, (name, value)) in members.enumerate() {
+        if index > 0 {
+            out.push(',');
+        }
+        write_text(name, out);
+        out.push(':');
+        value.write(out);
+    }
+    out.push('}');
+}
+
 fn write_text(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            control if control < ' ' => {
+    let mut rest = text;
+    // What is escaped is one byte long, so a text is cut between characters.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        out.push_str(rest.get(..at).unwrap_or(""));
+        match rest.as_bytes().get(at).copied().unwrap_or(0) {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            0x8 => out.push_str("\\b"),
+            0xc => out.push_str("\\f"),
+            control => {
                 out.push_str("\\u00");
                 for shift in [4, 0] {
                     let digit = (u32::from(control) >> shift) & 0xf;
                     out.extend(char::from_digit(digit, 16));
                 }
             }
-            other => out.push(other),
         }
+        rest = rest.get(at.saturating_add(1)..).unwrap_or("");
     }
+    out.push_str(rest);
     out.push('"');
 }

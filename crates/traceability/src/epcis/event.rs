@@ -1,6 +1,5 @@
 //! An event: what every event has, its canonical bytes and its key.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +8,10 @@ use jiff::tz::Offset;
 use sha2::{Digest as _, Sha256};
 
 use super::{DocumentError, Limits, Reason, time};
-use crate::json::{Json, Members};
+use crate::json::{self, Json};
+
+/// The member that holds the JSON-LD context.
+const CONTEXT: &str = "@context";
 
 /// EPCIS's types of event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,12 +127,12 @@ impl Event {
             .and_then(|text| time::instant(text, offset))
             .ok_or(("eventTime", "is missing or not a date and time"))?;
         let (body, context) = match (body, context) {
-            (Json::Object(mut members), Some(outer)) => match members.remove("@context") {
+            (Json::Object(mut members), Some(outer)) => match members.remove(CONTEXT) {
                 Some(own) => (Json::Object(members), Some(Arc::new(joined(&outer, own)))),
                 None => (Json::Object(members), Some(outer)),
             },
             (Json::Object(mut members), None) => {
-                let own = members.remove("@context").map(Arc::new);
+                let own = members.remove(CONTEXT).map(Arc::new);
                 (Json::Object(members), own)
             }
             (body, context) => (body, context),
@@ -161,7 +163,10 @@ impl Event {
     /// The canonical bytes: the event with its context, as a document of its own.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.standing_alone().to_bytes()
+        match (&self.body, &self.context) {
+            (Json::Object(members), Some(context)) => json::object_with(members, CONTEXT, context),
+            (body, _) => body.to_bytes(),
+        }
     }
 
     /// The key, made from the canonical bytes.
@@ -174,17 +179,6 @@ impl Event {
     #[must_use]
     pub fn size(&self) -> usize {
         self.to_bytes().len()
-    }
-
-    fn standing_alone(&self) -> Cow<'_, Json> {
-        match (&self.body, &self.context) {
-            (Json::Object(members), Some(context)) => {
-                let mut members: Members = members.clone();
-                members.insert("@context".to_owned(), Json::clone(context));
-                Cow::Owned(Json::Object(members))
-            }
-            (body, _) => Cow::Borrowed(body),
-        }
     }
 
     /// The event's members, without the context.

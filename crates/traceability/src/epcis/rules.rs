@@ -99,6 +99,9 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The most characters of a document's own that stand in a message.
+const SHOWN: usize = 80;
+
 /// The problems found so far, and where the walk is.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -140,7 +143,12 @@ impl Findings {
         if outside > 0 {
             self.field.push('.');
         }
-        self.field.push_str(&shown(name));
+        // As most names are.
+        if name.len() <= SHOWN && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.field.push_str(name);
+        } else {
+            self.field.push_str(&shown(name));
+        }
         walk(self);
         self.field.truncate(outside);
     }
@@ -272,7 +280,7 @@ impl Findings {
 
 /// `text` as it may stand in a message: short, on one line, without control characters.
 pub(super) fn shown(text: &str) -> String {
-    printable(text, 80)
+    printable(text, SHOWN)
 }
 
 /// `text` on one line, without control characters, cut after `limit` characters.
