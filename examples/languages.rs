@@ -3,6 +3,8 @@
 //!
 //! Every token makes the same 1,000 transfers in one block; the others do one thing of theirs. Time is that of the executor:
 //! signatures are checked elsewhere, and the state is in memory.
+//!
+//! With `-- --trace`, no times: what one transfer of each token does, call by call, and where the fuel of all calls goes.
 
 use ledger_contract_sdk::{self as sdk, Call};
 use ledger_example_loyalty::Loyalty;
@@ -12,8 +14,9 @@ use ledger_example_swap::Swap;
 use ledger_example_titles::Titles;
 use ledger_example_token::{Currency, Token};
 use ledger_example_voting::Voting;
-use ledgerkit::contracts::testing::TestLedger;
+use ledgerkit::contracts::testing::{Recorder, TestLedger};
 use ledgerkit::contracts::token::{Grant, mint_arguments};
+use ledgerkit::contracts::trace::Names;
 use ledgerkit::contracts::wasm::{WASM, WasmRuntime};
 use ledgerkit::contracts::{self as contracts, LedgerExecutor, NATIVE, NativeRuntime};
 use ledgerkit::core::{AccountId, ContractId, TransactionBuilder};
@@ -47,6 +50,8 @@ struct Bench {
     ledger: TestLedger,
     owner: MemorySigner,
     rows: Vec<Row>,
+    /// What there is to see of the calls, and what contracts are called there, if they are traced.
+    traced: Option<(Recorder, Names)>,
 }
 
 /// The method and the encoded arguments of a call.
@@ -93,13 +98,25 @@ impl Bench {
         }
         let block = self.ledger.block(transactions.clone());
         let start = Instant::now();
-        let execution = self.ledger.execute_block(&block)?;
+        let execution = match &self.traced {
+            // Executed twice, it would be counted twice.
+            Some(_) => self.ledger.apply(transactions.clone())?,
+            None => self.ledger.execute_block(&block)?,
+        };
         let elapsed = start.elapsed();
         let failed = execution.results.iter().find(|result| !result.receipt.succeeded());
         if let Some(failed) = failed {
             return Err(format!("{method} of {contract} in {language}: {:?}", failed.receipt.status).into());
         }
-        self.ledger.apply(transactions)?;
+        if self.traced.is_none() {
+            self.ledger.apply(transactions)?;
+        }
+        if let Some((recorder, names)) = &mut self.traced {
+            *names = core::mem::take(names).with(id, format!("{contract} ({language})"));
+            if let Some(trace) = recorder.last().filter(|_| contract == "token") {
+                println!("{}\n", trace.tree(names));
+            }
+        }
         self.rows.push(Row {
             contract,
             language,
@@ -119,7 +136,8 @@ impl Bench {
         let mint = ("mint", mint_arguments(&[grant(owner, 1_000_000)]));
         let transfer = ("transfer", grant(receiver, 1).to_bytes().to_vec());
         let native = (NATIVE, contracts::Token::NAME.as_bytes());
-        self.measure(("token", "Rust, native"), native, Vec::new(), &[mint], (transfer, TRANSFERS))?;
+        let transfers = if self.traced.is_some() { 1 } else { TRANSFERS };
+        self.measure(("token", "Rust, native"), native, Vec::new(), &[mint], (transfer, transfers))?;
         let modules: [(&str, &[u8]); 3] = [
             ("Rust", fixture!("token")),
             ("C", fixture!("token_c")),
@@ -131,7 +149,7 @@ impl Bench {
             let mint = invocation(&token.mint(known(owner), 1_000_000));
             let transfer = invocation(&token.transfer(known(receiver), 1));
             let arguments = Token::constructor(currency);
-            self.measure(("token", language), (WASM, module), arguments, &[mint], (transfer, TRANSFERS))?;
+            self.measure(("token", language), (WASM, module), arguments, &[mint], (transfer, transfers))?;
         }
         Ok(())
     }
@@ -165,7 +183,10 @@ impl Bench {
     }
 
     fn print(&self, engine: &str) {
-        println!("WebAssembly on {engine}");
+        if let Some((recorder, names)) = &self.traced {
+            println!("{}", recorder.profile().table(names));
+            return;
+        }
         println!(
             "{:<11} {:<15} {:>8} {:>12} {:<16} {:>9} {:>8}",
             "contract", "language", "bytes", "deploy fuel", "call", "fuel", "µs"
@@ -180,8 +201,15 @@ impl Bench {
 
 fn compare(engine: &str, runtime: WasmRuntime) -> Result {
     let native = NativeRuntime::new().with(contracts::Token);
-    let ledger = TestLedger::new(LedgerExecutor::default().with(native).with(runtime));
-    let mut bench = Bench { ledger, owner: MemorySigner::from_seed([1; 32]), rows: Vec::new() };
+    let executor = LedgerExecutor::default().with(native).with(runtime);
+    let (ledger, traced) = if std::env::args().any(|argument| argument == "--trace") {
+        let recorder = Recorder::new(executor);
+        (TestLedger::new(recorder.clone()), Some((recorder, Names::new())))
+    } else {
+        (TestLedger::new(executor), None)
+    };
+    let mut bench = Bench { ledger, owner: MemorySigner::from_seed([1; 32]), rows: Vec::new(), traced };
+    println!("WebAssembly on {engine}");
     bench.tokens()?;
     bench.others()?;
     bench.print(engine);
