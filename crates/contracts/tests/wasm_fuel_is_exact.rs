@@ -5,8 +5,10 @@
 #![cfg(feature = "wasm")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::cast_possible_truncation)]
 
+mod fuzz_support;
 mod wasm_support;
 
+use fuzz_support::{differential, inputs};
 use ledger_contracts::Trap;
 use ledger_contracts::wasm::WasmRuntime;
 use ledger_core::{Rules, WasmCosts};
@@ -208,6 +210,29 @@ fn fuel_is_the_sum_of_what_was_executed() {
     // Otherwise the generator has lost what is of interest.
     assert!(compared > cases(200), "{compared}");
     println!("{compared} runs compared, {loops} of them long");
+}
+
+/// What a fuzzer kept because it reaches something new, and what it would try next.
+#[test]
+fn fuel_of_fuzzed_modules_is_the_sum_of_what_was_executed() {
+    const MOST: u64 = 300_000;
+    let runtime = WasmRuntime::wasmi().unwrap();
+    let committed = inputs::committed("differential");
+    let fresh = (0..inputs::cases(60)).map(|seed| inputs::fresh(seed, &committed));
+    let mut compared = 0;
+    for input in committed.iter().map(|(_, input)| input.clone()).chain(fresh) {
+        let Some(case) = differential::Case::new(&input).filter(|case| !case.imports) else { continue };
+        let Ok(code) = ledger_contracts::Runtime::prepare(&runtime, &case.module, &Rules::default()) else { continue };
+        for method in ["a", "b"] {
+            let mut host = Remembering::new(MOST);
+            if run(&runtime, &code, method, b"", &mut host).is_ok() {
+                assert_eq!(oracle(&case.module, method, MOST), Some(host.used), "method {method} of {input:02x?}");
+                compared += 1;
+            }
+        }
+    }
+    println!("{compared} runs compared");
+    assert!(compared > 10, "{compared}");
 }
 
 /// What a method's instructions cost, the instance not counted.

@@ -11,15 +11,31 @@ use wasm_smith::Config;
 /// What a method may use: enough for loops of some thousand rounds.
 const FUEL: u64 = 300_000;
 
+/// A module and what its methods are given.
+pub(crate) struct Case {
+    pub(crate) module: Vec<u8>,
+    /// Whether it asks a host for anything.
+    pub(crate) imports: bool,
+    arguments: Vec<u8>,
+    less: u64,
+}
+
+impl Case {
+    /// What an input stands for.
+    pub(crate) fn new(input: &[u8]) -> Option<Self> {
+        let mut input = Unstructured::new(input);
+        let imports = below(&mut input, 4) != 0;
+        let config = Config { disallow_traps: below(&mut input, 4) == 0, ..generator(imports) };
+        let less = below(&mut input, 200_000) as u64;
+        let arguments = bytes(&mut input, 40);
+        let module = wasm_smith::Module::new(config, &mut input).ok()?.to_bytes();
+        Some(Case { module, imports, arguments, less })
+    }
+}
+
 /// Every engine gives the same output, trap, fuel, writes and events, also with less fuel than is needed.
 pub(crate) fn run(input: &[u8]) -> Vec<String> {
-    let mut input = Unstructured::new(input);
-    let imports = below(&mut input, 4) != 0;
-    let config = Config { disallow_traps: below(&mut input, 4) == 0, ..generator(imports) };
-    let less = below(&mut input, 200_000) as u64;
-    let arguments = bytes(&mut input, 40);
-    let Ok(module) = wasm_smith::Module::new(config, &mut input) else { return vec!["no module".to_owned()] };
-    let module = module.to_bytes();
+    let Some(Case { module, arguments, less, .. }) = Case::new(input) else { return vec!["no module".to_owned()] };
     let prepared: Vec<_> = engines().iter().map(|engine| engine.prepare(&module, &Rules::default())).collect();
     if let Some(error) = prepared.iter().find_map(|prepared| prepared.as_ref().err()) {
         assert!(prepared.iter().all(|prepared| prepared.as_ref().err() == Some(error)), "not all refuse: {error}");
