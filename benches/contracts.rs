@@ -239,6 +239,10 @@ fn metering(options: &Options, machine: Machine, figures: &mut Figures) {
         let mut free = rules();
         free.wasm.costs = WasmCosts {
             instance: 0,
+            instance_function: 0,
+            instance_global: 0,
+            instance_name: 0,
+            instance_segment: 0,
             basic: 0,
             multiply: 0,
             divide: 0,

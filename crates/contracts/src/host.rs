@@ -180,6 +180,12 @@ pub trait Host {
     /// [`HostError::OutOfFuel`], which ends the contract's run.
     fn verify(&mut self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<bool, HostError>;
 
+    /// The longest output that the chain takes, in bytes. A runtime holds against it what a contract gives before it keeps
+    /// it, with [`HostError::Limit`]; whoever called the runtime does so again. No limit, unless implemented.
+    fn output_limit(&self) -> u64 {
+        u64::MAX
+    }
+
     /// What is left of the transaction's stack, in slots of 8 bytes: one budget for all contracts that run within each
     /// other, from the chain's [`max_stack_slots`](ledger_core::WasmRules::max_stack_slots). The host takes a fixed part
     /// for each call; a runtime that counts the rest tells by [`set_stack_left`](Host::set_stack_left) before it calls

@@ -5,9 +5,11 @@
 
 mod wasm_support;
 
-use ledger_contracts::wasm::{WasmRuntime, WasmtimeConfig};
-use ledger_contracts::{Runtime, Trap};
-use ledger_core::Rules;
+use ledger_contracts::testing::TestLedger;
+use ledger_contracts::wasm::{WASM, WasmRuntime, WasmtimeConfig, engine_error};
+use ledger_contracts::{LedgerExecutor, Runtime, Trap};
+use ledger_core::{AccountId, Fuel, Rules, TransactionBuilder};
+use ledger_crypto::{Digest, MemorySigner};
 use std::collections::BTreeMap;
 use wasm_support::{Numbers, Remembering, cases, generated, generator, prepared, run};
 
@@ -76,9 +78,7 @@ fn wide(values: usize) -> String {
 
 #[test]
 fn the_counted_stack_ends_before_any_engines_own() {
-    // Half of what it has by default must do.
-    let config = WasmtimeConfig { stack_bytes: WasmtimeConfig::default().stack_bytes / 2, ..WasmtimeConfig::default() };
-    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(config).unwrap());
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
     let exhausted = Err(Trap::broken("stack exhausted"));
     for text in [
         r#"(module (func $f (call $f)) (func (export "call_m") (call $f)))"#.to_owned(),
@@ -116,5 +116,75 @@ fn a_select_behind_a_comparison_chooses_the_same() {
     for runtime in [WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap()] {
         let code = prepared(&runtime, text);
         assert_eq!(run(&runtime, &code, "m", b"", &mut Remembering::new(1_000_000)), Ok(vec![1]));
+    }
+}
+
+/// A contract that calls itself read-only, 16 times within each other, needs 16 instances.
+#[test]
+fn a_pool_that_is_empty_changes_nothing() {
+    let text = r#"(module
+        (import "ledgerkit.1" "contract" (func $contract (param i32)))
+        (import "ledgerkit.1" "result" (func $result (param i32 i32 i32)))
+        (import "ledgerkit.1" "result_len" (func $result_len (result i32)))
+        (import "ledgerkit.1" "call" (func $call (param i32 i32 i32 i32 i32 i64 i32) (result i64)))
+        (import "ledgerkit.1" "return" (func $return (param i32 i32)))
+        (memory 1) (data (i32.const 16) "again")
+        (func (export "call_again")
+            (call $contract (i32.const 3000))
+            (drop (call $call (i32.const 3000) (i32.const 16) (i32.const 5) (i32.const 0) (i32.const 0) (i64.const -1) (i32.const 1)))
+            (call $result (i32.const 4001) (i32.const 0) (call $result_len))
+            (call $return (i32.const 4000) (i32.add (call $result_len) (i32.const 1)))))"#;
+    let code = wat::parse_str(text).unwrap();
+    let pooled = |instances| WasmRuntime::wasmtime(WasmtimeConfig { instances }).unwrap();
+    let mut same = Vec::new();
+    for runtime in [WasmRuntime::wasmi().unwrap(), pooled(512), pooled(16), pooled(3), pooled(1)] {
+        let mut ledger = TestLedger::new(LedgerExecutor::default().with(runtime));
+        let signer = MemorySigner::from_seed([1; 32]);
+        let contract = ledger.deploy(&signer, WASM, &code, b"").unwrap();
+        let call = TransactionBuilder::call(ledger.chain(), contract, "again", Vec::new());
+        let receipt = ledger.submit(&signer, call.fuel_limit(Fuel(50_000_000))).unwrap().receipt;
+        assert!(receipt.succeeded(), "{receipt:?}");
+        let simulated = ledger.simulate(AccountId(Digest::new([3; 32])), contract, "again", b"").unwrap();
+        assert_eq!((&simulated.status, &simulated.output), (&receipt.status, &receipt.output));
+        same.push((receipt.output, receipt.fuel_used, simulated.fuel_used));
+    }
+    assert_eq!(same[0].0.iter().take_while(|&&byte| byte == 0).count(), 16);
+    assert!(same.windows(2).all(|pair| pair[0] == pair[1]), "{same:?}");
+}
+
+#[test]
+fn what_would_take_long_to_compile_is_interpreted() {
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let sums: String =
+        (1..129).map(|local| format!("(local.set {local} (i64.add (local.get {local}) (i64.const 1)))")).collect();
+    for text in [
+        // Time in proportion to the values and the square of the loops.
+        format!(
+            r#"(module (func (export "call_m") (local i32) (local {}) {} {sums} {}))"#,
+            "i64 ".repeat(128),
+            "(loop ".repeat(400),
+            "(br_if 0 (local.get 0)))".repeat(400)
+        ),
+        // Much for each function, however small.
+        format!(r#"(module {} (func (export "call_m")))"#, "(func)".repeat(2_000)),
+        format!(
+            r#"(module (table 1 funcref) (elem (i32.const 0) $f) (func $f) (func (export "call_m") {}))"#,
+            "(call_indirect (i32.const 0))".repeat(2_000)
+        ),
+    ] {
+        let (one, other) = (prepared(&wasmi, &text), prepared(&wasmtime, &text));
+        let reason = engine_error(&other).unwrap_or_default();
+        assert!(reason.starts_with("compiling "), "{reason}: {}", &text[..60]);
+        assert_eq!(engine_error(&one), None);
+        let mut hosts = (Remembering::new(10_000_000), Remembering::new(10_000_000));
+        assert_eq!(run(&wasmi, &one, "m", b"", &mut hosts.0), Ok(Vec::new()));
+        assert_eq!(run(&wasmtime, &other, "m", b"", &mut hosts.1), Ok(Vec::new()));
+        assert_eq!(hosts.0, hosts.1);
+    }
+    // What people deploy is compiled.
+    for name in ["token", "token_c", "token_assemblyscript", "titles"] {
+        let path = format!("{}/../../examples/contracts/fixtures/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+        let code = wasmtime.prepare(&std::fs::read(path).unwrap(), &Rules::default()).unwrap();
+        assert_eq!(engine_error(&code), None, "{name}");
     }
 }

@@ -61,9 +61,38 @@ fn constant(opcode: u8, value: u64) -> Vec<u8> {
     bytes
 }
 
+/// How many values a function or block takes and gives.
+type Shape = (u32, u32);
+
+/// How many values an instruction moves: those that a block takes and gives, those that a branch takes along. `labels` has
+/// the latter for each label around it.
+fn moved(operator: &Operator<'_>, types: &[Shape], labels: &mut Vec<u32>) -> u32 {
+    let label = |depth: u32| labels[labels.len() - 1 - depth as usize];
+    match operator {
+        Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+            let (parameters, results) = match blockty {
+                wasmparser::BlockType::Empty => (0, 0),
+                wasmparser::BlockType::Type(_) => (0, 1),
+                wasmparser::BlockType::FuncType(index) => types[*index as usize],
+            };
+            labels.push(if matches!(operator, Operator::Loop { .. }) { parameters } else { results });
+            parameters + results
+        }
+        Operator::End => {
+            labels.pop();
+            0
+        }
+        Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => label(*relative_depth),
+        Operator::BrTable { targets } => label(targets.default()),
+        Operator::Return => labels[0],
+        _ => 0,
+    }
+}
+
 /// The module with a global that counts the prices of executed instructions, and its setup price.
 fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
     let (mut globals, mut before, mut setup) = (0, module[..8].to_vec(), u64::from(costs.instance));
+    let (mut types, mut functions, mut next): (Vec<Shape>, Vec<u32>, usize) = (Vec::new(), Vec::new(), 0);
     let mut bodies: Vec<u8> = Vec::new();
     let mut after: Vec<u8> = Vec::new();
     let (mut global_items, mut export_items, mut exports) = (Vec::new(), Vec::new(), 0);
@@ -73,12 +102,29 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
         let payload = payload.unwrap();
         let raw = payload.as_section().map(|(id, range)| section(id, &module[range]));
         match payload {
+            Payload::TypeSection(reader) => {
+                let count = |values: &[wasmparser::ValType]| values.len() as u32;
+                let all = reader.into_iter_err_on_gc_types();
+                types = all.map(|ty| ty.unwrap()).map(|ty| (count(ty.params()), count(ty.results()))).collect();
+                before.extend(raw.unwrap());
+            }
+            Payload::FunctionSection(reader) => {
+                functions = reader.into_iter().map(Result::unwrap).collect();
+                setup += functions.len() as u64 * u64::from(costs.instance_function);
+                before.extend(raw.unwrap());
+            }
             Payload::GlobalSection(reader) => {
                 globals = reader.count();
+                setup += u64::from(globals * costs.instance_global);
                 global_items = module[reader.original_position()..reader.range().end].to_vec();
             }
             Payload::ExportSection(reader) => {
                 exports = reader.count();
+                let methods = reader.clone().into_iter().filter(|export| {
+                    let name = export.as_ref().unwrap().name;
+                    name.starts_with("call_") || name == "construct" || name == "migrate"
+                });
+                setup += methods.count() as u64 * u64::from(costs.instance_name);
                 export_items = module[reader.original_position()..reader.range().end].to_vec();
             }
             Payload::MemorySection(reader) => {
@@ -103,7 +149,7 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
                         wasmparser::ElementItems::Functions(items) => items.count(),
                         wasmparser::ElementItems::Expressions(_, items) => items.count(),
                     };
-                    setup += u64::from(entries) * u64::from(costs.table_entry);
+                    setup += u64::from(entries) * u64::from(costs.table_entry) + u64::from(costs.instance_segment);
                 }
                 middle.extend(raw.unwrap());
             }
@@ -111,6 +157,7 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
             Payload::DataSection(reader) => {
                 for data in reader.clone() {
                     setup += (data.unwrap().data.len() as u64).div_ceil(64) * u64::from(costs.bulk_64_bytes);
+                    setup += u64::from(costs.instance_segment);
                 }
                 after.extend(raw.unwrap());
             }
@@ -123,10 +170,13 @@ fn counting(module: &[u8], costs: &WasmCosts) -> (Vec<u8>, u64) {
                 let mut code = module[body.range().start..reader.original_position()].to_vec();
                 let locals: u32 = body.get_locals_reader().unwrap().into_iter().map(|group| group.unwrap().0).sum();
                 code.extend(add(&constant(0x42, u64::from(locals) * u64::from(costs.local_zeroed))));
+                let mut labels = vec![types[functions[next] as usize].1];
+                next += 1;
                 while !reader.eof() {
                     let start = reader.original_position();
                     let operator = reader.read().unwrap();
                     let (price, unit) = price(&operator, costs);
+                    let price = price + costs.basic * moved(&operator, &types, &mut labels);
                     if price > 0 {
                         code.extend(add(&constant(0x42, price.into())));
                     }
@@ -241,9 +291,14 @@ fn cost(text: &str) -> (u64, Result<Vec<u8>, Trap>) {
     let code = prepared(&runtime, &format!("(module (memory 1) (table 4 funcref) {text})"));
     let mut host = Remembering::new(10_000_000);
     let done = run(&runtime, &code, "m", b"", &mut host);
+    let functions = text.matches("(func ").count() as u64;
+    (host.used - setup() - functions * u64::from(WasmCosts::default().instance_function), done)
+}
+
+/// What an instance costs that has one method, a page of memory and a table of four entries, without its functions.
+fn setup() -> u64 {
     let costs = WasmCosts::default();
-    let setup = costs.instance + costs.memory_grow_page + 4 * costs.table_entry;
-    (host.used - u64::from(setup), done)
+    u64::from(costs.instance + costs.instance_name + costs.memory_grow_page + 4 * costs.table_entry)
 }
 
 #[test]
@@ -315,7 +370,66 @@ fn a_trap_costs_what_was_begun() {
 fn a_loop_without_end_takes_all_the_fuel_and_no_more() {
     let (used, done) = cost(r#"(func (export "call_m") (loop (br 0)))"#);
     assert!(matches!(done, Err(Trap::Host(_))), "{done:?}");
-    let setup = WasmCosts { ..WasmCosts::default() };
-    let setup = u64::from(setup.instance + setup.memory_grow_page + 4 * setup.table_entry);
-    assert_eq!(used, 10_000_000 - setup);
+    assert_eq!(used, 10_000_000 - setup() - u64::from(WasmCosts::default().instance_function));
+}
+
+/// What a module's instance costs.
+fn instance(text: &str) -> u64 {
+    let runtime = WasmRuntime::wasmi().unwrap();
+    let code = prepared(&runtime, &format!(r#"(module {text} (func (export "call_m")))"#));
+    let mut host = Remembering::new(10_000_000);
+    assert_eq!(run(&runtime, &code, "m", b"", &mut host), Ok(Vec::new()));
+    host.used
+}
+
+#[test]
+fn all_that_an_instance_has_is_paid_for() {
+    let WasmCosts { instance_function, instance_global, instance_name, instance_segment, .. } = WasmCosts::default();
+    let WasmCosts { table_entry, bulk_64_bytes, memory_grow_page, .. } = WasmCosts::default();
+    let least = instance("");
+    assert_eq!(least, u64::from(WasmCosts::default().instance + instance_function + instance_name));
+    for (text, price) in [
+        ("(func) (func (param i32))", 2 * instance_function),
+        ("(global i32 (i32.const 1)) (global (mut i64) (i64.const 1))", 2 * instance_global),
+        (r#"(import "ledgerkit.1" "height" (func (result i64)))"#, instance_name),
+        (r#"(func $f) (export "call_n" (func $f)) (export "call_o" (func $f))"#, instance_function + 2 * instance_name),
+        // What nobody can call isn't there.
+        (r#"(func $f) (export "other" (func $f))"#, instance_function),
+        (
+            "(table 2 funcref) (func $f) (elem (i32.const 0) $f $f) (elem func $f)",
+            instance_function + 5 * table_entry + 2 * instance_segment,
+        ),
+        (
+            r#"(memory 2) (data (i32.const 0) "a") (data "")"#,
+            2 * memory_grow_page + 2 * instance_segment + bulk_64_bytes,
+        ),
+    ] {
+        assert_eq!(instance(text) - least, u64::from(price), "{text}");
+    }
+}
+
+#[test]
+fn values_that_blocks_and_branches_move_are_paid_for() {
+    let WasmCosts { basic, branch, branch_table, call, .. } = WasmCosts::default();
+    for (body, expected) in [
+        // Given by the block, taken along by the branch.
+        ("(drop (block (result i32) (br 0 (i32.const 1))))", 2 * basic + branch + basic + basic),
+        ("(drop (block (result i32) (i32.const 1)))", 3 * basic),
+        (
+            "(i64.const 1) (i64.const 2) (loop (param i64 i64) (br_if 0 (i64.const 1) (i64.const 2) (i32.const 0)) drop drop drop drop)",
+            2 * basic + 2 * basic + 3 * basic + branch + 2 * basic + 4 * basic,
+        ),
+        (
+            "(block (result i32 i32) (block (result i32 i32) (br_table 0 1 (i32.const 1) (i32.const 2) (i32.const 0)))) drop drop",
+            4 * basic + 3 * basic + branch_table + 2 * basic + 2 * basic,
+        ),
+        ("(call $g) drop drop drop", call + 3 * basic + branch + 3 * basic + 3 * basic),
+    ] {
+        let text = format!(
+            r#"(func (export "call_m") {body})
+            (func $g (result i32 i32 i32) (return (i32.const 1) (i32.const 2) (i32.const 3)))"#
+        );
+        let (used, done) = cost(&text);
+        assert_eq!((used, done), (u64::from(expected), Ok(Vec::new())), "{body}");
+    }
 }

@@ -5,7 +5,7 @@
 mod wasm_support;
 
 use ledger_contracts::wasm::WasmRuntime;
-use ledger_contracts::{Host, Trap};
+use ledger_contracts::{Host, HostError, Trap};
 use ledger_core::{Fuel, WasmCosts};
 use wasm_support::{Remembering, prepared, run};
 
@@ -297,6 +297,22 @@ fn a_refusal_ends_the_call_and_the_last_output_counts() {
         assert!(host.calls.is_empty());
         let body = "(call $return (i32.const 0) (i32.const 5)) (call $return (i32.const 0) (i32.const 1))";
         assert_eq!(output(&runtime, body, b"", &mut host), Ok(b"k".to_vec()));
+    }
+}
+
+#[test]
+fn an_output_over_the_limit_ends_the_call_when_it_is_given() {
+    for runtime in engines() {
+        let mut host = Remembering::new(1_000_000);
+        host.output_limit = 5;
+        assert_eq!(
+            output(&runtime, "(call $return (i32.const 2) (i32.const 5))", b"", &mut host),
+            Ok(b"topic".to_vec())
+        );
+        // Whatever is given after it.
+        let body = "(call $return (i32.const 0) (i32.const 6)) (call $return (i32.const 0) (i32.const 1))";
+        let limit = HostError::Limit { what: "the output", size: 6, limit: 5 };
+        assert_eq!(output(&runtime, body, b"", &mut host), Err(Trap::Host(limit)));
     }
 }
 

@@ -258,8 +258,14 @@ mod tests {
         let over = |rules: &mut Rules| rules.max_transaction_fuel.0 = rules.max_block_fuel.0 + 1;
         assert_eq!(refused(over), Some("max_transaction_fuel"));
         assert_eq!(refused(|rules| rules.wasm.max_stack_slots = 1_023), Some("wasm.max_stack_slots"));
-        assert_eq!(refused(|rules| rules.wasm.max_memory_pages = 16_385), Some("wasm.max_memory_pages"));
-        assert_eq!(refused(|rules| rules.wasm.max_functions = 1_000_001), Some("wasm.max_functions"));
+        assert_eq!(refused(|rules| rules.wasm.max_stack_slots = 32_769), Some("wasm.max_stack_slots"));
+        assert_eq!(refused(|rules| rules.wasm.max_memory_pages = 4_097), Some("wasm.max_memory_pages"));
+        assert_eq!(refused(|rules| rules.wasm.max_functions = 20_001), Some("wasm.max_functions"));
+        assert_eq!(refused(|rules| rules.wasm.max_function_bytes = 131_073), Some("wasm.max_function_bytes"));
+        assert_eq!(refused(|rules| rules.wasm.max_locals = 8_001), Some("wasm.max_locals"));
+        assert_eq!(refused(|rules| rules.wasm.max_table_entries = 65_537), Some("wasm.max_table_entries"));
+        assert_eq!(refused(|rules| rules.wasm.max_globals = 10_001), Some("wasm.max_globals"));
+        assert_eq!(refused(|rules| rules.wasm.costs.instance_name = 0), Some("wasm.costs.instance_name"));
         // A loop that costs nothing would never come to an end.
         assert_eq!(refused(|rules| rules.wasm.costs.branch = 0), Some("wasm.costs.branch"));
         assert_eq!(refused(|rules| rules.wasm.costs.basic = (1 << 20) + 1), Some("wasm.costs.basic"));

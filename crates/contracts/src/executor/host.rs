@@ -192,6 +192,10 @@ impl Host for TransactionHost<'_, '_, '_> {
         })
     }
 
+    fn output_limit(&self) -> u64 {
+        self.run.context.rules.max_output_bytes.into()
+    }
+
     fn stack_left(&self) -> u32 {
         self.run.stack_left
     }

@@ -17,8 +17,22 @@ pub(super) trait Code: Send + Sync {
     /// About how many bytes of memory it keeps, rather too many than too few.
     fn weight(&self) -> usize;
 
+    /// What the engine has against the module, if something else runs it for that.
+    fn complaint(&self) -> Option<&str> {
+        None
+    }
+
     /// Makes an instance, sets its counters, and calls these exports one after the other.
-    fn run(&self, exports: &[&str], counters: Counters) -> Run;
+    fn run(&self, exports: &[&str], counters: Counters, purpose: Purpose) -> Run;
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A transaction: all nodes have to come to its end.
+    Transaction,
+    /// A simulation: somebody asks this node.
+    Simulation,
 }
 
 /// The guest's counters.

@@ -41,6 +41,18 @@ pub enum ModuleError {
         /// Where.
         offset: usize,
     },
+    /// A function has more of something than allowed.
+    #[error("{what} of function {function} come to {found}, which is over the limit of {limit}")]
+    Function {
+        /// The function's index, imported ones counted.
+        function: u64,
+        /// What it has too much of.
+        what: &'static str,
+        /// How much.
+        found: u64,
+        /// How much it may have.
+        limit: u64,
+    },
     /// It asks for something that no host gives.
     #[error("the import `{module}` `{name}` isn't known")]
     UnknownImport {

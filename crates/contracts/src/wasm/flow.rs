@@ -34,6 +34,8 @@ struct Frame {
     targeted: bool,
     /// For [`Kind::Else`]: whether the end of the first arm can be reached.
     first_arm_ends: bool,
+    /// How many values a branch to its label takes along.
+    carried: u32,
 }
 
 /// Follows a function's instructions and cuts them into segments.
@@ -43,13 +45,52 @@ pub(super) struct Flows {
     reachable: bool,
     /// The function's own label first.
     frames: Vec<Frame>,
+    shape: Shape,
+    /// How many loops are around the next instruction.
+    loops: u64,
+    /// For each segment one, and one for each loop around it.
+    looked_at: u64,
+}
+
+/// How many values a block takes and gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) parameters: u32,
+    pub(super) results: u32,
 }
 
 impl Flows {
-    /// At the beginning of a function. Its first segment is there even if nothing in it costs anything.
-    pub(super) fn new() -> Self {
-        let function = Frame { kind: Kind::Block, entered: true, targeted: false, first_arm_ends: false };
-        Flows { segments: vec![Segment { at: 0, cost: 0 }], reachable: true, frames: vec![function] }
+    /// At the beginning of a function with so many results. Its first segment is there even if nothing in it costs anything.
+    pub(super) fn new(results: u32) -> Self {
+        let mut flows = Flows {
+            segments: vec![Segment { at: 0, cost: 0 }],
+            reachable: true,
+            frames: Vec::new(),
+            shape: Shape { parameters: 0, results },
+            loops: 0,
+            looked_at: 1,
+        };
+        flows.open(Kind::Block);
+        flows
+    }
+
+    /// Says what the block that begins next takes and gives.
+    pub(super) fn shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
+    /// How many values a branch to the label at `depth` takes along; none if there is no such label.
+    pub(super) fn carried(&self, depth: u32) -> u32 {
+        self.index(depth).and_then(|index| self.frames.get(index)).map_or(0, |frame| frame.carried)
+    }
+
+    /// How many values the function gives.
+    pub(super) fn results(&self) -> u32 {
+        self.frames.first().map_or(0, |frame| frame.carried)
+    }
+
+    fn index(&self, depth: u32) -> Option<usize> {
+        self.frames.len().checked_sub(usize::try_from(depth).ok()?)?.checked_sub(1)
     }
 
     /// Whether the next instruction can be reached.
@@ -67,6 +108,11 @@ impl Flows {
         &self.segments
     }
 
+    /// How often a compiler may have to look at each value: once in each segment, and once more for each loop around it.
+    pub(super) fn looked_at(&self) -> u64 {
+        self.looked_at
+    }
+
     /// Adds the cost of the next instruction to the segment it is in.
     pub(super) fn charge(&mut self, cost: u32) {
         if let (true, Some(segment)) = (self.reachable, self.segments.last_mut()) {
@@ -76,7 +122,7 @@ impl Flows {
 
     /// Notes that a branch goes to the label at `depth`.
     pub(super) fn target(&mut self, depth: u32) {
-        let index = usize::try_from(depth).ok().and_then(|depth| self.frames.len().checked_sub(depth)?.checked_sub(1));
+        let index = self.index(depth);
         if let (true, Some(frame)) = (self.reachable, index.and_then(|index| self.frames.get_mut(index))) {
             frame.targeted = true;
         }
@@ -114,10 +160,14 @@ impl Flows {
     }
 
     fn open(&mut self, kind: Kind) {
-        self.frames.push(Frame { kind, entered: self.reachable, targeted: false, first_arm_ends: false });
+        self.loops += u64::from(kind == Kind::Loop);
+        let Shape { parameters, results } = std::mem::take(&mut self.shape);
+        let carried = if kind == Kind::Loop { parameters } else { results };
+        self.frames.push(Frame { kind, entered: self.reachable, targeted: false, first_arm_ends: false, carried });
     }
 
     fn close(&mut self, frame: Frame, at: usize) {
+        self.loops = self.loops.saturating_sub(u64::from(frame.kind == Kind::Loop));
         match frame.kind {
             // Nothing comes in at a loop's end.
             Kind::Loop => {}
@@ -132,6 +182,7 @@ impl Flows {
     fn begin(&mut self, reachable: bool, at: usize) {
         self.reachable = reachable;
         if reachable {
+            self.looked_at = self.looked_at.saturating_add(1 + self.loops);
             self.segments.push(Segment { at, cost: 0 });
         }
     }
@@ -142,7 +193,7 @@ mod tests {
     use super::*;
 
     fn follow(flows: &[(u32, Flow)]) -> Vec<(usize, u64)> {
-        let mut all = Flows::new();
+        let mut all = Flows::new(0);
         for (at, &(cost, flow)) in (1..).zip(flows) {
             all.charge(cost);
             if let Flow::Branch(depth) | Flow::BranchIf(depth) = flow {

@@ -10,8 +10,9 @@
 
 use super::encode::{Writer, op};
 use super::error::{ModuleError, within};
-use super::flow::Flows;
+use super::flow::{Flows, Shape};
 use super::instruction::{self, Flow, Sized};
+use super::parts::Type;
 use ledger_core::WasmRules;
 use wasmparser::{BlockType, FuncValidator, FunctionBody, Operator, ValType, ValidatorResources};
 
@@ -22,17 +23,36 @@ const MAX_NESTING: u64 = 4_096;
 /// What a call takes of the stack beside what the function itself says, in slots of 8 bytes.
 const FRAME_SLOTS: u64 = 16;
 /// How many bytes of code take one more slot: a compiler may keep intermediate results of a function that are neither
-/// locals nor operands at that point, and their number grows with the code.
-const BYTES_PER_SLOT: u64 = 64;
+/// locals nor operands at that point, as where it takes what doesn't change out of a loop. It takes about eight bytes of
+/// code to make one, and each slot stands for [`NATIVE_BYTES_PER_SLOT`].
+const BYTES_PER_SLOT: u64 = 16;
+/// How many bytes of a thread's stack a counted slot stands for: compiled code may take as much.
+pub(super) const NATIVE_BYTES_PER_SLOT: u64 = 32;
+/// What a function may always take of the stack, in slots; and otherwise a quarter of all, for compiled code has a
+/// function's frame before the function can count it.
+const LEAST_MAX_SLOTS: u64 = 1_024;
+/// The most values that a block takes or gives. With more, a branch could be long work in few bytes.
+const MAX_CARRIED: u64 = 16;
+/// The most values that all targets of a function's `br_table`s take along, for each of which compilers write code.
+const MAX_TABLE_CARRIED: u64 = 1 << 14;
+/// What locals and operands times segments may come to: compilers may have to look at all values at the beginning of
+/// each segment, so this is time and memory that a module's size doesn't show.
+const MAX_VALUES_BY_SEGMENTS: u64 = 1 << 20;
 /// What locals and operands of a function may come to: wasmi numbers its cells by 16 bits, two for each local and one for each
 /// operand at its highest, with some for calls, and refuses to compile what has more.
 const MAX_CELLS: u64 = (1 << 16) - 1 - 256;
+/// What a function, however small, and a call through the table take a compiler, as looks at a value.
+const FUNCTION_WORK: u64 = 1_000;
+const INDIRECT_WORK: u64 = 200;
 /// Prices of units are cut to this, so that no product passes 62 bits.
 const MAX_UNIT_PRICE: u32 = 1 << 30;
 
 /// What a function has to know of its module.
 pub(super) struct Scope<'a> {
     pub(super) rules: &'a WasmRules,
+    pub(super) types: &'a [Type],
+    /// The function's index.
+    pub(super) function: u64,
     /// The whole module.
     pub(super) module: &'a [u8],
     /// The global that holds the fuel.
@@ -44,6 +64,7 @@ pub(super) struct Scope<'a> {
 /// A function's type, as far as it matters here.
 pub(super) struct Signature<'a> {
     pub(super) parameters: u32,
+    pub(super) results: u32,
     /// The type of a block that gives the function's results, encoded.
     pub(super) block_type: &'a [u8],
 }
@@ -58,6 +79,19 @@ struct Code {
     sized: bool,
     /// The highest stack of operands.
     operands: u32,
+    /// How many values all targets of branch tables take along.
+    table_carried: u64,
+    /// How many calls through the table there are.
+    indirect: u64,
+}
+
+/// What engines want to know of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Measures {
+    /// What it takes of the stack, in slots.
+    pub(super) slots: u32,
+    /// How often a compiler may have to look at one of its values, with what takes it as long as that.
+    pub(super) work: u64,
 }
 
 /// Checks a function and appends it to `out`, its size first.
@@ -67,7 +101,7 @@ pub(super) fn instrument(
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     out: &mut Writer,
-) -> Result<(), ModuleError> {
+) -> Result<Measures, ModuleError> {
     let start = body.range().start;
     let size = body.range().len() as u64;
     within("a function's size", size, scope.rules.max_function_bytes.into(), start)?;
@@ -76,7 +110,11 @@ pub(super) fn instrument(
     let all = u64::from(signature.parameters) + declared;
     // The sum is far below 32 bits: both parts have limits.
     let fuel_local = u32::try_from(all).unwrap_or(u32::MAX);
-    let code = code(scope, validator, body, fuel_local)?;
+    let code = code(scope, signature, validator, body, fuel_local)?;
+    let values = all + u64::from(code.operands);
+    let work = values.saturating_mul(code.flows.segments().len() as u64);
+    scope.within("locals and operands times branches and labels", work, MAX_VALUES_BY_SEGMENTS)?;
+    scope.within("the values that the targets of br_tables take along", code.table_carried, MAX_TABLE_CARRIED)?;
 
     let mut whole = Writer::default();
     whole.length(locals.len() + 1 + usize::from(code.sized));
@@ -87,18 +125,51 @@ pub(super) fn instrument(
     if code.sized {
         whole.unsigned(1u32).byte(op::I32);
     }
-    let slots = FRAME_SLOTS + all + u64::from(code.operands) + size / BYTES_PER_SLOT;
+    let slots = FRAME_SLOTS + values + size / BYTES_PER_SLOT;
     // Two locals are added.
     within("a function's locals, twice, and operands", 2 * (all + 2) + u64::from(code.operands), MAX_CELLS, start)?;
-    // It could never run.
-    within("a function's stack, in slots,", slots, scope.rules.max_stack_slots.into(), start)?;
+    let most = u64::from(scope.rules.max_stack_slots / 4).max(LEAST_MAX_SLOTS);
+    within("a function's stack, in slots,", slots, most, start)?;
     let slots = i32::try_from(slots).unwrap_or(i32::MAX);
     let entry = u64::from(scope.rules.costs.local_zeroed).saturating_mul(declared);
     let charges = Charges { scope, fuel_local };
     charges.assemble(&code, entry, slots, signature.block_type, &mut whole);
     within("a function's size with its counters", whole.len() as u64, MAX_METERED_BYTES, start)?;
     out.vector(&whole.0);
-    Ok(())
+    let work = values.saturating_mul(code.flows.looked_at());
+    let work = work.saturating_add(FUNCTION_WORK).saturating_add(code.indirect.saturating_mul(INDIRECT_WORK));
+    Ok(Measures { slots: slots.cast_unsigned(), work })
+}
+
+impl Scope<'_> {
+    /// Checks something of the function against a limit.
+    fn within(&self, what: &'static str, found: u64, limit: u64) -> Result<(), ModuleError> {
+        let function = self.function;
+        if found > limit { Err(ModuleError::Function { function, what, found, limit }) } else { Ok(()) }
+    }
+
+    /// What a block of a type takes and gives. Those of types that aren't there are refused by the validator.
+    fn shape(&self, ty: BlockType, offset: usize) -> Result<Shape, ModuleError> {
+        let shape = match ty {
+            BlockType::Empty => Shape::default(),
+            BlockType::Type(ty) => {
+                integer(ty, offset)?;
+                Shape { parameters: 0, results: 1 }
+            }
+            BlockType::FuncType(index) => match self.types.get(index as usize) {
+                Some(ty) => Shape { parameters: length(&ty.parameters), results: length(&ty.results) },
+                None => Shape::default(),
+            },
+        };
+        within("the number of a block's parameters", shape.parameters.into(), MAX_CARRIED, offset)?;
+        within("the number of a block's results", shape.results.into(), MAX_CARRIED, offset)?;
+        Ok(shape)
+    }
+}
+
+/// How many there are: far fewer than 32 bits can tell.
+pub(super) fn length<T>(items: &[T]) -> u32 {
+    u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
 
 /// The declared locals, in groups.
@@ -134,12 +205,22 @@ pub(super) fn integer(ty: ValType, offset: usize) -> Result<(), ModuleError> {
 /// Checks the instructions and copies them, with what goes right before or behind one of them.
 fn code(
     scope: &Scope<'_>,
+    signature: &Signature<'_>,
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     fuel_local: u32,
 ) -> Result<Code, ModuleError> {
     let mut reader = body.get_operators_reader()?;
-    let mut code = Code { bytes: Writer::default(), flows: Flows::new(), calls: false, sized: false, operands: 0 };
+    let flows = Flows::new(signature.results);
+    let mut code = Code {
+        bytes: Writer::default(),
+        flows,
+        calls: false,
+        sized: false,
+        operands: 0,
+        table_carried: 0,
+        indirect: 0,
+    };
     while !reader.eof() {
         let offset = reader.original_position();
         // The parser may be built without these, and then can't name them.
@@ -150,7 +231,8 @@ fn code(
         let Some((cost, flow)) = instruction::classify(&operator, &scope.rules.costs) else {
             return Err(ModuleError::Instruction { instruction: instruction::name(&operator), offset });
         };
-        check(&operator, scope.rules, &mut code.flows, offset)?;
+        let moved = code.check(&operator, scope, offset)?;
+        let cost = cost.saturating_add(scope.rules.costs.basic.saturating_mul(moved));
         validator.op(offset, &operator)?;
         code.operands = code.operands.max(validator.operand_stack_height());
         let raw = scope.module.get(offset..reader.original_position()).unwrap_or_default();
@@ -161,29 +243,41 @@ fn code(
     Ok(code)
 }
 
-/// Looks at what an instruction has in it, and notes the labels that it goes to.
-fn check(operator: &Operator<'_>, rules: &WasmRules, flows: &mut Flows, offset: usize) -> Result<(), ModuleError> {
-    match operator {
-        Operator::Block { blockty: BlockType::Type(ty) }
-        | Operator::Loop { blockty: BlockType::Type(ty) }
-        | Operator::If { blockty: BlockType::Type(ty) } => integer(*ty, offset),
-        Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
-            flows.target(*relative_depth);
-            Ok(())
-        }
-        Operator::BrTable { targets } => {
-            within("the number of a br_table's targets", targets.len().into(), rules.max_br_table.into(), offset)?;
-            flows.target(targets.default());
-            for target in targets.targets() {
-                flows.target(target?);
-            }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Code {
+    /// Looks at what an instruction has in it, and notes the labels that it goes to and what begins. Gives the number of
+    /// values that it moves from one place to another: each is paid for as a basic instruction.
+    fn check(&mut self, operator: &Operator<'_>, scope: &Scope<'_>, offset: usize) -> Result<u32, ModuleError> {
+        let flows = &mut self.flows;
+        Ok(match operator {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                let shape = scope.shape(*blockty, offset)?;
+                flows.shape(shape);
+                shape.parameters + shape.results
+            }
+            Operator::Br { relative_depth } | Operator::BrIf { relative_depth } => {
+                flows.target(*relative_depth);
+                flows.carried(*relative_depth)
+            }
+            Operator::BrTable { targets } => {
+                let limit = scope.rules.max_br_table;
+                within("the number of a br_table's targets", targets.len().into(), limit.into(), offset)?;
+                flows.target(targets.default());
+                for target in targets.targets() {
+                    flows.target(target?);
+                }
+                let carried = flows.carried(targets.default());
+                self.table_carried += u64::from(carried) * (u64::from(targets.len()) + 1);
+                carried
+            }
+            Operator::Return => flows.results(),
+            Operator::CallIndirect { .. } => {
+                self.indirect += 1;
+                0
+            }
+            _ => 0,
+        })
+    }
+
     fn copy(&mut self, scope: &Scope<'_>, raw: &[u8], cost: u32, flow: Flow, fuel_local: u32) {
         self.flows.charge(cost);
         let reachable = self.flows.reachable();

@@ -79,7 +79,10 @@ pub(super) fn scan<G: Guest>(guest: &mut G, from: i32, from_len: i32, to: i32, t
         parts.pay(from.len().saturating_add(to.map_or(0, <[u8]>::len)))?;
         let entries = parts.host.scan(from, to, limit.cast_unsigned() as usize)?;
         let count = length(entries.len());
-        let mut bytes = Vec::new();
+        let size =
+            entries.iter().map(|entry| entry.key.len().saturating_add(entry.value.len()).saturating_add(8)).sum();
+        parts.may_answer(size)?;
+        let mut bytes = Vec::with_capacity(size);
         for entry in entries {
             for part in [entry.key, entry.value] {
                 bytes.extend_from_slice(&length(part.len()).to_le_bytes());
@@ -211,9 +214,7 @@ pub(super) fn give<G: Guest>(guest: &mut G, from: i32, len: i32) -> Done<()> {
     import(guest, |parts, guest| {
         let output = read(guest.memory(), from, len)?;
         parts.pay(output.len())?;
-        parts.kept.output.clear();
-        parts.kept.output.extend_from_slice(output);
-        Ok(())
+        parts.give(output)
     })
 }
 

@@ -41,15 +41,18 @@
 //! # Fuel
 //! Each instruction costs what the chain's rules say for its class, paid at the beginning of each run of instructions
 //! that can only be executed together; the work of bulk instructions is paid by the length that they are given. Making
-//! an instance costs `instance`, `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
-//! `table_entry` for each entry of table and segments. An import costs `call` beside the instruction's own `call`, and
+//! an instance costs `instance`, `instance_function`, `instance_global`, `instance_name` and `instance_segment` for each of
+//! what they name, `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
+//! `table_entry` for each entry of table and segments. Each value that a block takes or gives, and each that a branch takes
+//! along, costs `basic`. An import costs `call` beside the instruction's own `call`, and
 //! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`] charges.
 //!
 //! The counting is written into the module itself, so every engine counts alike, to the instruction.
 //!
 //! # Stack
-//! Counted in slots of 8 bytes: a function takes 16, one for each parameter, local and operand at its highest, and one
-//! for each 64 bytes of its code. The engines' own limits lie beyond.
+//! Counted in slots: a function takes 16, one for each parameter, local and operand at its highest, and one for each 16
+//! bytes of its code. It may take a quarter of the whole. The engines' own limits lie beyond: a slot stands for 32 bytes of
+//! a thread's stack, and a function that wasmtime makes larger is interpreted.
 //! It is one budget for all contracts that run within each other.
 //!
 //! # Failure
@@ -63,6 +66,8 @@ mod engine;
 mod error;
 mod fault;
 mod flow;
+#[cfg(feature = "wasmtime")]
+mod frames;
 mod function;
 mod host;
 mod imports;
@@ -81,7 +86,7 @@ pub use wasmtime::WasmtimeConfig;
 
 use crate::host::{Host, HostError};
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
-use engine::{Code, Counters, Engine};
+use engine::{Code, Counters, Engine, Purpose};
 use fault::{Fault, Stopped};
 use ledger_core::{Fuel, Rules, StateError, WasmRules};
 use module::{CONSTRUCT, METHOD, MIGRATE, START};
@@ -138,10 +143,13 @@ impl WasmRuntime {
     }
 }
 
-/// What the engine has against a module that passed the check: nothing, unless the node is set up for smaller modules than
-/// the rules of its chain allow, or the engine has a limit that the check doesn't know.
+/// What the engine has against a module that passed the check: nothing, unless it has a limit that the check doesn't know.
+/// A runtime on wasmtime interprets such a module, with the same results.
 pub fn engine_error(code: &Prepared) -> Option<&str> {
-    code.downcast::<Ready>().and_then(|ready| ready.code.as_ref().err()).map(String::as_str)
+    match &code.downcast::<Ready>()?.code {
+        Ok(code) => code.complaint(),
+        Err(reason) => Some(reason),
+    }
 }
 
 /// Checks a module against the `rules`, as a deployment does, and gives what would run: the module with its counters.
@@ -194,12 +202,16 @@ impl Ready {
     fn enter(&self, export: &str, arguments: &[u8], host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
         host.charge(Fuel(self.setup))?;
         let stack = i32::try_from(host.stack_left()).unwrap_or(i32::MAX);
+        let purpose = match host.environment().transaction {
+            Some(_) => Purpose::Transaction,
+            None => Purpose::Simulation,
+        };
         let mut session = Session::new(host, arguments, self.limits);
         let counters = Counters { fuel: session.begin(), stack };
         let both = [START, export];
         let exports = if self.starts { both.as_slice() } else { both.get(1..).unwrap_or_default() };
         let code = self.code.as_ref().map_err(|reason| failed(reason))?;
-        let run = session.enter(|| code.run(exports, counters));
+        let run = session.enter(|| code.run(exports, counters, purpose));
         // First what it used: for want of fuel is why it stopped, if it has none.
         let output = session.finish(run.counters.fuel)?;
         match run.end {

@@ -7,7 +7,7 @@
 
 use super::encode::{Writer, op};
 use super::error::{ModuleError, within};
-use super::function::{Scope, Signature, instrument, integer};
+use super::function::{Scope, Signature, instrument, integer, length};
 use super::imports;
 use super::parts::{Type, fits};
 use ledger_core::WasmRules;
@@ -56,6 +56,10 @@ pub(super) struct Metered {
     pub(super) starts: bool,
     /// Fuel for making an instance.
     pub(super) setup: u64,
+    /// What each of its functions takes of the stack, in slots; imported functions aren't among them.
+    pub(super) slots: Vec<u32>,
+    /// How often a compiler may have to look at one of its functions' values.
+    pub(super) work: u64,
 }
 
 /// Checks `code` against the `rules` and gives it its counters.
@@ -95,6 +99,8 @@ struct Pass<'a> {
     table: Option<u64>,
     start: Option<u32>,
     setup: u64,
+    slots: Vec<u32>,
+    work: u64,
     entries: BTreeSet<Box<str>>,
     /// The new sections by their ids.
     sections: BTreeMap<u8, Writer>,
@@ -116,6 +122,8 @@ impl<'a> Pass<'a> {
             table: None,
             start: None,
             setup: rules.costs.instance.into(),
+            slots: Vec::new(),
+            work: 0,
             entries: BTreeSet::new(),
             sections: BTreeMap::new(),
         }
@@ -154,6 +162,7 @@ impl<'a> Pass<'a> {
             Payload::FunctionSection(reader) => {
                 self.copy(3, &reader)?;
                 let offset = reader.range().start;
+                self.add_setup(self.rules.costs.instance_function, reader.count().into());
                 for ty in reader {
                     self.functions.push(ty?);
                 }
@@ -181,6 +190,7 @@ impl<'a> Pass<'a> {
             }),
             Payload::GlobalSection(reader) => {
                 self.globals = reader.count();
+                self.add_setup(self.rules.costs.instance_global, self.globals.into());
                 let items = self.items(&reader);
                 for global in reader.into_iter_with_offsets() {
                     let (offset, global) = global?;
@@ -280,6 +290,7 @@ impl<'a> Pass<'a> {
                 return Err(ModuleError::ImportType { name: shortened(import.name) });
             }
             self.functions.push(index);
+            self.add_setup(self.rules.costs.instance_name, 1);
         }
         Ok(())
     }
@@ -310,6 +321,7 @@ impl<'a> Pass<'a> {
                 return Err(ModuleError::MethodType { name: shortened(name) });
             }
             self.entries.insert(name.into());
+            self.add_setup(self.rules.costs.instance_name, 1);
             self.section(7).vector(name.as_bytes()).byte(0).unsigned(export.index);
         }
         Ok(())
@@ -329,6 +341,7 @@ impl<'a> Pass<'a> {
             let limit = self.rules.max_table_entries.into();
             within("an element segment's size", entries.into(), limit, offset)?;
             self.add_setup(self.rules.costs.table_entry, entries.into());
+            self.add_setup(self.rules.costs.instance_segment, 1);
             if let ElementKind::Active { offset_expr, .. } = &element.kind {
                 fits(offset_expr, entries.into(), self.table.unwrap_or(0), "table", offset)?;
             }
@@ -343,6 +356,7 @@ impl<'a> Pass<'a> {
             let bytes = data.data.len() as u64;
             within("a data segment's size", bytes, MAX_SEGMENT_BYTES, offset)?;
             self.add_setup(self.rules.costs.bulk_64_bytes, bytes.div_ceil(64));
+            self.add_setup(self.rules.costs.instance_segment, 1);
             if let DataKind::Active { offset_expr, .. } = &data.kind {
                 let memory = self.memory.unwrap_or(0).saturating_mul(PAGE_BYTES);
                 fits(offset_expr, bytes, memory, "memory", offset)?;
@@ -361,15 +375,17 @@ impl<'a> Pass<'a> {
             // The validator has counted bodies and types.
             return Err(ModuleError::Invalid { offset: body.range().start, message: "a body without type".to_owned() });
         };
-        self.next += 1;
-        let signature = Signature {
-            parameters: u32::try_from(ty.parameters.len()).unwrap_or(u32::MAX),
-            block_type: &ty.block_type,
-        };
-        let fuel = self.globals;
-        let scope = Scope { rules: self.rules, module: self.module, fuel, stack: fuel.saturating_add(1) };
+        let signature =
+            Signature { parameters: length(&ty.parameters), results: length(&ty.results), block_type: &ty.block_type };
+        let (rules, module, types) = (self.rules, self.module, self.types.as_slice());
+        let (function, fuel, stack) = (self.next as u64, self.globals, self.globals.saturating_add(1));
+        let scope = Scope { rules, types, function, module, fuel, stack };
         let out = self.sections.entry(10).or_default();
-        instrument(&scope, &signature, validator, body, out)
+        let measures = instrument(&scope, &signature, validator, body, out)?;
+        self.slots.push(measures.slots);
+        self.work = self.work.saturating_add(measures.work);
+        self.next += 1;
+        Ok(())
     }
 
     fn finish(mut self) -> Metered {
@@ -396,7 +412,8 @@ impl<'a> Pass<'a> {
                 code.section(id, &section.0);
             }
         }
-        Metered { code: code.0, entries: self.entries, starts: self.start.is_some(), setup: self.setup }
+        let Pass { entries, setup, slots, work, .. } = self;
+        Metered { code: code.0, entries, starts: self.start.is_some(), setup, slots, work }
     }
 }
 

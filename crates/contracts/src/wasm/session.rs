@@ -120,15 +120,32 @@ impl Parts<'_> {
         Ok(self.host.charge(Fuel(fuel))?)
     }
 
+    /// Whether an answer of so many bytes can be kept for the guest. Where it is put together, that is asked before.
+    pub(super) fn may_answer(&self, bytes: usize) -> Result<(), Trap> {
+        within("the answer of an import", bytes, self.kept.limits.result_bytes)
+    }
+
     /// Keeps an answer for the guest to fetch.
     pub(super) fn answer(&mut self, result: Vec<u8>) -> Result<usize, Trap> {
-        let (size, limit) = (u64::try_from(result.len()).unwrap_or(u64::MAX), self.kept.limits.result_bytes);
-        if size > limit {
-            return Err(HostError::Limit { what: "the answer of an import", size, limit }.into());
-        }
+        self.may_answer(result.len())?;
         self.kept.result = result;
         Ok(self.kept.result.len())
     }
+
+    /// Keeps the guest's output. The rules' limit holds whenever it is given, so that no level of calls within each other
+    /// keeps more.
+    pub(super) fn give(&mut self, output: &[u8]) -> Result<(), Trap> {
+        within("the output", output.len(), self.host.output_limit())?;
+        self.kept.output.clear();
+        self.kept.output.extend_from_slice(output);
+        Ok(())
+    }
+}
+
+/// Checks a size against a limit.
+fn within(what: &'static str, size: usize, limit: u64) -> Result<(), Trap> {
+    let size = u64::try_from(size).unwrap_or(u64::MAX);
+    if size > limit { Err(HostError::Limit { what, size, limit }.into()) } else { Ok(()) }
 }
 
 /// Runs an import: the counters agree before and after it.

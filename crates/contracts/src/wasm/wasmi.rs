@@ -1,6 +1,6 @@
 //! The engine `wasmi`: an interpreter, small, and quick to prepare.
 
-use super::engine::{Code, Counters, Engine, Run};
+use super::engine::{Code, Counters, Engine, Purpose, Run};
 use super::fault::{Fault, ImportStopped, Stopped};
 use super::host;
 use super::imports::{MODULE, for_each_import};
@@ -108,13 +108,24 @@ fn get(global: Option<Global>, context: impl AsContextMut) -> i64 {
 
 impl Engine for Wasmi {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
+        self.compile_code(&module.code)
+    }
+}
+
+impl Wasmi {
+    /// Compiles a metered module.
+    pub(super) fn compile_code(&self, code: &[u8]) -> Result<Box<dyn Code>, String> {
         let engine = wasmi::Engine::new(&self.config);
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| error.to_string())?;
-        let weight = BASE_BYTES.saturating_add(module.code.len().saturating_mul(BYTES_PER_BYTE));
-        let module = Module::new(&engine, &module.code).map_err(|error| error.to_string())?;
-        Ok(Box::new(Compiled { linker, module, weight }))
+        let module = Module::new(&engine, code).map_err(|error| error.to_string())?;
+        Ok(Box::new(Compiled { linker, module, weight: weight(code.len()) }))
     }
+}
+
+/// What a metered module of so many bytes keeps, in bytes.
+pub(super) fn weight(bytes: usize) -> usize {
+    BASE_BYTES.saturating_add(bytes.saturating_mul(BYTES_PER_BYTE))
 }
 
 struct Compiled {
@@ -128,7 +139,7 @@ impl Code for Compiled {
         self.weight
     }
 
-    fn run(&self, exports: &[&str], counters: Counters) -> Run {
+    fn run(&self, exports: &[&str], counters: Counters, _: Purpose) -> Run {
         let mut store = Store::new(self.module.engine(), Instance::default());
         store.limiter(|instance| &mut instance.limiter);
         match self.call(&mut store, exports, counters) {

@@ -1,45 +1,65 @@
 //! The engine `wasmtime`: a compiler. Instances come from a pool, and imports are bound when a module is prepared.
+//!
+//! What it can't do for a module, or not now, [`wasmi`](super::wasmi) does in its place, so that nothing that a contract does
+//! or others do meanwhile can end a block or make it late: a module that would take long to compile, a function whose frame is
+//! larger than what is counted for it, an instance when all of the pool's are taken.
 
-use super::engine::{Code, Counters, Engine, Run};
+use super::engine::{Code, Counters, Engine, Purpose, Run};
 use super::fault::{Fault, ImportStopped, Stopped};
+use super::frames;
+use super::function::NATIVE_BYTES_PER_SLOT;
 use super::host;
 use super::imports::{MODULE, for_each_import};
 use super::module::{FUEL, MEMORY, Metered, STACK};
 use super::session::Guest;
+use super::wasmi::{self, Wasmi};
+use ledger_core::WasmRules;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use wasmtime::{
     Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module,
-    ModuleExport, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
+    ModuleExport, PoolConcurrencyLimitError, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
 };
 
 /// How much there is of what a [`WasmRuntime`](super::WasmRuntime) on wasmtime takes from the machine beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WasmtimeConfig {
-    /// The most instances at one time: contracts that are running on all threads, those that wait for others they have
-    /// called included, so the chain's `max_call_depth` for each thread that executes or answers queries. A node that has
-    /// none left stops. Each reserves 4 GiB of addresses, and no memory.
+    /// The instances in the pool: one for each contract that is running on any thread, those that wait for others they have
+    /// called included. Simulations take at most half of them. Who finds none is interpreted. Each reserves 4 GiB of
+    /// addresses, and no memory.
     pub instances: u32,
-    /// The largest memory of an instance, in bytes; the chain's `max_memory_pages` must not be more.
-    pub memory_bytes: usize,
-    /// The largest table of an instance; the chain's `max_table_entries` must not be more.
-    pub table_entries: usize,
-    /// How much of a thread's stack compiled code may use, in bytes. The counted stack ends before, if this is 40 for each
-    /// of the chain's `max_stack_slots`; threads that execute need this much and half a MiB for the rest.
-    pub stack_bytes: usize,
 }
 
 impl Default for WasmtimeConfig {
     fn default() -> Self {
-        WasmtimeConfig { instances: 512, memory_bytes: 16 << 20, table_entries: 10_000, stack_bytes: 1_280 << 10 }
+        WasmtimeConfig { instances: 512 }
     }
 }
 
+/// How much of a thread's stack compiled code may use, in bytes: what all slots stand for, and the largest function, which has
+/// its frame before it counts it. Threads that execute need half a MiB more for the rest.
+const STACK_BYTES: u64 = (WasmRules::MOST_STACK_SLOTS as u64 / 4 * 5) * NATIVE_BYTES_PER_SLOT;
+/// How often the compiler may have to look at a value for each byte of a module, and in any case. Its time goes with that: for
+/// loops within each other, say, with the number of values and the square of the loops. What others compile looks at about
+/// four for each byte.
+const WORK_BY_BYTE: u64 = 16;
+const LEAST_MAX_WORK: u64 = 1 << 15;
 /// What a module takes beside its code, in bytes.
 const BASE_BYTES: usize = 64 << 10;
 
 pub(super) struct Wasmtime {
-    engine: wasmtime::Engine,
+    shared: Arc<Shared>,
     linker: Linker<Instance>,
+}
+
+/// What all modules share.
+struct Shared {
+    engine: wasmtime::Engine,
+    /// How many instances simulations have.
+    simulating: AtomicU32,
+    /// How many they may have.
+    most_simulating: u32,
 }
 
 /// What a store knows of the one instance in it.
@@ -59,15 +79,15 @@ impl Wasmtime {
             .total_tables(limits.instances)
             .max_memories_per_module(1)
             .max_tables_per_module(1)
-            .max_memory_size(limits.memory_bytes)
-            .table_elements(limits.table_entries)
+            .max_memory_size((WasmRules::MOST_MEMORY_PAGES as usize) << 16)
+            .table_elements(WasmRules::MOST_TABLE_ENTRIES as usize)
             // The first pages stay: to clear them is quicker than to fault them in again.
             .linear_memory_keep_resident(128 << 10)
             .table_keep_resident(8 << 10);
         let mut config = Config::new();
         config
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
-            .max_wasm_stack(limits.stack_bytes)
+            .max_wasm_stack(usize::try_from(STACK_BYTES).map_err(|error| error.to_string())?)
             // A few bytes far apart would be an image as large as all between them, kept with the code.
             .memory_guaranteed_dense_image_size(64 << 10)
             .wasm_backtrace_max_frames(None)
@@ -81,7 +101,30 @@ impl Wasmtime {
         let engine = wasmtime::Engine::new(&config).map_err(|error| words(&error))?;
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| words(&error))?;
-        Ok(Wasmtime { engine, linker })
+        let most_simulating = limits.instances / 2;
+        Ok(Wasmtime { shared: Arc::new(Shared { engine, simulating: AtomicU32::new(0), most_simulating }), linker })
+    }
+}
+
+/// The place of a simulation among those that have instances.
+struct Place<'a>(&'a Shared);
+
+impl Shared {
+    /// A place for a run; `None` if too many simulations run.
+    fn place(&self, purpose: Purpose) -> Option<Option<Place<'_>>> {
+        if purpose == Purpose::Transaction {
+            return Some(None);
+        }
+        let free = |taken| (taken < self.most_simulating).then_some(taken + 1);
+        // It counts, and nothing else is told by it.
+        let taken = self.simulating.fetch_update(Ordering::Relaxed, Ordering::Relaxed, free);
+        taken.ok().map(|_| Some(Place(self)))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.simulating.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -136,7 +179,29 @@ impl Guest for Caller<'_, Instance> {
 
 impl Engine for Wasmtime {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
-        let compiled = Module::new(&self.engine, &module.code).map_err(|error| words(&error))?;
+        let compiled = self.compiled(module);
+        let spare = Spare { code: module.code.clone(), compiled: OnceLock::new() };
+        if compiled.is_err() {
+            spare.get().as_ref().map_err(Clone::clone)?;
+        }
+        let native = compiled.as_ref().map_or(0, |compiled| compiled.weight);
+        // What isn't there yet counts, too: nobody asks again.
+        let weight = native.saturating_add(module.code.len()).saturating_add(wasmi::weight(module.code.len()));
+        Ok(Box::new(Either { compiled, spare, weight }))
+    }
+}
+
+impl Wasmtime {
+    fn compiled(&self, module: &Metered) -> Result<Compiled, String> {
+        let most = (module.code.len() as u64).saturating_mul(WORK_BY_BYTE).saturating_add(LEAST_MAX_WORK);
+        if module.work > most {
+            let (work, size) = (module.work, module.code.len());
+            return Err(format!("compiling {size} bytes looks at values {work} times, and {most} is the most"));
+        }
+        let compiled = Module::new(&self.shared.engine, &module.code).map_err(|error| words(&error))?;
+        if let Some(reason) = frames::too_large(&compiled, &module.slots) {
+            return Err(reason);
+        }
         let export = |name: &str| compiled.get_export_index(name);
         let (Some(fuel), Some(stack)) = (export(FUEL), export(STACK)) else {
             return Err("the module has no counters".to_owned());
@@ -150,12 +215,52 @@ impl Engine for Wasmtime {
         // Beside the image it keeps tables of functions and types, and the data of segments, all of which are in the module.
         let weight = image.end.addr().saturating_sub(image.start.addr());
         let weight = weight.saturating_add(module.code.len().saturating_mul(4)).saturating_add(BASE_BYTES);
-        Ok(Box::new(Compiled { engine: self.engine.clone(), instance, fuel, stack, memory, entries, weight }))
+        Ok(Compiled { shared: Arc::clone(&self.shared), instance, fuel, stack, memory, entries, weight })
+    }
+}
+
+/// Compiled code, and what runs in its place where that can't.
+struct Either {
+    compiled: Result<Compiled, String>,
+    spare: Spare,
+    weight: usize,
+}
+
+/// A module for the interpreter, which is made ready when it is needed.
+struct Spare {
+    code: Vec<u8>,
+    compiled: OnceLock<Result<Box<dyn Code>, String>>,
+}
+
+impl Spare {
+    fn get(&self) -> &Result<Box<dyn Code>, String> {
+        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code))
+    }
+}
+
+impl Code for Either {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn complaint(&self) -> Option<&str> {
+        self.compiled.as_ref().err().map(String::as_str)
+    }
+
+    fn run(&self, exports: &[&str], counters: Counters, purpose: Purpose) -> Run {
+        let run = self.compiled.as_ref().ok().and_then(|compiled| {
+            let _place = compiled.shared.place(purpose)?;
+            compiled.run(exports, counters)
+        });
+        run.unwrap_or_else(|| match self.spare.get() {
+            Ok(code) => code.run(exports, counters, purpose),
+            Err(reason) => Run { counters, end: Err(Stopped::Engine(reason.clone())) },
+        })
     }
 }
 
 struct Compiled {
-    engine: wasmtime::Engine,
+    shared: Arc<Shared>,
     instance: InstancePre<Instance>,
     fuel: ModuleExport,
     stack: ModuleExport,
@@ -164,25 +269,25 @@ struct Compiled {
     weight: usize,
 }
 
-impl Code for Compiled {
-    fn weight(&self) -> usize {
-        self.weight
-    }
-
-    fn run(&self, exports: &[&str], counters: Counters) -> Run {
-        let mut store = Store::new(&self.engine, Instance::default());
+impl Compiled {
+    /// What became of a run; `None` if it didn't begin, for want of an instance.
+    fn run(&self, exports: &[&str], counters: Counters) -> Option<Run> {
+        let mut store = Store::new(&self.shared.engine, Instance::default());
         store.limiter(|instance| &mut instance.limiter);
         let end = self.call(&mut store, exports, counters);
         // What failed before there were counters used nothing.
         let (Some(fuel), Some(stack)) = (store.data().fuel, store.data().stack) else {
+            if end.as_ref().is_err_and(|error| error.is::<PoolConcurrencyLimitError>()) {
+                return None;
+            }
             let reason = end.err().map_or_else(String::new, |error| words(&error));
-            return Run { counters, end: Err(Stopped::Engine(reason)) };
+            return Some(Run { counters, end: Err(Stopped::Engine(reason)) });
         };
         let counters = match (fuel.get(&mut store), stack.get(&mut store)) {
             (Val::I64(fuel), Val::I32(stack)) => Counters { fuel, stack },
             _ => Counters { fuel: -1, stack: -1 },
         };
-        Run { counters, end: end.map_err(|error| stopped(&error)) }
+        Some(Run { counters, end: end.map_err(|error| stopped(&error)) })
     }
 }
 
@@ -243,5 +348,25 @@ impl ResourceLimiter for OnlyMaxima {
 
     fn table_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> Result<bool, Error> {
         Ok(maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simulations_have_half_of_the_pool() {
+        let shared = Wasmtime::new(WasmtimeConfig { instances: 5 }).unwrap().shared;
+        let first = shared.place(Purpose::Simulation).unwrap();
+        let second = shared.place(Purpose::Simulation).unwrap();
+        assert!(shared.place(Purpose::Simulation).is_none());
+        // Blocks aren't counted.
+        assert!(matches!(shared.place(Purpose::Transaction), Some(None)));
+        drop(first);
+        let third = shared.place(Purpose::Simulation).unwrap();
+        drop((second, third));
+        assert_eq!(shared.simulating.load(Ordering::Relaxed), 0);
     }
 }

@@ -112,6 +112,7 @@ pub(crate) struct Remembering {
     pub(crate) values: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) calls: Vec<String>,
     pub(crate) stack: u32,
+    pub(crate) output_limit: u64,
     ended: Option<HostError>,
 }
 
@@ -127,7 +128,16 @@ impl Remembering {
             read_only: false,
         };
         let values = BTreeMap::from([(vec![0], vec![9; 100])]);
-        Remembering { environment, limit, used: 0, values, calls: Vec::new(), stack: 32_768, ended: None }
+        Remembering {
+            environment,
+            limit,
+            used: 0,
+            values,
+            calls: Vec::new(),
+            stack: 32_768,
+            output_limit: 1 << 20,
+            ended: None,
+        }
     }
 
     fn pay(&mut self, what: String, price: u64) -> Result<(), HostError> {
@@ -215,6 +225,10 @@ impl Host for Remembering {
     fn verify(&mut self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<bool, HostError> {
         self.pay(format!("verify {key:?} {message:?} {signature:?}"), 60_000)?;
         Ok(key[0] == signature[0])
+    }
+
+    fn output_limit(&self) -> u64 {
+        self.output_limit
     }
 
     fn stack_left(&self) -> u32 {

@@ -34,8 +34,16 @@ pub struct WasmRules {
 /// What instructions cost, in fuel. Structure (`block`, `loop`, `else`, `end`, `nop`) is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WasmCosts {
-    /// A fresh instance, which every call of a contract gets, without its memory and its segments.
+    /// A fresh instance, which every call of a contract gets, without what is named below.
     pub instance: u32,
+    /// Each function of a fresh instance that isn't imported.
+    pub instance_function: u32,
+    /// Each global of a fresh instance.
+    pub instance_global: u32,
+    /// Each import of a fresh instance, and each method that it exports.
+    pub instance_name: u32,
+    /// Each segment of a fresh instance, of data or of table entries, beside what is in it.
+    pub instance_segment: u32,
     /// Constants, locals, `drop`, `select`, comparisons, conversions, integer arithmetic but for what is named below.
     pub basic: u32,
     /// A multiplication.
@@ -91,6 +99,10 @@ impl Default for WasmCosts {
     fn default() -> Self {
         WasmCosts {
             instance: 2_000,
+            instance_function: 20,
+            instance_global: 30,
+            instance_name: 300,
+            instance_segment: 300,
             basic: 1,
             multiply: 2,
             divide: 8,
@@ -106,7 +118,7 @@ impl Default for WasmCosts {
             memory_grow_page: 8_000,
             bulk: 20,
             bulk_64_bytes: 6,
-            table_entry: 4,
+            table_entry: 8,
         }
     }
 }
@@ -115,18 +127,36 @@ impl Default for WasmCosts {
 const MOST_COST: u64 = 1 << 20;
 
 impl WasmRules {
-    /// All that has a range, and the range.
+    /// The most that [`max_functions`](Self::max_functions) may be. One of the engines keeps something for each function and
+    /// each global of an instance in a piece of memory of 1 MiB.
+    pub const MOST_FUNCTIONS: u32 = 20_000;
+    /// The most that [`max_function_bytes`](Self::max_function_bytes) may be: no engine parses longer functions.
+    pub const MOST_FUNCTION_BYTES: u32 = 128 << 10;
+    /// The most that [`max_locals`](Self::max_locals) may be. With more, a function would take more than the part of the
+    /// stack that one may take.
+    pub const MOST_LOCALS: u32 = 8_000;
+    /// The most that [`max_table_entries`](Self::max_table_entries) may be: engines set so much aside for each instance.
+    pub const MOST_TABLE_ENTRIES: u32 = 1 << 16;
+    /// The most that [`max_globals`](Self::max_globals) may be. See [`MOST_FUNCTIONS`](Self::MOST_FUNCTIONS).
+    pub const MOST_GLOBALS: u32 = 10_000;
+    /// The most that [`max_memory_pages`](Self::max_memory_pages) may be: 256 MiB for each of the contracts that run within
+    /// each other.
+    pub const MOST_MEMORY_PAGES: u32 = 4_096;
+    /// The most that [`max_stack_slots`](Self::max_stack_slots) may be: what fits in the stack of an ordinary thread.
+    pub const MOST_STACK_SLOTS: u32 = 32 << 10;
+
+    /// All that has a range, and the range: what all engines can do.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range> {
         let limits: [Range; 9] = [
             ("wasm.max_module_bytes", self.max_module_bytes.into(), 0, 8 << 20),
-            ("wasm.max_functions", self.max_functions.into(), 0, 1_000_000),
-            ("wasm.max_function_bytes", self.max_function_bytes.into(), 0, 7_654_321),
-            ("wasm.max_locals", self.max_locals.into(), 0, 50_000),
-            ("wasm.max_table_entries", self.max_table_entries.into(), 0, 1 << 20),
-            ("wasm.max_globals", self.max_globals.into(), 0, 100_000),
-            ("wasm.max_memory_pages", self.max_memory_pages.into(), 0, 16_384),
+            ("wasm.max_functions", self.max_functions.into(), 0, Self::MOST_FUNCTIONS.into()),
+            ("wasm.max_function_bytes", self.max_function_bytes.into(), 0, Self::MOST_FUNCTION_BYTES.into()),
+            ("wasm.max_locals", self.max_locals.into(), 0, Self::MOST_LOCALS.into()),
+            ("wasm.max_table_entries", self.max_table_entries.into(), 0, Self::MOST_TABLE_ENTRIES.into()),
+            ("wasm.max_globals", self.max_globals.into(), 0, Self::MOST_GLOBALS.into()),
+            ("wasm.max_memory_pages", self.max_memory_pages.into(), 0, Self::MOST_MEMORY_PAGES.into()),
             ("wasm.max_br_table", self.max_br_table.into(), 0, 65_520),
-            ("wasm.max_stack_slots", self.max_stack_slots.into(), 1 << 10, 64 << 10),
+            ("wasm.max_stack_slots", self.max_stack_slots.into(), 1 << 10, Self::MOST_STACK_SLOTS.into()),
         ];
         limits.into_iter().chain(self.costs.ranges())
     }
@@ -137,6 +167,10 @@ impl WasmCosts {
     fn ranges(&self) -> impl Iterator<Item = Range> {
         let costs = [
             ("wasm.costs.instance", self.instance),
+            ("wasm.costs.instance_function", self.instance_function),
+            ("wasm.costs.instance_global", self.instance_global),
+            ("wasm.costs.instance_name", self.instance_name),
+            ("wasm.costs.instance_segment", self.instance_segment),
             ("wasm.costs.basic", self.basic),
             ("wasm.costs.multiply", self.multiply),
             ("wasm.costs.divide", self.divide),

@@ -172,8 +172,9 @@ fields! {
         prepare_byte,
     }
     WasmCosts {
-        instance, basic, multiply, divide, load, store, global, branch, branch_table, call, call_indirect, local_zeroed,
-        memory_size, memory_grow_page, bulk, bulk_64_bytes, table_entry,
+        instance, instance_function, instance_global, instance_name, instance_segment, basic, multiply, divide, load,
+        store, global, branch, branch_table, call, call_indirect, local_zeroed, memory_size, memory_grow_page, bulk,
+        bulk_64_bytes, table_entry,
     }
     WasmRules {
         max_module_bytes, max_functions, max_function_bytes, max_locals, max_table_entries, max_globals,
