@@ -42,7 +42,9 @@ pub(crate) fn run(input: &[u8]) -> Vec<String> {
         return vec!["refused".to_owned()];
     }
     let prepared: Vec<_> = prepared.into_iter().map(Result::unwrap).collect();
-    assert!(prepared.iter().all(|code| engine_error(code).is_none()));
+    // What is only slow to compile is interpreted.
+    let error = |code| engine_error(code).filter(|error| !error.starts_with("compiling "));
+    assert!(prepared.iter().all(|code| error(code).is_none()));
     let mut seen = Vec::new();
     for method in ["a", "b"] {
         let everywhere = |limit: u64| {

@@ -33,7 +33,8 @@ pub(crate) fn run(module: &[u8]) -> Vec<String> {
     }
     let prepared: Vec<_> = prepared.into_iter().map(Result::unwrap).collect();
     for code in &prepared {
-        assert_eq!(engine_error(code), None);
+        // What is only slow to compile is interpreted.
+        assert_eq!(engine_error(code).filter(|error| !error.starts_with("compiling ")), None);
     }
     for name in entries(module) {
         let entry = match name.as_str() {
