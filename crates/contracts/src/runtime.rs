@@ -25,6 +25,16 @@ pub trait Runtime: Send + Sync {
     /// [`CodeError`] says what is wrong with the code.
     fn prepare(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError>;
 
+    /// As [`prepare`](Self::prepare), for a [trace](crate::trace): what is made ready gives the same results, fuel included,
+    /// and may say where it [breaks down](Host::broke_down_in), for which it may be slower. The same as `prepare`, unless
+    /// implemented.
+    ///
+    /// # Errors
+    /// [`CodeError`], also where only this way of making it ready doesn't work for the code.
+    fn prepare_for_trace(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError> {
+        self.prepare(code, rules)
+    }
+
     /// Runs a contract. Errors of the host are passed on as [`Trap::Host`].
     ///
     /// # Errors

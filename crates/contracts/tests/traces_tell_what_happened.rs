@@ -287,7 +287,7 @@ mod wasm {
     use super::*;
     use ledger_contracts::wasm::{WASM, WasmRuntime};
 
-    /// `store` puts a value, `twice` calls `store` of itself read-only, `trap` divides by zero.
+    /// `store` puts a value, `twice` calls `store` of itself read-only, `trap` divides by zero in a function of its own.
     const MODULE: &str = r#"(module
         (import "ledgerkit.1" "put" (func $put (param i32 i32 i32 i32)))
         (import "ledgerkit.1" "contract" (func $contract (param i32)))
@@ -304,7 +304,13 @@ mod wasm {
             (drop (call $call (i32.const 100) (i32.const 16) (i32.const 5) (i32.const 0) (i32.const 0) (i64.const -1) (i32.const 1))))
         (func (export "call_trap")
             (call $store)
-            (drop (i32.div_u (i32.const 1) (i32.const 0)))))"#;
+            (call $halve))
+        (func $halve
+            (call $deeper)
+            (drop (i32.div_u (i32.const 1) (i32.const 0))))
+        (func $deeper)
+        (func (export "call_wild") (call $deeper) (call $reach))
+        (func $reach (call $put (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 0))))"#;
 
     #[test]
     fn modules_are_traced_alike_on_every_engine() {
@@ -332,10 +338,17 @@ mod wasm {
             ledger.call(&alice(), contract, "trap", b"").unwrap();
             let trace = recorder.last().unwrap();
             let call = trace.call().unwrap();
-            let End::Failed { failure, .. } = &call.end else { panic!("{trace}") };
+            let End::Failed { failure, function } = &call.end else { panic!("{trace}") };
+            // `$deeper` has returned.
+            assert_eq!(function.as_deref(), Some("halve"));
             assert_eq!(*failure, Failure::Trapped { message: Text::from("integer divide by zero") });
             assert!(call.taken_back);
             assert_eq!(call.accesses().count(), 1);
+
+            // An import that is given a wrong pointer is where its caller is.
+            ledger.call(&alice(), contract, "wild", b"").unwrap();
+            let text = recorder.last().unwrap().to_string();
+            assert!(text.contains("failed in \"reach\": the contract trapped: memory access out of bounds"), "{text}");
         }
     }
 }

@@ -27,6 +27,9 @@ use std::collections::BTreeMap;
 
 pub use unordered::FORGOTTEN_AT_LEAST;
 
+/// How many bytes the code may take that is kept from trace to trace.
+const TRACED_BYTES: usize = 16 << 20;
+
 /// What a [`LedgerExecutor`] may keep in memory. Nothing here changes what it gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExecutorConfig {
@@ -57,6 +60,8 @@ pub struct LedgerExecutor {
     prepared: PreparedCache,
     /// What only queries and simulations have needed.
     asked: PreparedCache,
+    /// What was made ready for traces.
+    traced: PreparedCache,
     config: ExecutorConfig,
 }
 
@@ -73,6 +78,7 @@ impl LedgerExecutor {
             runtimes: BTreeMap::new(),
             prepared: PreparedCache::new(config.prepared_bytes),
             asked: PreparedCache::new(config.asked_bytes),
+            traced: PreparedCache::new(TRACED_BYTES),
             config,
         }
     }

@@ -87,6 +87,7 @@ pub(super) struct Caller {
 }
 
 /// Code that is ready to run.
+#[derive(Clone)]
 pub(super) struct Code<'r> {
     pub(super) runtime: &'r dyn Runtime,
     pub(super) prepared: Prepared,
@@ -132,6 +133,7 @@ impl<'r, 's> Run<'r, 's> {
         }
         let code = self.load(contract, &record, meter)?;
         let invocation = Invocation { entry: EntryPoint::Method(method), arguments };
+        let code = self.code_for_trace(contract, code);
         self.enter(*contract, &code, &invocation, caller, meter)
     }
 

@@ -1,10 +1,13 @@
 //! Noting what happens, for whoever asks for a [trace](crate::trace).
 
 use super::LedgerExecutor;
+use super::cache::Origin;
 use super::run::{Caller, Code, Run, Stop};
 use crate::fuel::Meter;
+use crate::record::{ContractRecord, code_key};
 use crate::runtime::{Invocation, Runtime};
 use crate::trace::{About, AccessKind, Called, Kind, TraceConfig, Tracer, TransactionTrace};
+use ledger_core::codec;
 use ledger_core::{
     Action, Block, Call, Context, ContractId, Execution, ExecutionError, Failure, Key, KeyRange, SignedTransaction,
     Simulation, StateView, TransactionId,
@@ -120,7 +123,30 @@ impl Run<'_, '_> {
     ) -> Result<Vec<u8>, Stop> {
         let Invocation { entry, arguments } = *invocation;
         let called = Called { contract, entry, arguments, caller: caller.account, read_only: caller.read_only };
-        self.traced(&called, meter, |run, meter| run.enter(contract, code, invocation, caller, meter))
+        let code = self.code_for_trace(&contract, code.clone());
+        self.traced(&called, meter, |run, meter| run.enter(contract, &code, invocation, caller, meter))
+    }
+
+    /// Code that says where it breaks down, in the place of a contract's, if there is a trace and its runtime has it.
+    pub(super) fn code_for_trace<'c>(&mut self, contract: &ContractId, code: Code<'c>) -> Code<'c> {
+        let Some(trace) = &mut self.trace else { return code };
+        // What can't be read here can't be read where it counts either. Neither counts as read by the transaction.
+        let Ok(Some(record)) = self.journal.peek(&Key::contract(contract)) else { return code };
+        let Ok(ContractRecord { runtime, code: digest, .. }) = codec::decode(&record) else { return code };
+        let prepared = trace.code((&runtime, digest), || {
+            let origin = Origin { runtime: &runtime, digest: &digest, rules: &self.context.rules.wasm };
+            if let Some(known) = self.executor.traced.get(&origin) {
+                return Some(known);
+            }
+            let stored = self.journal.peek(&code_key(&digest)).ok()??;
+            let prepared = code.runtime.prepare_for_trace(&stored, self.context.rules).ok()?;
+            self.executor.traced.insert(&origin, prepared.clone());
+            Some(prepared)
+        });
+        match prepared {
+            Some(prepared) => Code { prepared, ..code },
+            None => code,
+        }
     }
 
     /// Notes what runs the call that began last.

@@ -20,8 +20,9 @@
 //!   make the transaction's fuel.
 //! - What is **taken back** stays in the trace and is marked so.
 //!
-//! A trace is one node's view: names of functions are there if the machine that ran the contract knows them. Nothing may be
-//! agreed on that is in no receipt.
+//! Where a contract broke down is there if the machine that ran it knows: the runtime for
+//! [WebAssembly](crate::wasm) makes modules ready anew for traces, so that they say which of their functions is running. No
+//! receipt says it, and nothing may be agreed on that is in no receipt.
 //!
 //! # What isn't in it
 //! The chain's own bookkeeping: the number of a lane, looking up contracts and loading their code. What the

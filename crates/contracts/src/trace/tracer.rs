@@ -4,9 +4,11 @@ use super::{
     Access, AccessKind, CallTrace, End, Entered, EventTrace, Excerpt, Kind, Omitted, Step, TraceConfig,
     TransactionTrace,
 };
-use crate::runtime::EntryPoint;
+use crate::runtime::{EntryPoint, Prepared};
 use ledger_core::codec::Text;
 use ledger_core::{AccountId, ContractId, Failure, Fuel, Key, KeyRange, Status, TransactionId};
+use ledger_crypto::Digest;
+use std::collections::BTreeMap;
 
 /// A call that begins.
 #[derive(Clone, Copy)]
@@ -27,6 +29,9 @@ pub(crate) struct About {
     pub(crate) fuel_limit: Fuel,
 }
 
+/// How many codes are kept that were made ready for a trace.
+const MAX_CODES: usize = 32;
+
 /// Notes what is done, in the bounds that it was given.
 pub(crate) struct Tracer {
     config: TraceConfig,
@@ -36,6 +41,8 @@ pub(crate) struct Tracer {
     base: Frame,
     /// The calls that are running, each made by the one before.
     running: Vec<Frame>,
+    /// Code that was made ready for this trace; `None` if that doesn't work.
+    codes: BTreeMap<(Text, Digest), Option<Prepared>>,
 }
 
 /// What is being traced: a transaction, or one call.
@@ -74,8 +81,8 @@ impl Frame {
 
 impl Tracer {
     pub(crate) fn new(config: TraceConfig) -> Self {
-        let mut tracer =
-            Tracer { config, left: config.max_calls, base: Frame::new(None, false, Fuel(0)), running: Vec::new() };
+        let base = Frame::new(None, false, Fuel(0));
+        let mut tracer = Tracer { config, left: config.max_calls, base, running: Vec::new(), codes: BTreeMap::new() };
         tracer.base.listed = tracer.take();
         tracer
     }
@@ -122,6 +129,22 @@ impl Tracer {
         });
         self.running.push(Frame::new(call, listed, used));
         depth
+    }
+
+    /// Code of a runtime, made ready by `prepare` unless it is there.
+    pub(crate) fn code(
+        &mut self,
+        (runtime, digest): (&Text, Digest),
+        prepare: impl FnOnce() -> Option<Prepared>,
+    ) -> Option<Prepared> {
+        let place = (runtime.clone(), digest);
+        if let Some(known) = self.codes.get(&place) {
+            return known.clone();
+        }
+        if self.codes.len() >= MAX_CODES {
+            self.codes.clear();
+        }
+        self.codes.entry(place).or_insert_with(prepare).clone()
     }
 
     /// What runs the call that began last.

@@ -51,4 +51,6 @@ pub(super) struct Run {
     pub(super) counters: Counters,
     /// How it ended.
     pub(super) end: Result<(), Stopped>,
+    /// The function that ran last, if the module [says so](super::module::meter_with_place).
+    pub(super) place: Option<u32>,
 }

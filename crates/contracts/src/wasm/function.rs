@@ -59,6 +59,8 @@ pub(super) struct Scope<'a> {
     pub(super) fuel: u32,
     /// The global that holds the stack's free slots.
     pub(super) stack: u32,
+    /// The global that holds which function is running, if there is one, and this function's number there.
+    pub(super) place: Option<(u32, u32)>,
 }
 
 /// A function's type, as far as it matters here.
@@ -146,6 +148,13 @@ impl Scope<'_> {
     fn within(&self, what: &'static str, found: u64, limit: u64) -> Result<(), ModuleError> {
         let function = self.function;
         if found > limit { Err(ModuleError::Function { function, what, found, limit }) } else { Ok(()) }
+    }
+
+    /// Writes down which function is running, if anybody asks. It costs no fuel.
+    fn say_place(&self, out: &mut Writer) {
+        if let Some((global, function)) = self.place {
+            out.byte(op::I32_CONST).signed(i64::from(function.cast_signed())).indexed(op::GLOBAL_SET, global);
+        }
     }
 
     /// What a block of a type takes and gives. Those of types that aren't there are refused by the validator.
@@ -297,6 +306,7 @@ impl Code {
                 self.bytes.bytes(raw);
                 if reachable {
                     self.bytes.indexed(op::GLOBAL_GET, scope.fuel).indexed(op::LOCAL_SET, fuel_local);
+                    scope.say_place(&mut self.bytes);
                 }
             }
             Flow::Sized(sized) if reachable => {
@@ -325,6 +335,7 @@ impl Charges<'_> {
         let Scope { stack, .. } = *self.scope;
         let mut segments = code.flows.segments().iter();
         let first = segments.next().map_or(0, |segment| segment.cost);
+        self.scope.say_place(out);
         out.indexed(op::GLOBAL_GET, self.scope.fuel);
         self.subtract(first.saturating_add(entry), out);
         if code.calls {

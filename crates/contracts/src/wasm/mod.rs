@@ -56,7 +56,8 @@
 //! It is one budget for all contracts that run within each other.
 //!
 //! # Failure
-//! A trap fails the call with words that are the same for all engines. If an engine itself fails (no memory), the node
+//! A trap fails the call with words that are the same for all engines; a [trace](crate::trace) names the function, by the
+//! section `name` if the module has one. If an engine itself fails (no memory), the node
 //! stops: others may have been able to go on.
 //!
 //! Pages are paid for before memory grows, also where it can't.
@@ -73,6 +74,7 @@ mod host;
 mod imports;
 mod instruction;
 mod module;
+mod names;
 mod parts;
 mod session;
 mod wasmi;
@@ -89,7 +91,8 @@ use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap}
 use engine::{Code, Counters, Engine, Purpose};
 use fault::{Fault, Stopped};
 use ledger_core::{Fuel, Rules, StateError, WasmRules};
-use module::{CONSTRUCT, METHOD, MIGRATE, START};
+use module::{CONSTRUCT, METHOD, MIGRATE, Metered, START};
+use names::Names;
 use session::{Limits, Session};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -121,6 +124,8 @@ struct Ready {
     starts: bool,
     setup: u64,
     limits: Limits,
+    /// What its functions are called, if it says which one is running.
+    names: Option<Names>,
 }
 
 impl WasmRuntime {
@@ -170,12 +175,15 @@ impl Runtime for WasmRuntime {
         let metered = module::meter(code, rules).map_err(|error| CodeError::new(error.to_string()))?;
         // If the engine can't, that is no fault of the module: it is told when it should run, and stops this node only.
         let code = self.engine.compile(&metered);
-        let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
-        // Names are in a tree, each in a piece of memory of its own.
-        let names = metered.entries.iter().map(|name| name.len() + 64).sum();
-        let weight = code.as_ref().map_or(0, |code| code.weight()).saturating_add(names);
-        let module::Metered { entries, starts, setup, .. } = metered;
-        Ok(Prepared::new(Ready { code, entries, starts, setup, limits }).weighing(weight))
+        Ok(ready(metered, code, rules, None))
+    }
+
+    fn prepare_for_trace(&self, code: &[u8], rules: &Rules) -> Result<Prepared, CodeError> {
+        let rules = &rules.wasm;
+        let metered = module::meter_with_place(code, rules).map_err(|error| CodeError::new(error.to_string()))?;
+        // Interpreted whatever the engine is: the results are the same, and to compile what may run once takes long.
+        let compiled = wasmi::Wasmi::new().compile_code(&metered.code, true).map_err(CodeError::new)?;
+        Ok(ready(metered, Ok(compiled), rules, Some(Names::of(code))))
     }
 
     fn call(&self, code: &Prepared, invocation: &Invocation<'_>, host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
@@ -198,6 +206,17 @@ impl Runtime for WasmRuntime {
     }
 }
 
+/// Code that is ready to run, as the others know it.
+fn ready(metered: Metered, code: Result<Box<dyn Code>, String>, rules: &WasmRules, names: Option<Names>) -> Prepared {
+    let limits = Limits { costs: rules.costs, result_bytes: u64::from(rules.max_memory_pages) << 16 };
+    // Names are in a tree, each in a piece of memory of its own.
+    let exported: usize = metered.entries.iter().map(|name| name.len() + 64).sum();
+    let named = names.as_ref().map_or(0, Names::weight);
+    let weight = code.as_ref().map_or(0, |code| code.weight()).saturating_add(exported).saturating_add(named);
+    let Metered { entries, starts, setup, .. } = metered;
+    Prepared::new(Ready { code, entries, starts, setup, limits, names }).weighing(weight)
+}
+
 impl Ready {
     fn enter(&self, export: &str, arguments: &[u8], host: &mut dyn Host) -> Result<Vec<u8>, Trap> {
         host.charge(Fuel(self.setup))?;
@@ -213,7 +232,11 @@ impl Ready {
         let code = self.code.as_ref().map_err(|reason| failed(reason))?;
         let run = session.enter(|| code.run(exports, counters, purpose));
         // First what it used: for want of fuel is why it stopped, if it has none.
-        let output = session.finish(run.counters.fuel)?;
+        let finished = session.finish(run.counters.fuel);
+        if let (Err(_), Some(names), Some(place)) = (&run.end, &self.names, run.place) {
+            host.broke_down_in(&names.name(place));
+        }
+        let output = finished?;
         match run.end {
             Ok(()) => Ok(output),
             Err(Stopped::Fault(_)) if run.counters.stack < 0 => Err(Trap::broken(Fault::Stack.to_string())),

@@ -23,6 +23,8 @@ pub(super) const RESERVED: &str = "ledgerkit.";
 pub(super) const FUEL: &str = "ledgerkit.fuel";
 /// The export of the global that holds the free slots of the stack.
 pub(super) const STACK: &str = "ledgerkit.stack";
+/// The global that says which function is running, in modules that are traced; below zero before any is.
+pub(super) const PLACE: &str = "ledgerkit.place";
 /// The export of the memory.
 pub(super) const MEMORY: &str = "ledgerkit.memory";
 /// The export of the start function.
@@ -64,6 +66,16 @@ pub(super) struct Metered {
 
 /// Checks `code` against the `rules` and gives it its counters.
 pub(super) fn meter(code: &[u8], rules: &WasmRules) -> Result<Metered, ModuleError> {
+    meter_with(code, rules, false)
+}
+
+/// As [`meter`], and the module says in another global which of its functions is running. Its results are the same, its fuel
+/// and its stack included; but it is larger, so that it may be over a limit.
+pub(super) fn meter_with_place(code: &[u8], rules: &WasmRules) -> Result<Metered, ModuleError> {
+    meter_with(code, rules, true)
+}
+
+fn meter_with(code: &[u8], rules: &WasmRules, place: bool) -> Result<Metered, ModuleError> {
     within("the module's size", code.len() as u64, rules.max_module_bytes.into(), 0)?;
     let mut features = WasmFeatures::MUTABLE_GLOBAL | WasmFeatures::MULTI_VALUE | WasmFeatures::SIGN_EXTENSION;
     features |= WasmFeatures::BULK_MEMORY | WasmFeatures::REFERENCE_TYPES;
@@ -71,7 +83,7 @@ pub(super) fn meter(code: &[u8], rules: &WasmRules) -> Result<Metered, ModuleErr
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
-    let mut pass = Pass::new(code, rules);
+    let mut pass = Pass { place, ..Pass::new(code, rules) };
     let mut allocations = FuncValidatorAllocations::default();
     for payload in parser.parse_all(code) {
         let payload = payload?;
@@ -101,6 +113,8 @@ struct Pass<'a> {
     setup: u64,
     slots: Vec<u32>,
     work: u64,
+    /// Whether it says which function is running.
+    place: bool,
     entries: BTreeSet<Box<str>>,
     /// The new sections by their ids.
     sections: BTreeMap<u8, Writer>,
@@ -124,6 +138,7 @@ impl<'a> Pass<'a> {
             setup: rules.costs.instance.into(),
             slots: Vec::new(),
             work: 0,
+            place: false,
             entries: BTreeSet::new(),
             sections: BTreeMap::new(),
         }
@@ -379,7 +394,8 @@ impl<'a> Pass<'a> {
             Signature { parameters: length(&ty.parameters), results: length(&ty.results), block_type: &ty.block_type };
         let (rules, module, types) = (self.rules, self.module, self.types.as_slice());
         let (function, fuel, stack) = (self.next as u64, self.globals, self.globals.saturating_add(1));
-        let scope = Scope { rules, types, function, module, fuel, stack };
+        let place = self.place.then(|| (stack.saturating_add(1), u32::try_from(self.next).unwrap_or(u32::MAX)));
+        let scope = Scope { rules, types, function, module, fuel, stack, place };
         let out = self.sections.entry(10).or_default();
         let measures = instrument(&scope, &signature, validator, body, out)?;
         self.slots.push(measures.slots);
@@ -391,11 +407,16 @@ impl<'a> Pass<'a> {
     fn finish(mut self) -> Metered {
         let globals = std::mem::take(self.section(6));
         let (fuel, stack) = (self.globals, self.globals.saturating_add(1));
-        self.section(6).unsigned(u64::from(fuel) + 2).bytes(&globals.0);
+        let added = if self.place { 3 } else { 2 };
+        self.section(6).unsigned(u64::from(fuel) + added).bytes(&globals.0);
         self.section(6).bytes(&[op::I64, 1, op::I64_CONST, 0, op::END, op::I32, 1, op::I32_CONST, 0, op::END]);
+        if self.place {
+            self.section(6).bytes(&[op::I32, 1, op::I32_CONST]).signed(-1).byte(op::END);
+        }
 
         let methods = std::mem::take(self.section(7));
         let mut own: Vec<(&str, u8, u32)> = vec![(FUEL, 3, fuel), (STACK, 3, stack)];
+        own.extend(self.place.then(|| (PLACE, 3, stack.saturating_add(1))));
         own.extend(self.memory.map(|_| (MEMORY, 2, 0)));
         own.extend(self.start.map(|function| (START, 0, function)));
         let count = own.len() + self.entries.len();

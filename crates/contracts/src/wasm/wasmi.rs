@@ -4,7 +4,7 @@ use super::engine::{Code, Counters, Engine, Purpose, Run};
 use super::fault::{Fault, ImportStopped, Stopped};
 use super::host;
 use super::imports::{MODULE, for_each_import};
-use super::module::{FUEL, MEMORY, Metered, STACK};
+use super::module::{FUEL, MEMORY, Metered, PLACE, STACK};
 use super::session::Guest;
 use wasmi::errors::{ErrorKind, MemoryError, TableError};
 use wasmi::{
@@ -33,6 +33,7 @@ pub(super) struct Wasmi {
 struct Instance {
     fuel: Option<Global>,
     stack: Option<Global>,
+    place: Option<Global>,
     memory: Option<Memory>,
     limiter: OnlyMaxima,
 }
@@ -108,18 +109,18 @@ fn get(global: Option<Global>, context: impl AsContextMut) -> i64 {
 
 impl Engine for Wasmi {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
-        self.compile_code(&module.code)
+        self.compile_code(&module.code, false)
     }
 }
 
 impl Wasmi {
-    /// Compiles a metered module.
-    pub(super) fn compile_code(&self, code: &[u8]) -> Result<Box<dyn Code>, String> {
+    /// Compiles a metered module, which may say which function is running.
+    pub(super) fn compile_code(&self, code: &[u8], says_place: bool) -> Result<Box<dyn Code>, String> {
         let engine = wasmi::Engine::new(&self.config);
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| error.to_string())?;
         let module = Module::new(&engine, code).map_err(|error| error.to_string())?;
-        Ok(Box::new(Compiled { linker, module, weight: weight(code.len()) }))
+        Ok(Box::new(Compiled { linker, module, weight: weight(code.len()), says_place }))
     }
 }
 
@@ -132,6 +133,7 @@ struct Compiled {
     linker: Linker<Instance>,
     module: Module,
     weight: usize,
+    says_place: bool,
 }
 
 impl Code for Compiled {
@@ -143,10 +145,12 @@ impl Code for Compiled {
         let mut store = Store::new(self.module.engine(), Instance::default());
         store.limiter(|instance| &mut instance.limiter);
         match self.call(&mut store, exports, counters) {
-            Ok(()) => Run { counters: left(&mut store), end: Ok(()) },
+            Ok(()) => Run { counters: left(&mut store), end: Ok(()), place: None },
             // What failed before there were counters used nothing.
-            Err(error) if store.data().fuel.is_none() => Run { counters, end: Err(Stopped::Engine(error.to_string())) },
-            Err(error) => Run { counters: left(&mut store), end: Err(stopped(&error)) },
+            Err(error) if store.data().fuel.is_none() => {
+                Run { counters, end: Err(Stopped::Engine(error.to_string())), place: None }
+            }
+            Err(error) => Run { counters: left(&mut store), end: Err(stopped(&error)), place: place(&mut store) },
         }
     }
 }
@@ -157,9 +161,10 @@ impl Compiled {
         let fuel = instance.get_global(&*store, FUEL).ok_or_else(|| Error::new("no fuel"))?;
         let stack = instance.get_global(&*store, STACK).ok_or_else(|| Error::new("no stack"))?;
         let memory = instance.get_memory(&*store, MEMORY);
+        let place = if self.says_place { instance.get_global(&*store, PLACE) } else { None };
         fuel.set(&mut *store, Val::I64(counters.fuel))?;
         stack.set(&mut *store, Val::I32(counters.stack))?;
-        *store.data_mut() = Instance { fuel: Some(fuel), stack: Some(stack), memory, limiter: OnlyMaxima };
+        *store.data_mut() = Instance { fuel: Some(fuel), stack: Some(stack), place, memory, limiter: OnlyMaxima };
         for export in exports {
             instance.get_typed_func::<(), ()>(&*store, export)?.call(&mut *store, ())?;
         }
@@ -171,6 +176,11 @@ fn left(store: &mut Store<Instance>) -> Counters {
     let (fuel, stack) = (store.data().fuel, store.data().stack);
     let stack = i32::try_from(get(stack, &mut *store)).unwrap_or(-1);
     Counters { fuel: get(fuel, store), stack }
+}
+
+fn place(store: &mut Store<Instance>) -> Option<u32> {
+    let place = store.data().place;
+    u32::try_from(get(place, store)).ok()
 }
 
 fn stopped(error: &Error) -> Stopped {

@@ -234,7 +234,7 @@ struct Spare {
 
 impl Spare {
     fn get(&self) -> &Result<Box<dyn Code>, String> {
-        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code))
+        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code, false))
     }
 }
 
@@ -254,7 +254,7 @@ impl Code for Either {
         });
         run.unwrap_or_else(|| match self.spare.get() {
             Ok(code) => code.run(exports, counters, purpose),
-            Err(reason) => Run { counters, end: Err(Stopped::Engine(reason.clone())) },
+            Err(reason) => Run { counters, end: Err(Stopped::Engine(reason.clone())), place: None },
         })
     }
 }
@@ -281,13 +281,13 @@ impl Compiled {
                 return None;
             }
             let reason = end.err().map_or_else(String::new, |error| words(&error));
-            return Some(Run { counters, end: Err(Stopped::Engine(reason)) });
+            return Some(Run { counters, end: Err(Stopped::Engine(reason)), place: None });
         };
         let counters = match (fuel.get(&mut store), stack.get(&mut store)) {
             (Val::I64(fuel), Val::I32(stack)) => Counters { fuel, stack },
             _ => Counters { fuel: -1, stack: -1 },
         };
-        Some(Run { counters, end: end.map_err(|error| stopped(&error)) })
+        Some(Run { counters, end: end.map_err(|error| stopped(&error)), place: None })
     }
 }
 
