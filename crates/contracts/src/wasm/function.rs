@@ -27,6 +27,7 @@ const FRAME_SLOTS: u64 = 16;
 /// code to make one, and each slot stands for [`NATIVE_BYTES_PER_SLOT`].
 const BYTES_PER_SLOT: u64 = 16;
 /// How many bytes of a thread's stack a counted slot stands for: compiled code may take as much.
+#[cfg_attr(not(feature = "wasmtime"), allow(dead_code, reason = "only compiled code needs it"))]
 pub(super) const NATIVE_BYTES_PER_SLOT: u64 = 32;
 /// What a function may always take of the stack, in slots; and otherwise a quarter of all, for compiled code has a
 /// function's frame before the function can count it.

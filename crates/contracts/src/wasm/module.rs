@@ -59,8 +59,10 @@ pub(super) struct Metered {
     /// Fuel for making an instance.
     pub(super) setup: u64,
     /// What each of its functions takes of the stack, in slots; imported functions aren't among them.
+    #[cfg_attr(not(feature = "wasmtime"), allow(dead_code, reason = "only compiled code needs it"))]
     pub(super) slots: Vec<u32>,
     /// How often a compiler may have to look at one of its functions' values.
+    #[cfg_attr(not(feature = "wasmtime"), allow(dead_code, reason = "only compiled code needs it"))]
     pub(super) work: u64,
 }
 
