@@ -74,11 +74,12 @@ fn modules_at_the_largest_limits_run_on_each_engine() {
         ),
     ] {
         let module = wat::parse_str(format!("(module {text})")).unwrap();
-        for (engine, runtime) in [
+        let engines = [
             ("wasmi", WasmRuntime::wasmi().unwrap()),
             #[cfg(feature = "wasmtime")]
             ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap()),
-        ] {
+        ];
+        for (engine, runtime) in engines {
             let code = runtime.prepare(&module, &rules).unwrap_or_else(|error| panic!("{what}: {error}"));
             // What is only slow to compile is interpreted; all else the engine has to take.
             let error = engine_error(&code).filter(|error| !error.starts_with("compiling "));
