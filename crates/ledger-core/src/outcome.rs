@@ -7,6 +7,7 @@ use crate::list_root;
 use crate::units::{Fuel, Height, Timestamp, Weight};
 use ledger_crypto::merkle::{self, TreeHasher};
 use ledger_crypto::{Digest, PublicKey, hash};
+use std::sync::LazyLock;
 
 /// The longest message in a receipt, in bytes; longer ones are cut.
 pub const MAX_MESSAGE_BYTES: usize = 512;
@@ -133,12 +134,26 @@ impl TransactionResult {
         output: Bytes,
         events: List<Event>,
     ) -> Self {
-        let leaves: Vec<Digest> = events.iter().map(Event::leaf).collect();
         let event_count = u32::try_from(events.len()).unwrap_or(u32::MAX);
-        let events_root = list_root::commit(domains::EVENTS, &leaves);
+        let events_root = events_root(&events);
         let receipt = Receipt { transaction, index, status, fuel_used, output, event_count, events_root };
         TransactionResult { receipt, events }
     }
+}
+
+/// The [list root](list_root) of a transaction's events. Most have none, and that root is always the same.
+fn events_root(events: &[Event]) -> Digest {
+    static NONE: LazyLock<Digest> = LazyLock::new(|| list_root::commit(domains::EVENTS, &[]));
+    if events.is_empty() {
+        return *NONE;
+    }
+    let mut bytes = Vec::new();
+    let leaf = |event: &Event| {
+        bytes.clear();
+        codec::encode_into(event, &mut bytes);
+        merkle::Blake3::leaf(&bytes)
+    };
+    list_root::commit(domains::EVENTS, &events.iter().map(leaf).collect::<Vec<Digest>>())
 }
 
 impl TransactionResult {

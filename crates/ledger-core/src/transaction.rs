@@ -278,7 +278,10 @@ pub enum TransactionError {
 impl Transaction {
     /// The transaction's id.
     pub fn id(&self) -> TransactionId {
-        TransactionId(hash(domains::TRANSACTION, &codec::encode(self)))
+        // A call is about as long; more than that grows.
+        let mut bytes = Vec::with_capacity(256);
+        codec::encode_into(self, &mut bytes);
+        TransactionId(hash(domains::TRANSACTION, &bytes))
     }
 
     /// What endorsers sign: the id that the transaction would have without endorsements, so each is of use once only.

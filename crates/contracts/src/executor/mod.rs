@@ -140,9 +140,7 @@ impl LedgerExecutor {
             return Ok(Effect::rejected(Rejection::BlockFuel { left: fuel_left, limit }));
         }
         match place {
-            Place::Lane { lane, next } => {
-                journal.put(Key::sequence(&transaction.account, lane), next.to_le_bytes().to_vec());
-            }
+            Place::Lane { key, next } => journal.put(key, next.to_le_bytes().to_vec()),
             Place::Unordered(key) => journal.put(key, Vec::new()),
         }
         let attempt = Attempt {
@@ -287,8 +285,8 @@ fn admit(
 
 /// What a transaction uses up.
 enum Place {
-    /// The number before `next` in a lane.
-    Lane { lane: u64, next: u64 },
+    /// The number before `next` in the lane whose next number stands under this key.
+    Lane { key: Key, next: u64 },
     /// Its id, remembered under this key.
     Unordered(Key),
 }
@@ -327,7 +325,7 @@ fn standing(
     // A lane ends before its numbers do: the last one could be used for ever.
     Ok(found
         .checked_add(1)
-        .map(|next| Place::Lane { lane, next })
+        .map(|next| Place::Lane { key, next })
         .ok_or_else(|| unsupported("the last number of a lane")))
 }
 

@@ -13,6 +13,7 @@ mod scan;
 
 pub use scan::{Merged, Step};
 
+use foldhash::quality::RandomState;
 use ledger_core::codec::Bytes;
 use ledger_core::{Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
 use std::cell::OnceCell;
@@ -29,8 +30,9 @@ const PREFETCHED_AT_ONCE: usize = 512;
 pub struct Journal<'s> {
     state: &'s dyn StateView,
     /// Where in `slots` a key is. Only looked up until the end, when what comes out of it is sorted: its order leaks
-    /// nowhere.
-    places: HashMap<Key, usize>,
+    /// nowhere. A key is hashed a dozen times for each transaction, so the hash is one of few steps; whoever chooses
+    /// keys to fall together doesn't know its seed.
+    places: HashMap<Key, usize, RandomState>,
     slots: Vec<Slot>,
     /// The keys that are written, in order: made when the first scan asks for it, since few blocks do.
     order: OnceCell<Order>,
@@ -112,7 +114,7 @@ impl<'s> Journal<'s> {
     pub fn new(state: &'s dyn StateView) -> Self {
         Journal {
             state,
-            places: HashMap::new(),
+            places: HashMap::default(),
             slots: Vec::new(),
             order: OnceCell::new(),
             undo: Vec::new(),
@@ -155,10 +157,10 @@ impl<'s> Journal<'s> {
     ///
     /// # Errors
     /// [`StateError`] when the state can't be read.
-    pub fn prefetch(&mut self, mut keys: Vec<Key>) -> Result<(), StateError> {
-        keys.sort_unstable();
+    pub fn prefetch(&mut self, keys: Vec<Key>) -> Result<(), StateError> {
+        let unknown = keys.into_iter().filter(|key| self.slot(key).is_none_or(|slot| slot.base.is_none()));
+        let mut keys: Vec<Key> = sorted(unknown, |key| key).into_iter().map(|(_, key)| key).collect();
         keys.dedup();
-        keys.retain(|key| self.slot(key).is_none_or(|slot| slot.base.is_none()));
         let mut keys = keys.into_iter().peekable();
         // Nobody has paid for them yet, so no more is read than will be kept, but for what is read at once.
         while keys.peek().is_some() && !self.full {
@@ -288,12 +290,11 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub fn finish(self) -> Result<(Writes, Reads), StateError> {
-        let mut keys: Vec<(Key, usize)> = self.places.into_iter().collect();
         let (mut slots, mut recorder) = (self.slots, self.recorder);
-        keys.retain(|(_, slot)| slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty()));
-        sort_by_key(&mut keys);
+        let written = |slot: &usize| slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty());
+        let written = self.places.into_iter().filter(|(_, slot)| written(slot));
         let mut writes = Vec::with_capacity(self.undo.len());
-        for (key, slot) in keys {
+        for (_, (key, slot)) in sorted(written, |(key, _)| key) {
             let Some(Slot { base, versions, .. }) = slots.get_mut(slot).map(core::mem::take) else { continue };
             let mut exists = match (versions.first(), base) {
                 (Some((_, None)), None) => self.state.get(&key)?.is_some(),
@@ -395,17 +396,25 @@ impl<'s> Journal<'s> {
     }
 }
 
-/// Sorts by key. The first bytes of a name, side by side with their neighbours', decide nearly always, and far fewer
-/// names have to be fetched from where they are.
-fn sort_by_key(keys: &mut Vec<(Key, usize)>) {
-    let front = |key: &Key| {
-        let mut front = [0; 16];
-        front.iter_mut().zip(key.name.iter()).for_each(|(to, from)| *to = *from);
-        u128::from_be_bytes(front)
+/// Sorts by key. The first bytes of a name, side by side with their neighbours', decide nearly always, and far fewer names
+/// have to be fetched from where they are. Gives those bytes, too.
+fn sorted<T>(items: impl Iterator<Item = T>, key: impl Fn(&T) -> &Key) -> Vec<(u128, T)> {
+    let front = |key: &Key| match key.name.first_chunk() {
+        Some(front) => u128::from_be_bytes(*front),
+        None => {
+            let mut front = [0; 16];
+            front.iter_mut().zip(key.name.iter()).for_each(|(to, from)| *to = *from);
+            u128::from_be_bytes(front)
+        }
     };
-    let mut marked: Vec<_> = core::mem::take(keys).into_iter().map(|(key, slot)| (front(&key), key, slot)).collect();
-    marked.sort_unstable_by(|(a_front, a, _), (b_front, b, _)| {
-        a.namespace.cmp(&b.namespace).then_with(|| a_front.cmp(b_front)).then_with(|| a.name.cmp(&b.name))
+    let mut marked: Vec<(u128, T)> = items.map(|item| (front(key(&item)), item)).collect();
+    marked.sort_unstable_by(|(a_front, a), (b_front, b)| {
+        let (a, b) = (key(a), key(b));
+        // That they are the same is seen in fewer steps than which comes first.
+        if a.namespace == b.namespace {
+            return a_front.cmp(b_front).then_with(|| a.name.cmp(&b.name));
+        }
+        a.namespace.cmp(&b.namespace)
     });
-    keys.extend(marked.into_iter().map(|(_, key, slot)| (key, slot)));
+    marked
 }
