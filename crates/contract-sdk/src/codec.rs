@@ -57,9 +57,12 @@ pub trait Value: Encode + Decode + Described {}
 
 impl<T: Encode + Decode + Described> Value for T {}
 
+/// Room for most keys and values: to ask for it once is quicker than to grow byte by byte.
+pub(crate) const USUAL_BYTES: usize = 64;
+
 /// The canonical encoding of `value`.
 pub fn encode<T: Encode + ?Sized>(value: &T) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(if size_of_val(value) == 0 { 0 } else { USUAL_BYTES });
     value.encode(&mut out);
     out
 }
@@ -131,12 +134,15 @@ impl<'a> Reader<'a> {
 fn put_unsigned(value: u64, out: &mut Vec<u8>) {
     let bytes = value.to_le_bytes();
     let (mark, count) = match value {
-        0..=0xfa => (None, 1),
-        0xfb..=0xffff => (Some(0xfb), 2),
-        0x1_0000..=0xffff_ffff => (Some(0xfc), 4),
-        _ => (Some(0xfd), 8),
+        0..=0xfa => {
+            let [low, ..] = bytes;
+            return out.push(low);
+        }
+        0xfb..=0xffff => (0xfb, 2),
+        0x1_0000..=0xffff_ffff => (0xfc, 4),
+        _ => (0xfd, 8),
     };
-    out.extend(mark);
+    out.push(mark);
     out.extend_from_slice(bytes.get(..count).unwrap_or_default());
 }
 

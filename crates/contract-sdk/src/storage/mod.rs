@@ -145,7 +145,7 @@ impl<K: Encode, V: Encode + Decode> Map<K, V> {
 
     /// Where the value of `key` is stored: for proofs of the state.
     pub fn key(&self, key: &K) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(codec::USUAL_BYTES);
         bytes.push(self.place);
         key.encode(&mut bytes);
         bytes

@@ -148,7 +148,7 @@ fn mint(to: AccountId, amount: u64) -> Result {
 
 fn burn(amount: u64) -> Result {
     let legs = [leg(Some(host::caller()), amount, -1)?, leg(None, amount, 1)?];
-    apply(&legs)
+    apply(Vec::from(legs))
 }
 
 fn transfer(to: AccountId, amount: u64) -> Result {
@@ -210,21 +210,21 @@ fn post(from: Option<AccountId>, payments: &[Payment]) -> Result {
     let sum = payments.iter().map(|payment| i128::from(payment.amount)).sum::<i128>();
     ensure(sum > 0, Error::NoAmount)?;
     // First what is taken, so that nobody pays with what they are about to get.
-    let mut legs = Vec::new();
+    let mut legs = Vec::with_capacity(payments.len() + 1);
     legs.push(Leg { account: from, amount: -sum });
     for payment in payments {
         legs.push(leg(Some(payment.to), payment.amount, 1)?);
     }
-    apply(&legs)
+    apply(legs)
 }
 
 /// The only way that anything changes.
-fn apply(legs: &[Leg]) -> Result {
+fn apply(legs: Vec<Leg>) -> Result {
     access::not_paused()?;
     if legs.iter().map(|leg| leg.amount).sum::<i128>() != 0 {
         host::trap("the legs of a posting sum to zero");
     }
-    for leg in legs {
+    for leg in &legs {
         match leg.account {
             Some(account) => change(account, leg.amount)?,
             None => {
@@ -234,7 +234,7 @@ fn apply(legs: &[Leg]) -> Result {
             }
         }
     }
-    Posted { legs: Vec::from(legs) }.emit();
+    Posted { legs }.emit();
     Ok(())
 }
 
