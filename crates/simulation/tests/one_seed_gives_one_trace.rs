@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "e7d5905d6e680f7f05086dc617f2011e9f87c00f383258330a57eb090c1951d1"),
-    ("crashes", 0, "4d3f970fb9afb13063c417ba32e3562dfbbbef20cde2c5c49b55b8e63739126d"),
-    ("disk-errors", 1, "a81adf9b3704f4f225650e95011a0858a825f81ad5ea026d4eda5070fac36d9c"),
-    ("mischief", 0, "ed90456a7ddae9d70acedf37fd0f78afa10b77b388ce9660fb683f982d46a2d9"),
+    ("calm", 0, "b59733fb241647937d1a247d08e269bdf99ab0c60f4ecc310b6e0bd5b88b91cd"),
+    ("crashes", 0, "aa1dd587252d2b7bbf0ab840d1dcdf18797c7402602582d4aac88b21556135ea"),
+    ("disk-errors", 1, "bce1836de49aa906b00532338e088c64f7d25e3c5db1699dede4a9f3b2271e7d"),
+    ("mischief", 0, "8db8cfb8cfcec4810ef72764ad796a77f7a4490c32e7f5e6c819271ef436f5e6"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "4d16179a7b9f5fcf786630fb4a70410c4841dc60fafec883d78f50c806e9a81a"),
-    ("mixed", 7, 5, "66fa5c4e120b88f8c13d77fe0929c04c5218e77146d33a212fdbf5a4b2b4ebd3"),
-    ("broken-machines", 4, 0, "bcd5b60fbbad73f6867e0d2e5da9352475794fc050e3e5d9379ba2a77b27ffd0"),
-    ("twins", 4, 2, "56a1703d5a7b21049220dc0e5019af3ff56120551f7f35e59b517ae8b2bd987b"),
-    ("forks", 4, 1, "933dfb639b6679c0203ebe208c3fd894f5cf83b5eff6dfb1cee50cbbb2169152"),
+    ("mixed", 4, 3, "47c34ff34dacca5e6e46b2dc895df6196d605bf5be0494cf80d558679716ed9b"),
+    ("mixed", 7, 5, "98280c123c22abf4bce20a6297fb9e266bc1fc27f0e551fc538208fa4fa7a7e2"),
+    ("broken-machines", 4, 0, "11baa5ea4c88d6a54382ea7c7d48034b174c74ab495f2c5db4c52ab040c9629e"),
+    ("twins", 4, 2, "357c4b0b240a5b3499900a0a05b849ab04e18a72f53ce5de737436c6020655a4"),
+    ("forks", 4, 1, "1d0be87bd47182bdc18341e52ec8f214033f55ad73f9457f72dbfc6cd42a42f3"),
 ];
 
 #[test]
