@@ -80,6 +80,8 @@ struct Code {
     calls: bool,
     /// Whether it has instructions whose price depends on an operand.
     sized: bool,
+    /// Whether it has instructions that change a table or drop a segment.
+    others: bool,
     /// The highest stack of operands.
     operands: u32,
     /// How many values all targets of branch tables take along.
@@ -95,9 +97,11 @@ pub(super) struct Measures {
     pub(super) slots: u32,
     /// How often a compiler may have to look at one of its values, with what takes it as long as that.
     pub(super) work: u64,
+    /// Whether it can change a table or drop a segment.
+    pub(super) others: bool,
 }
 
-/// Checks a function and appends it to `out`, its size first.
+/// Checks a function and appends it to `out`, its size first. Tells whether it can change a table or drop a segment.
 pub(super) fn instrument(
     scope: &Scope<'_>,
     signature: &Signature<'_>,
@@ -141,7 +145,7 @@ pub(super) fn instrument(
     out.vector(&whole.0);
     let work = values.saturating_mul(code.flows.looked_at());
     let work = work.saturating_add(FUNCTION_WORK).saturating_add(code.indirect.saturating_mul(INDIRECT_WORK));
-    Ok(Measures { slots: slots.cast_unsigned(), work })
+    Ok(Measures { slots: slots.cast_unsigned(), work, others: code.others })
 }
 
 impl Scope<'_> {
@@ -227,6 +231,7 @@ fn code(
         flows,
         calls: false,
         sized: false,
+        others: false,
         operands: 0,
         table_carried: 0,
         indirect: 0,
@@ -245,6 +250,7 @@ fn code(
         let cost = cost.saturating_add(scope.rules.costs.basic.saturating_mul(moved));
         validator.op(offset, &operator)?;
         code.operands = code.operands.max(validator.operand_stack_height());
+        code.others |= instruction::changes_tables_or_segments(&operator);
         let raw = scope.module.get(offset..reader.original_position()).unwrap_or_default();
         code.copy(scope, raw, cost, flow, fuel_local);
         within("the depth of nested blocks", code.flows.depth() as u64, MAX_NESTING, offset)?;

@@ -151,6 +151,12 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
     })
 }
 
+/// Whether an instruction changes something of the instance that is neither memory nor a global.
+pub(super) fn changes_tables_or_segments(operator: &Operator<'_>) -> bool {
+    use Operator::*;
+    matches!(operator, TableInit { .. } | TableCopy { .. } | DataDrop { .. } | ElemDrop { .. })
+}
+
 macro_rules! define_visitor_name {
     ($(@$proposal:ident $op:ident $({ $($arg:ident: $argty:ty),* })? => $visit:ident ($($ann:tt)*))*) => {
         fn visitor_name(operator: &Operator<'_>) -> &'static str {

@@ -76,6 +76,7 @@ mod instruction;
 mod module;
 mod names;
 mod parts;
+mod renewal;
 mod session;
 mod wasmi;
 #[cfg(feature = "wasmtime")]
@@ -140,7 +141,8 @@ impl WasmRuntime {
     /// A runtime on the compiler `wasmtime`.
     ///
     /// # Errors
-    /// [`EngineError`] when the engine can't be set up: not enough addresses for its pool, an unknown processor.
+    /// [`EngineError`] when the engine can't be set up: not enough addresses for its pool, an unknown processor, a folder
+    /// for compiled code that can't be made.
     #[cfg(feature = "wasmtime")]
     pub fn wasmtime(config: WasmtimeConfig) -> Result<Self, EngineError> {
         let engine = wasmtime::Wasmtime::new(config).map_err(|reason| EngineError { reason })?;
@@ -182,7 +184,7 @@ impl Runtime for WasmRuntime {
         let rules = &rules.wasm;
         let metered = module::meter_with_place(code, rules).map_err(|error| CodeError::new(error.to_string()))?;
         // Interpreted whatever the engine is: the results are the same, and to compile what may run once takes long.
-        let compiled = wasmi::Wasmi::new().compile_code(&metered.code, true).map_err(CodeError::new)?;
+        let compiled = wasmi::Wasmi::new().compile_code(&metered.code, None, true).map_err(CodeError::new)?;
         Ok(ready(metered, Ok(compiled), rules, Some(Names::of(code))))
     }
 

@@ -10,6 +10,7 @@ use super::error::{ModuleError, within};
 use super::function::{Scope, Signature, instrument, integer, length};
 use super::imports;
 use super::parts::{Type, fits};
+use super::renewal::{Gathered, Renewal};
 use ledger_core::WasmRules;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmparser::{
@@ -64,6 +65,8 @@ pub(super) struct Metered {
     /// How often a compiler may have to look at one of its functions' values.
     #[cfg_attr(not(feature = "wasmtime"), allow(dead_code, reason = "only compiled code needs it"))]
     pub(super) work: u64,
+    /// What makes a used instance like a new one, if anything does.
+    pub(super) renewal: Option<Renewal>,
 }
 
 /// Checks `code` against the `rules` and gives it its counters.
@@ -118,6 +121,7 @@ struct Pass<'a> {
     /// Whether it says which function is running.
     place: bool,
     entries: BTreeSet<Box<str>>,
+    renewal: Gathered,
     /// The new sections by their ids.
     sections: BTreeMap<u8, Writer>,
 }
@@ -142,6 +146,7 @@ impl<'a> Pass<'a> {
             work: 0,
             place: false,
             entries: BTreeSet::new(),
+            renewal: Gathered::default(),
             sections: BTreeMap::new(),
         }
     }
@@ -209,9 +214,12 @@ impl<'a> Pass<'a> {
                 self.globals = reader.count();
                 self.add_setup(self.rules.costs.instance_global, self.globals.into());
                 let items = self.items(&reader);
-                for global in reader.into_iter_with_offsets() {
+                for (index, global) in (0..).zip(reader.into_iter_with_offsets()) {
                     let (offset, global) = global?;
                     integer(global.ty.content_type, offset)?;
+                    if global.ty.mutable {
+                        self.renewal.global(index, &global.init_expr);
+                    }
                 }
                 self.section(6).bytes(items);
                 Ok(())
@@ -377,6 +385,7 @@ impl<'a> Pass<'a> {
             if let DataKind::Active { offset_expr, .. } = &data.kind {
                 let memory = self.memory.unwrap_or(0).saturating_mul(PAGE_BYTES);
                 fits(offset_expr, bytes, memory, "memory", offset)?;
+                self.renewal.data(offset_expr, data.data);
             }
         }
         Ok(())
@@ -400,6 +409,9 @@ impl<'a> Pass<'a> {
         let scope = Scope { rules, types, function, module, fuel, stack, place };
         let out = self.sections.entry(10).or_default();
         let measures = instrument(&scope, &signature, validator, body, out)?;
+        if measures.others {
+            self.renewal.other_changes();
+        }
         self.slots.push(measures.slots);
         self.work = self.work.saturating_add(measures.work);
         self.next += 1;
@@ -421,8 +433,12 @@ impl<'a> Pass<'a> {
         own.extend(self.place.then(|| (PLACE, 3, stack.saturating_add(1))));
         own.extend(self.memory.map(|_| (MEMORY, 2, 0)));
         own.extend(self.start.map(|function| (START, 0, function)));
-        let count = own.len() + self.entries.len();
         let mut written = Writer::default();
+        let table = usize::try_from(self.table.unwrap_or(0)).unwrap_or(usize::MAX);
+        let parts = table.saturating_add(self.functions.len() + own.len() + self.entries.len());
+        let renewal = std::mem::take(&mut self.renewal);
+        let renewal = renewal.finish(self.memory.unwrap_or(0), parts, &mut written);
+        let count = own.len() + self.entries.len() + renewal.as_ref().map_or(0, |renewal| renewal.globals.len());
         for (name, kind, index) in own {
             written.vector(name.as_bytes()).byte(kind).unsigned(index);
         }
@@ -436,7 +452,7 @@ impl<'a> Pass<'a> {
             }
         }
         let Pass { entries, setup, slots, work, .. } = self;
-        Metered { code: code.0, entries, starts: self.start.is_some(), setup, slots, work }
+        Metered { code: code.0, entries, starts: self.start.is_some(), setup, slots, work, renewal }
     }
 }
 

@@ -5,7 +5,9 @@ use super::fault::{Fault, ImportStopped, Stopped};
 use super::host;
 use super::imports::{MODULE, for_each_import};
 use super::module::{FUEL, MEMORY, Metered, PLACE, STACK};
+use super::renewal::{Number, Renewal};
 use super::session::Guest;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use wasmi::errors::{ErrorKind, MemoryError, TableError};
 use wasmi::{
     AsContextMut, Caller, CompilationMode, Config, Error, Global, Linker, Memory, Module, ResourceLimiter, Store,
@@ -17,6 +19,8 @@ use wasmi_core::LimiterError;
 const MAX_DEPTH: usize = 1 << 20;
 /// Larger than the counted stack allows, in bytes.
 const MAX_STACK_BYTES: usize = 64 << 20;
+/// How many used instances of a module are kept: one for the chain, one for queries.
+const MAX_USED: usize = 2;
 
 /// What a module's engine, linker and tables take beside its code, in bytes.
 const BASE_BYTES: usize = 32 << 10;
@@ -109,18 +113,25 @@ fn get(global: Option<Global>, context: impl AsContextMut) -> i64 {
 
 impl Engine for Wasmi {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
-        self.compile_code(&module.code, false)
+        self.compile_code(&module.code, module.renewal.as_ref(), false)
     }
 }
 
 impl Wasmi {
-    /// Compiles a metered module, which may say which function is running.
-    pub(super) fn compile_code(&self, code: &[u8], says_place: bool) -> Result<Box<dyn Code>, String> {
+    /// Compiles a metered module, which may say which function is running. Instances are kept if it is known what renews them.
+    pub(super) fn compile_code(
+        &self,
+        code: &[u8],
+        renewal: Option<&Renewal>,
+        says_place: bool,
+    ) -> Result<Box<dyn Code>, String> {
         let engine = wasmi::Engine::new(&self.config);
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| error.to_string())?;
         let module = Module::new(&engine, code).map_err(|error| error.to_string())?;
-        Ok(Box::new(Compiled { linker, module, weight: weight(code.len()), says_place }))
+        let used = renewal.map_or(0, |renewal| renewal.weight(MAX_USED));
+        let (weight, renewal) = (weight(code.len()).saturating_add(used), renewal.cloned());
+        Ok(Box::new(Compiled { linker, module, weight, says_place, renewal, used: Mutex::default() }))
     }
 }
 
@@ -134,6 +145,20 @@ struct Compiled {
     module: Module,
     weight: usize,
     says_place: bool,
+    renewal: Option<Renewal>,
+    /// Instances that calls have left in order.
+    used: Mutex<Vec<Made>>,
+}
+
+/// An instance, and what is called in it.
+struct Made {
+    store: Store<Instance>,
+    instance: wasmi::Instance,
+    fuel: Global,
+    stack: Global,
+    memory: Option<Memory>,
+    /// The guest's own, in the order of the [`Renewal`].
+    globals: Vec<Global>,
 }
 
 impl Code for Compiled {
@@ -142,40 +167,90 @@ impl Code for Compiled {
     }
 
     fn run(&self, exports: &[&str], counters: Counters, _: Purpose) -> Run {
-        let mut store = Store::new(self.module.engine(), Instance::default());
-        store.limiter(|instance| &mut instance.limiter);
-        match self.call(&mut store, exports, counters) {
-            Ok(()) => Run { counters: left(&mut store), end: Ok(()), place: None },
+        let mut made = match self.used().map_or_else(|| self.make(), Ok) {
+            Ok(made) => made,
             // What failed before there were counters used nothing.
-            Err(error) if store.data().fuel.is_none() => {
-                Run { counters, end: Err(Stopped::Engine(error.to_string())), place: None }
-            }
-            Err(error) => Run { counters: left(&mut store), end: Err(stopped(&error)), place: place(&mut store) },
+            Err(error) => return Run { counters, end: Err(Stopped::Engine(error.to_string())), place: None },
+        };
+        let end = made.call(exports, counters).map_err(|error| stopped(&error));
+        let counters = made.left();
+        let place = if end.is_ok() { None } else { place(&mut made.store) };
+        if end.is_ok() {
+            self.keep(made);
         }
+        Run { counters, end, place }
     }
 }
 
 impl Compiled {
-    fn call(&self, store: &mut Store<Instance>, exports: &[&str], counters: Counters) -> Result<(), Error> {
-        let instance = self.linker.instantiate_and_start(&mut *store, &self.module)?;
-        let fuel = instance.get_global(&*store, FUEL).ok_or_else(|| Error::new("no fuel"))?;
-        let stack = instance.get_global(&*store, STACK).ok_or_else(|| Error::new("no stack"))?;
-        let memory = instance.get_memory(&*store, MEMORY);
-        let place = if self.says_place { instance.get_global(&*store, PLACE) } else { None };
-        fuel.set(&mut *store, Val::I64(counters.fuel))?;
-        stack.set(&mut *store, Val::I32(counters.stack))?;
+    fn make(&self) -> Result<Made, Error> {
+        let mut store = Store::new(self.module.engine(), Instance::default());
+        store.limiter(|instance| &mut instance.limiter);
+        let instance = self.linker.instantiate_and_start(&mut store, &self.module)?;
+        let global = |name: &str| instance.get_global(&store, name).ok_or_else(|| Error::new("a global isn't there"));
+        let (fuel, stack) = (global(FUEL)?, global(STACK)?);
+        let names = self.renewal.iter().flat_map(|renewal| &renewal.globals);
+        let globals = names.map(|(name, _)| global(name)).collect::<Result<_, _>>()?;
+        let memory = instance.get_memory(&store, MEMORY);
+        let place = if self.says_place { instance.get_global(&store, PLACE) } else { None };
         *store.data_mut() = Instance { fuel: Some(fuel), stack: Some(stack), place, memory, limiter: OnlyMaxima };
-        for export in exports {
-            instance.get_typed_func::<(), ()>(&*store, export)?.call(&mut *store, ())?;
+        Ok(Made { store, instance, fuel, stack, memory, globals })
+    }
+
+    /// An instance that was used before, like new.
+    fn used(&self) -> Option<Made> {
+        let renewal = self.renewal.as_ref()?;
+        let mut made = self.lock().pop()?;
+        made.renew(renewal).then_some(made)
+    }
+
+    fn keep(&self, made: Made) {
+        if self.renewal.is_some() {
+            let mut used = self.lock();
+            if used.len() < MAX_USED {
+                used.push(made);
+            }
         }
-        Ok(())
+    }
+
+    // Each change is whole before anything can panic.
+    fn lock(&self) -> MutexGuard<'_, Vec<Made>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn left(store: &mut Store<Instance>) -> Counters {
-    let (fuel, stack) = (store.data().fuel, store.data().stack);
-    let stack = i32::try_from(get(stack, &mut *store)).unwrap_or(-1);
-    Counters { fuel: get(fuel, store), stack }
+impl Made {
+    fn call(&mut self, exports: &[&str], counters: Counters) -> Result<(), Error> {
+        self.fuel.set(&mut self.store, Val::I64(counters.fuel))?;
+        self.stack.set(&mut self.store, Val::I32(counters.stack))?;
+        for export in exports {
+            self.instance.get_typed_func::<(), ()>(&self.store, export)?.call(&mut self.store, ())?;
+        }
+        Ok(())
+    }
+
+    fn left(&mut self) -> Counters {
+        let stack = i32::try_from(get(Some(self.stack), &mut self.store)).unwrap_or(-1);
+        Counters { fuel: get(Some(self.fuel), &mut self.store), stack }
+    }
+
+    /// Gives it its beginning again; `false` if that can't be done.
+    fn renew(&mut self, renewal: &Renewal) -> bool {
+        for (global, (_, number)) in self.globals.iter().zip(&renewal.globals) {
+            let value = match *number {
+                Number::I32(value) => Val::I32(value),
+                Number::I64(value) => Val::I64(value),
+            };
+            if global.set(&mut self.store, value).is_err() {
+                return false;
+            }
+        }
+        let bytes = match self.memory {
+            Some(memory) => memory.data_mut(&mut self.store),
+            None => &mut [],
+        };
+        renewal.fill(bytes)
+    }
 }
 
 fn place(store: &mut Store<Instance>) -> Option<u32> {

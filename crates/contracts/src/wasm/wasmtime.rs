@@ -234,7 +234,7 @@ struct Spare {
 
 impl Spare {
     fn get(&self) -> &Result<Box<dyn Code>, String> {
-        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code, false))
+        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code, None, false))
     }
 }
 
