@@ -135,7 +135,7 @@ fn a_pool_that_is_empty_changes_nothing() {
             (call $result (i32.const 4001) (i32.const 0) (call $result_len))
             (call $return (i32.const 4000) (i32.add (call $result_len) (i32.const 1)))))"#;
     let code = wat::parse_str(text).unwrap();
-    let pooled = |instances| WasmRuntime::wasmtime(WasmtimeConfig { instances }).unwrap();
+    let pooled = |instances| WasmRuntime::wasmtime(WasmtimeConfig { instances, ..WasmtimeConfig::default() }).unwrap();
     let mut same = Vec::new();
     for runtime in [WasmRuntime::wasmi().unwrap(), pooled(512), pooled(16), pooled(3), pooled(1)] {
         let mut ledger = TestLedger::new(LedgerExecutor::default().with(runtime));

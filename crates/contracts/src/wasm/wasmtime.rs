@@ -15,25 +15,36 @@ use super::session::Guest;
 use super::wasmi::{self, Wasmi};
 use ledger_core::WasmRules;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{
-    Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory, Module,
-    ModuleExport, PoolConcurrencyLimitError, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
+    Cache, CacheConfig, Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory,
+    Module, ModuleExport, PoolConcurrencyLimitError, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
 };
 
 /// How much there is of what a [`WasmRuntime`](super::WasmRuntime) on wasmtime takes from the machine beforehand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WasmtimeConfig {
     /// The instances in the pool: one for each contract that is running on any thread, those that wait for others they have
     /// called included. Simulations take at most half of them. Who finds none is interpreted. Each reserves 4 GiB of
     /// addresses, and no memory.
     pub instances: u32,
+    /// An absolute path to a folder in which compiled code is kept for the next start, and for others with this folder; it
+    /// is made if it isn't there. `None` unless set: then every start compiles anew.
+    ///
+    /// **What is in it runs as part of this program**: whoever can write there can do all that the program can, and a node
+    /// that runs altered code disagrees with the others. It has to be as safe as the program's own file, and on a disk as
+    /// good. A file that can't be unpacked is compiled again; one that unpacks is believed.
+    ///
+    /// Files are wasmtime's own, by the digest of module, settings and wasmtime's version; beyond 512 MiB the oldest go. A
+    /// thread sees to that.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for WasmtimeConfig {
     fn default() -> Self {
-        WasmtimeConfig { instances: 512 }
+        WasmtimeConfig { instances: 512, cache: None }
     }
 }
 
@@ -98,6 +109,12 @@ impl Wasmtime {
             .wasm_memory64(false)
             .wasm_extended_const(false)
             .generate_address_map(false);
+        let cache = limits.cache.map(|folder| {
+            let mut cache = CacheConfig::new();
+            cache.with_directory(folder);
+            Cache::new(cache)
+        });
+        config.cache(cache.transpose().map_err(|error| words(&error))?);
         let engine = wasmtime::Engine::new(&config).map_err(|error| words(&error))?;
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| words(&error))?;
@@ -358,7 +375,7 @@ mod tests {
 
     #[test]
     fn simulations_have_half_of_the_pool() {
-        let shared = Wasmtime::new(WasmtimeConfig { instances: 5 }).unwrap().shared;
+        let shared = Wasmtime::new(WasmtimeConfig { instances: 5, ..WasmtimeConfig::default() }).unwrap().shared;
         let first = shared.place(Purpose::Simulation).unwrap();
         let second = shared.place(Purpose::Simulation).unwrap();
         assert!(shared.place(Purpose::Simulation).is_none());
