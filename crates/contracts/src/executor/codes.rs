@@ -13,8 +13,10 @@ use super::LedgerExecutor;
 use super::cache::{Origin, PreparedCache};
 use crate::fuel::Meter;
 use crate::host::HostError;
+use crate::record::ContractRecord;
 use crate::runtime::{CodeError, Prepared, Runtime};
-use ledger_core::Rules;
+use ledger_core::codec::{self, Bytes, CodecError};
+use ledger_core::{ContractId, Rules};
 use ledger_crypto::Digest;
 use std::collections::HashMap;
 
@@ -33,6 +35,8 @@ pub(super) struct Codes {
     purpose: Purpose,
     /// Looked up and never walked.
     ready: HashMap<Digest, Vec<Ready>>,
+    /// The records of contracts that were called, with the bytes that they were decoded from. Looked up and never walked.
+    records: HashMap<ContractId, (Bytes, ContractRecord)>,
     /// How many bytes of new code there may be that aren't paid for as work.
     allowance: u64,
 }
@@ -44,7 +48,19 @@ struct Ready {
 
 impl Codes {
     pub(super) fn new(purpose: Purpose, rules: &Rules) -> Self {
-        Codes { purpose, ready: HashMap::new(), allowance: rules.block_code_bytes.into() }
+        let allowance = rules.block_code_bytes.into();
+        Codes { purpose, ready: HashMap::new(), records: HashMap::new(), allowance }
+    }
+
+    /// A contract's record, whose encoding the state has. It is decoded when a contract is called first, and when it was
+    /// changed.
+    pub(super) fn record(&mut self, contract: &ContractId, encoded: Bytes) -> Result<ContractRecord, CodecError> {
+        if let Some((_, record)) = self.records.get(contract).filter(|(bytes, _)| *bytes == encoded) {
+            return Ok(record.clone());
+        }
+        let record: ContractRecord = codec::decode(&encoded)?;
+        self.records.insert(*contract, (encoded, record.clone()));
+        Ok(record)
     }
 
     /// Code that was loaded before.

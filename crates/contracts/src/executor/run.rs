@@ -12,7 +12,7 @@ use crate::lifecycle::LIFECYCLE;
 use crate::record::{ContractRecord, code_key};
 use crate::runtime::{EntryPoint, Invocation, Prepared, Runtime, Trap};
 use crate::trace::{Called, Tracer};
-use ledger_core::codec::{self, Text};
+use ledger_core::codec::Text;
 use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{
     AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Key, StateError, TransactionId,
@@ -213,7 +213,8 @@ impl<'r, 's> Run<'r, 's> {
         let Some(encoded) = self.journal.get(&key)? else {
             return Err(Failure::UnknownContract { contract: *contract }.into());
         };
-        codec::decode(&encoded).map_err(|error| ExecutionError::Corrupt { key, reason: error.to_string() }.into())
+        let record = self.codes.record(contract, encoded);
+        record.map_err(|error| ExecutionError::Corrupt { key, reason: error.to_string() }.into())
     }
 
     /// The code of a contract.

@@ -10,6 +10,7 @@
 //! No virtual machine keeps a journal of its own, so there is one place where rolling back is right or wrong.
 
 mod scan;
+mod versions;
 
 pub use scan::{Merged, Step};
 
@@ -18,6 +19,7 @@ use ledger_core::codec::Bytes;
 use ledger_core::{Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use versions::Versions;
 
 /// How many bytes of values read from the state a journal keeps by default: 64 MiB.
 pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
@@ -50,7 +52,7 @@ struct Slot {
     /// What the state before the block has; `None` while that wasn't read, or isn't kept.
     base: Option<Option<Versioned>>,
     /// Its values by transaction, in order; `None` deletes. Empty if it wasn't written, or everything was taken back.
-    versions: Vec<(u32, Option<Bytes>)>,
+    versions: Versions,
 }
 
 /// The keys that are written, in order. One whose every write was taken back isn't among them, so that scans needn't

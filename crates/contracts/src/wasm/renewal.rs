@@ -24,7 +24,7 @@ pub(super) struct Renewal {
     pub(super) data: Vec<(usize, Vec<u8>)>,
     /// The size of the memory in bytes; 0 if there is none.
     pub(super) memory: usize,
-    /// How many functions, exports and entries of a table an instance has.
+    /// How many functions, exports, segments and entries of a table an instance has.
     parts: usize,
 }
 
@@ -109,6 +109,7 @@ impl Gathered {
             exports.vector(name.as_bytes()).byte(3).unsigned(index);
             globals.push((name, number));
         }
+        let parts = parts.saturating_add(self.data.len());
         Some(Renewal { globals, data: self.data, memory, parts })
     }
 }
