@@ -4,6 +4,7 @@ use super::LedgerExecutor;
 use super::cache::Origin;
 use crate::record::ContractRecord;
 use crate::runtime::{EntryPoint, Invocation, Prepared, Runtime};
+use foldhash::quality::RandomState;
 use ledger_core::codec::Bytes;
 use ledger_core::state::tree::MAX_KEY_NAME_BYTES;
 use ledger_core::{Action, ContractId, Key, Order, Rules, SignedTransaction, StateError, codec};
@@ -26,7 +27,7 @@ impl LedgerExecutor {
         keys: &mut Vec<Key>,
     ) -> Result<(), StateError> {
         // Looked up and never walked.
-        let mut contracts: HashMap<ContractId, Known<'_>> = HashMap::new();
+        let mut contracts: HashMap<ContractId, Known<'_>, RandomState> = HashMap::default();
         let mut names = Vec::new();
         for signed in transactions {
             let (Action::Call { contract, method }, Some(arguments)) = (&signed.transaction.action, signed.content())

@@ -15,6 +15,7 @@ use crate::fuel::Meter;
 use crate::host::HostError;
 use crate::record::ContractRecord;
 use crate::runtime::{CodeError, Prepared, Runtime};
+use foldhash::quality::RandomState;
 use ledger_core::codec::{self, Bytes, CodecError};
 use ledger_core::{ContractId, Rules};
 use ledger_crypto::Digest;
@@ -34,9 +35,9 @@ pub(super) enum Purpose {
 pub(super) struct Codes {
     purpose: Purpose,
     /// Looked up and never walked.
-    ready: HashMap<Digest, Vec<Ready>>,
+    ready: HashMap<Digest, Vec<Ready>, RandomState>,
     /// The records of contracts that were called, with the bytes that they were decoded from. Looked up and never walked.
-    records: HashMap<ContractId, (Bytes, ContractRecord)>,
+    records: HashMap<ContractId, (Bytes, ContractRecord), RandomState>,
     /// How many bytes of new code there may be that aren't paid for as work.
     allowance: u64,
 }
@@ -49,7 +50,7 @@ struct Ready {
 impl Codes {
     pub(super) fn new(purpose: Purpose, rules: &Rules) -> Self {
         let allowance = rules.block_code_bytes.into();
-        Codes { purpose, ready: HashMap::new(), records: HashMap::new(), allowance }
+        Codes { purpose, ready: HashMap::default(), records: HashMap::default(), allowance }
     }
 
     /// A contract's record, whose encoding the state has. It is decoded when a contract is called first, and when it was

@@ -139,6 +139,7 @@ impl<'s> Journal<'s> {
     pub fn expecting(mut self, keys: usize) -> Self {
         self.places.reserve(keys);
         self.slots.reserve(keys);
+        self.undo.reserve(keys);
         self
     }
 

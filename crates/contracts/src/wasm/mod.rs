@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   module ──▶ checked against the rules ──▶ counters for fuel and stack written in ──▶ wasmi or wasmtime
-//!                                                                                          │  a fresh instance
-//!   Host ◀── imports of `ledgerkit.1` ◀────────────────────────────────────────────────────┘  for every call
+//!                                                                                          │  an instance of its
+//!   Host ◀── imports of `ledgerkit.1` ◀────────────────────────────────────────────────────┘  own for every call
 //! ```
 //!
 //! # The module
@@ -14,7 +14,7 @@
 //!
 //! Methods are exported functions `call_<method>` without parameters and results; `construct` runs when the contract is
 //! deployed, `migrate` when it is upgraded. A start function runs before any of them, in every call. No state stays in
-//! memory or globals between calls.
+//! memory or globals between calls: where it is quicker, a used instance is made like new.
 //!
 //! # The host
 //! Imports come from the module `ledgerkit.1`. Pointers and lengths are unsigned `i32`; all is checked against the size of
