@@ -52,3 +52,42 @@ fn a_group_of_types_is_refused_before_it_is_read() {
         assert_eq!(refused.to_string(), format!("a group of types at offset {offset} isn't supported"));
     }
 }
+
+/// Found by `differential`: a condition that takes a value along and has no second arm failed an assertion of wasmi's, so
+/// that a node with assertions could be stopped by a deployment. The workspace builds wasmi without them; here is that what
+/// it compiles is right.
+#[test]
+fn a_condition_with_a_value_and_one_arm_gives_the_value_that_it_should() {
+    let text = r#"(module
+        (import "ledgerkit.1" "return" (func $return (param i32 i32)))
+        (memory 1)
+        (global $g (mut i32) (i32.const 3))
+        (func $one (result i32) (i32.const 1))
+        (func $give (param i32)
+            (i32.store8 (i32.const 0) (local.get 0))
+            (call $return (i32.const 0) (i32.const 1)))
+        (func (export "call_trap") (local i32)
+            (drop (global.get $g) (local.get 0)
+                (if (param i32) (result i32) (then (drop) (call $one) (unreachable)))))
+        (func (export "call_passed") (local i32)
+            (global.get $g) (local.get 0) (if (param i32) (result i32) (then (drop) (call $one))) (call $give))
+        (func (export "call_taken") (local i32)
+            (global.get $g) (i32.const 1) (if (param i32) (result i32) (then (drop) (call $one))) (call $give))
+        (func (export "call_branched") (local i32)
+            (global.get $g) (i32.const 1)
+            (if (param i32) (result i32) (then (i32.const 4) (i32.add) (br_if 0 (global.get $g)) (drop) (call $one)))
+            (call $give)))"#;
+    let (all, _) = ledgers();
+    for mut ledger in all.into_iter().map(|ledger| ledger.ledger) {
+        let contract = ledger.deploy(alice(), WASM, &wat::parse_str(text).unwrap(), b"").unwrap();
+        for (method, value) in [("trap", 3), ("passed", 3), ("taken", 1), ("branched", 7)] {
+            if method == "trap" {
+                // The condition doesn't hold, so nothing traps.
+                assert!(ledger.call(alice(), contract, method, b"").unwrap().receipt.succeeded());
+                continue;
+            }
+            let done = ledger.simulate(account(alice()), contract, method, b"").unwrap();
+            assert_eq!((done.status, done.output.to_vec()), (Status::Succeeded, vec![value]), "{method}");
+        }
+    }
+}
