@@ -182,7 +182,7 @@ impl Bench {
         Ok(())
     }
 
-    fn print(&self, engine: &str) {
+    fn print(&self) {
         if let Some((recorder, names)) = &self.traced {
             println!("{}", recorder.profile().table(names));
             return;
@@ -212,7 +212,7 @@ fn compare(engine: &str, runtime: WasmRuntime) -> Result {
     println!("WebAssembly on {engine}");
     bench.tokens()?;
     bench.others()?;
-    bench.print(engine);
+    bench.print();
     Ok(())
 }
 
