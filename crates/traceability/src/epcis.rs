@@ -9,21 +9,32 @@
 //! [`read`] takes an `EPCISDocument`, an `EPCISQueryDocument` or a bare event and compares it with the standard. A document is taken
 //! whole or refused whole; a refusal lists where it breaks the standard, each problem with its event and field.
 
+mod certificate;
+mod decimal;
 mod event;
 mod identifier;
 mod rules;
 mod schema;
+mod sensor;
+mod standing;
 mod time;
+mod unit;
 mod view;
 mod vocabulary;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use certificate::Certificate;
+pub use decimal::{Decimal, MAX_DIGITS, MAX_SCALE};
 pub use event::{Action, Event, EventKey, EventKind};
 pub use identifier::Item;
 pub use rules::Problem;
-pub use view::{Certificate, Limit, Mention, NAMESPACE, Party, Place, Quantity, Reading, Role};
+pub use sensor::{Limit, Number, Percentile, Reading};
+pub use standing::{Disposition, ErrorDeclaration};
+pub use time::Moment;
+pub use unit::{Dimension, Unit};
+pub use view::{BusinessTransaction, End, Mention, NAMESPACE, Party, Place, Quantity, Role};
 
 pub(crate) use rules::printable;
 

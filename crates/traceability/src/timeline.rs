@@ -11,6 +11,7 @@
 
 mod proven;
 mod render;
+mod standing;
 mod warnings;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use ledger_crypto::{Digest, PublicKey};
 use crate::epcis::{Event, EventKey, Item, Role};
 use crate::walk::{Flow, WalkError, WalkLimits, walk};
 
+pub use standing::{Correction, Declaration, Held, Standing, State, Withdrawal};
 pub use warnings::{Warning, WarningKind};
 
 /// All that proves the trace of an item, at one checkpoint.
@@ -133,6 +135,14 @@ pub struct Line {
     pub place: BlockPlace,
     /// What was promised with this event, and what became of it.
     pub delivery: Option<Delivery>,
+    /// Whether it stands, and what declares it wrong or what it declares wrong.
+    pub standing: Standing,
+    /// Events of this timeline that were declared wrong and that this one is given to correct.
+    pub corrects: Vec<EventKey>,
+    /// Error declarations about it that others have recorded: it stands, but they don't agree.
+    pub disputed_by: Vec<EventKey>,
+    /// The condition of the timeline's item after it; `None` where it concerns only other items, or doesn't stand.
+    pub state: Option<State>,
 }
 
 /// A promised arrival.
@@ -165,6 +175,8 @@ pub struct Timeline {
     pub lines: Vec<Line>,
     /// What became of what.
     pub flows: Vec<Flow>,
+    /// The item's condition after the last event.
+    pub state: State,
     /// What a reader should know.
     pub warnings: Vec<Warning>,
     /// How many proofs were verified.
@@ -220,9 +232,14 @@ pub fn timeline_of(
             transaction: record.transaction,
             place: record.place,
             delivery: None,
+            standing: Standing::Stands,
+            corrects: Vec::new(),
+            disputed_by: Vec::new(),
+            state: None,
         });
     }
     lines.sort_by_key(|line| (line.event.time(), line.key));
+    let state = standing::fill(&mut lines, &found);
     let deliveries: Vec<Option<Delivery>> = lines.iter().map(|line| delivery(line, &lines)).collect();
     for (line, delivery) in lines.iter_mut().zip(deliveries) {
         line.delivery = delivery;
@@ -238,6 +255,7 @@ pub fn timeline_of(
         warnings: warnings::of(&lines, &found),
         lines,
         flows: found.flows.into_iter().collect(),
+        state,
         proofs_verified: proof.proofs(),
     })
 }

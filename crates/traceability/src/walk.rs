@@ -108,8 +108,14 @@ pub struct Seen {
     pub recorder: AccountId,
     /// Whether it is part of the trace, not only read on the way.
     pub included: bool,
+    /// Whether it concerns the item that the walk started from, itself or in its container, and not only what that was made of or became.
+    pub own: bool,
     /// The event by which its recorder declared it wrong.
     pub declared_wrong_by: Option<EventKey>,
+    /// The events by which others have declared it wrong.
+    pub disputed_by: Vec<EventKey>,
+    /// The event that it declares wrong itself.
+    pub declares: Option<EventKey>,
 }
 
 /// What a walk has found.
@@ -133,7 +139,7 @@ pub fn walk<G: Graph>(graph: &mut G, start: &Item, limits: &WalkLimits) -> Resul
     if walker.links(start)?.is_empty() {
         return Err(WalkError::Unknown { item: start.clone() });
     }
-    walker.push(Step { item: start.clone(), up: true, down: true, into: true, within: ALWAYS });
+    walker.push(Step { item: start.clone(), up: true, down: true, into: true, own: true, within: ALWAYS });
     while let Some(step) = walker.todo.pop_front() {
         walker.visit(&step)?;
     }
@@ -151,6 +157,8 @@ struct Step {
     up: bool,
     down: bool,
     into: bool,
+    /// Whether what happens to it happens to the item that the walk started from.
+    own: bool,
     within: Span,
 }
 
@@ -210,7 +218,18 @@ impl<G: Graph> Walker<'_, G> {
         }
         let (event, recorder) = self.graph.event(key).map_err(WalkError::Graph)?;
         let event = Arc::new(event);
-        self.walk.events.insert(key, Seen { event, recorder, included: false, declared_wrong_by: None });
+        self.walk.events.insert(
+            key,
+            Seen {
+                event,
+                recorder,
+                included: false,
+                own: false,
+                declared_wrong_by: None,
+                disputed_by: Vec::new(),
+                declares: None,
+            },
+        );
         Ok(())
     }
 
@@ -266,6 +285,9 @@ impl<G: Graph> Walker<'_, G> {
         let mentioned = self.mentioned(&step.item)?;
         let within = |event: &Event| step.within.0 <= event.time() && event.time() <= step.within.1;
         for mention in mentioned.iter().filter(|mention| within(&mention.event)) {
+            if let (true, Some(seen)) = (step.own, self.walk.events.get_mut(&mention.key)) {
+                seen.own = true;
+            }
             if mention.void {
                 self.include(mention.key);
                 continue;
@@ -296,7 +318,7 @@ impl<G: Graph> Walker<'_, G> {
                 let (from, to) =
                     if up { (named.item.clone(), item.clone()) } else { (item.clone(), named.item.clone()) };
                 self.walk.flows.insert(Flow { from, to, by: mention.key });
-                self.push(Step { item: named.item, up, down: !up, into: false, within: ALWAYS });
+                self.push(Step { item: named.item, up, down: !up, into: false, own: false, within: ALWAYS });
             }
         }
         Ok(())
@@ -306,7 +328,7 @@ impl<G: Graph> Walker<'_, G> {
     fn content(&mut self, mention: &Mentioned, step: &Step) {
         self.include(mention.key);
         for child in mention.event.mentions().into_iter().filter(|named| named.role == Role::Child) {
-            self.push(Step { item: child.item, up: step.up, down: step.down, into: true, within: ALWAYS });
+            self.push(Step { item: child.item, up: step.up, down: step.down, into: true, own: false, within: ALWAYS });
         }
     }
 
@@ -333,7 +355,14 @@ impl<G: Graph> Walker<'_, G> {
             for (from, to) in self.stays(&changes) {
                 let within = (from.max(step.within.0), to.min(step.within.1));
                 if within.0 <= within.1 {
-                    self.push(Step { item: container.clone(), up: step.up, down: step.down, into: false, within });
+                    self.push(Step {
+                        item: container.clone(),
+                        up: step.up,
+                        down: step.down,
+                        into: false,
+                        own: step.own,
+                        within,
+                    });
                 }
             }
         }

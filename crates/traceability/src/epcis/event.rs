@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use sha2::{Digest as _, Sha256};
 
-use super::{DocumentError, Limits, Reason, time};
+use super::{DocumentError, Limits, Moment, Reason, time};
 use crate::json::{self, Json};
 
 /// The member that holds the JSON-LD context.
@@ -215,6 +215,12 @@ impl Event {
     #[must_use]
     pub fn offset(&self) -> Offset {
         self.offset
+    }
+
+    /// When it happened, in the time of the place where it happened.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment { instant: self.time, offset: self.offset }
     }
 
     /// The `eventID`, where one was given.

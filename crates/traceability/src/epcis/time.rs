@@ -1,8 +1,42 @@
 //! Dates and times as EPCIS writes them.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+
+/// An instant, with the offset from UTC of the place where it was: in order by instant, shown in the place's own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub instant: Timestamp,
+    /// The offset from UTC there.
+    pub offset: Offset,
+}
+
+impl Moment {
+    /// Date and clock of the place.
+    #[must_use]
+    pub fn local(self) -> DateTime {
+        self.offset.to_datetime(self.instant)
+    }
+
+    /// The offset as RFC 3339 writes it: `+05:30`, `-03:00`.
+    #[must_use]
+    pub fn zone(self) -> String {
+        let seconds = self.offset.seconds();
+        let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+        format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+impl fmt::Display for Moment {
+    /// As RFC 3339 writes it, in the place's own time: `2015-05-23T11:00:00+03:00`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.local(), self.zone())
+    }
+}
 
 /// Whether `text` is a date and time of RFC 3339; the UTC offset may be missing.
 pub(super) fn is_date_time(text: &str) -> bool {

@@ -49,7 +49,7 @@ pub struct Mention {
     pub quantity: Option<Quantity>,
 }
 
-/// An amount: digits as written, and the unit's UN/CEFACT code (`KGM`), absent for pieces.
+/// An amount: digits as written, and the unit's code (`KGM`; see [`Unit`](super::Unit)), absent for pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quantity {
     /// The number as written.
@@ -76,68 +76,22 @@ pub struct Party {
     pub name: Option<String>,
 }
 
-/// A sensor's report.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// What was measured: `Temperature`, `RelativeHumidity`.
-    pub measured: String,
-    /// The lowest value.
-    pub lowest: f64,
-    /// The highest value.
-    pub highest: f64,
-    /// The unit's UN/CEFACT code: `CEL`, `A93`; empty when none was given.
-    pub unit: String,
-    /// Whether the sensor itself raised an alarm.
-    pub alarm: bool,
-}
-
-/// What readings had to stay within.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Limit {
-    /// What is measured.
-    pub measured: String,
-    /// The lowest value allowed.
-    pub lowest: Option<f64>,
-    /// The highest value allowed.
-    pub highest: Option<f64>,
-    /// The unit's UN/CEFACT code.
-    pub unit: String,
-}
-
-impl Limit {
-    /// Whether the reading, of the same measure in the same unit, went beyond it.
-    #[must_use]
-    pub fn is_broken_by(&self, reading: &Reading) -> bool {
-        self.measured == reading.measured
-            && self.unit == reading.unit
-            && (self.lowest.is_some_and(|lowest| reading.lowest < lowest)
-                || self.highest.is_some_and(|highest| reading.highest > highest))
-    }
-}
-
-/// A certificate that an event refers to.
+/// A place or party at one end of a transfer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Its number, or its URI.
-    pub id: String,
-    /// What it certifies: `Q Arabica`.
-    pub standard: Option<String>,
-    /// Who gave it.
-    pub agency: Option<String>,
-    /// Its result: `84.5`, `passed`.
-    pub value: Option<String>,
-    /// From when it holds.
-    pub from: Option<Timestamp>,
-    /// Until when it holds.
-    pub until: Option<Timestamp>,
+pub struct End {
+    /// What it is there, by its local name: `owning_party`, `possessing_party`, `location`.
+    pub kind: String,
+    /// The canonical identifier.
+    pub id: Item,
 }
 
-impl Certificate {
-    /// Whether it held at `moment`; an end that isn't stated is none.
-    #[must_use]
-    pub fn held_at(&self, moment: Timestamp) -> bool {
-        self.from.is_none_or(|from| from <= moment) && self.until.is_none_or(|until| moment <= until)
-    }
+/// A document of business that an event belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BusinessTransaction {
+    /// What kind of document, by its local name: `po`, `desadv`.
+    pub kind: Option<String>,
+    /// Its identifier.
+    pub id: Item,
 }
 
 impl Event {
@@ -188,12 +142,59 @@ impl Event {
     /// Where it happened: the read point, else the business location.
     #[must_use]
     pub fn place(&self) -> Option<Place> {
-        let place = |name| {
-            let place = self.body().get(name)?;
-            let name = self.extension(place, "name").and_then(Json::as_text).map(str::to_owned);
-            Some(Place { id: Item::new(place.get("id")?.as_text()?), name })
-        };
-        place("readPoint").or_else(|| place("bizLocation"))
+        self.read_point().or_else(|| self.business_location())
+    }
+
+    /// Where the event was seen.
+    #[must_use]
+    pub fn read_point(&self) -> Option<Place> {
+        self.place_in("readPoint")
+    }
+
+    /// Where its objects are from then on.
+    #[must_use]
+    pub fn business_location(&self) -> Option<Place> {
+        self.place_in("bizLocation")
+    }
+
+    fn place_in(&self, member: &str) -> Option<Place> {
+        let place = self.body().get(member)?;
+        let name = self.extension(place, "name").and_then(Json::as_text).map(str::to_owned);
+        Some(Place { id: Item::new(place.get("id")?.as_text()?), name })
+    }
+
+    /// Where and from whom the objects come.
+    #[must_use]
+    pub fn sources(&self) -> Vec<End> {
+        self.ends("source")
+    }
+
+    /// Where and to whom the objects go.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<End> {
+        self.ends("destination")
+    }
+
+    fn ends(&self, side: &str) -> Vec<End> {
+        let entries = self.list(&format!("{side}List")).iter();
+        entries
+            .filter_map(|entry| {
+                let kind = local_name(entry.get("type")?.as_text()?).to_owned();
+                Some(End { kind, id: Item::new(entry.get(side)?.as_text()?) })
+            })
+            .collect()
+    }
+
+    /// The documents of business that the event belongs to.
+    #[must_use]
+    pub fn business_transactions(&self) -> Vec<BusinessTransaction> {
+        let entries = self.list("bizTransactionList").iter();
+        entries
+            .filter_map(|entry| {
+                let kind = text_of(entry, "type").map(|kind| local_name(&kind).to_owned());
+                Some(BusinessTransaction { kind, id: Item::new(entry.get("bizTransaction")?.as_text()?) })
+            })
+            .collect()
     }
 
     /// The party that recorded the event.
@@ -222,75 +223,8 @@ impl Event {
     /// The owning and possessing parties on one `side`, which is `source` or `destination`.
     #[must_use]
     pub fn parties(&self, side: &str) -> Vec<Party> {
-        let entries = self.list(&format!("{side}List")).iter();
-        entries
-            .filter(|entry| entry.get("type").and_then(Json::as_text).is_some_and(|kind| kind != "location"))
-            .filter_map(|entry| entry.get(side)?.as_text())
-            .map(|id| Party { id: Item::new(id), name: None })
-            .collect()
-    }
-
-    /// The sensors' reports that have a number.
-    #[must_use]
-    pub fn readings(&self) -> Vec<Reading> {
-        let reports =
-            self.list("sensorElementList").iter().filter_map(|element| element.get("sensorReport")?.as_list());
-        reports.flatten().filter_map(reading).collect()
-    }
-
-    /// What the readings had to stay within.
-    #[must_use]
-    pub fn limits(&self) -> Vec<Limit> {
-        let limits = self.extension(self.body(), "limits").and_then(Json::as_list).unwrap_or_default();
-        limits
-            .iter()
-            .filter_map(|limit| {
-                Some(Limit {
-                    measured: limit.get("type")?.as_text()?.to_owned(),
-                    lowest: number(limit, "minValue"),
-                    highest: number(limit, "maxValue"),
-                    unit: limit.get("uom").and_then(Json::as_text).unwrap_or_default().to_owned(),
-                })
-            })
-            .collect()
-    }
-
-    /// The certificates that the event refers to: with details where it has them, else by the URIs in `certificationInfo`.
-    #[must_use]
-    pub fn certificates(&self) -> Vec<Certificate> {
-        let detailed = [Some(self.body()), self.body().get("ilmd")]
-            .into_iter()
-            .flatten()
-            .filter_map(|holder| local(holder, "certificationList"))
-            .flat_map(|list| one_or_many(local(list, "certification").unwrap_or(list)));
-        let mut certificates: Vec<Certificate> = detailed.filter_map(|entry| self.certificate(entry)).collect();
-        if certificates.is_empty() {
-            let uris = self.body().get("certificationInfo").map(one_or_many).unwrap_or_default();
-            certificates.extend(uris.iter().filter_map(Json::as_text).map(|uri| Certificate {
-                id: uri.to_owned(),
-                standard: None,
-                agency: None,
-                value: None,
-                from: None,
-                until: None,
-            }));
-        }
-        certificates
-    }
-
-    fn certificate(&self, entry: &Json) -> Option<Certificate> {
-        let text = |name: &str| local(entry, name).and_then(Json::as_text).map(str::to_owned);
-        let moment = |names: [&str; 2]| {
-            names.iter().find_map(|name| time::instant(local(entry, name)?.as_text()?, self.offset()))
-        };
-        Some(Certificate {
-            id: text("certificationIdentification").or_else(|| text("certificationValue"))?,
-            standard: text("certificationStandard"),
-            agency: text("certificationAgency"),
-            value: text("certificationValue"),
-            from: moment(["certificationEffectiveStartDateTime", "certificationStartDate"]),
-            until: moment(["certificationEffectiveEndDateTime", "certificationEndDate"]),
-        })
+        let ends = self.ends(side).into_iter().filter(|end| end.kind != "location");
+        ends.map(|end| Party { id: end.id, name: None }).collect()
     }
 
     /// By when the receiver was promised the goods.
@@ -318,18 +252,12 @@ impl Event {
         members.filter_map(|(name, value)| Some((local_name(name).to_owned(), scalar(value)?))).collect()
     }
 
-    /// Whether the event says that an earlier one with its ID was wrong.
-    #[must_use]
-    pub fn declares_error(&self) -> bool {
-        self.body().get("errorDeclaration").is_some()
-    }
-
-    fn list(&self, name: &str) -> &[Json] {
+    pub(super) fn list(&self, name: &str) -> &[Json] {
         self.body().get(name).and_then(Json::as_list).unwrap_or_default()
     }
 
     /// The member of `holder` that is `term` of [`NAMESPACE`] under the event's context.
-    fn extension<'a>(&self, holder: &'a Json, term: &str) -> Option<&'a Json> {
+    pub(super) fn extension<'a>(&self, holder: &'a Json, term: &str) -> Option<&'a Json> {
         let members = holder.as_object()?;
         let (_, value) = members.iter().find(|(name, _)| match name.split_once(':') {
             Some((prefix, suffix)) => {
@@ -351,35 +279,22 @@ impl Event {
     }
 }
 
-fn reading(report: &Json) -> Option<Reading> {
-    let values = ["value", "meanValue", "minValue", "maxValue"];
-    let values: Vec<f64> = values.iter().filter_map(|name| number(report, name)).collect();
-    let first = *values.first()?;
-    Some(Reading {
-        measured: local_name(report.get("type")?.as_text()?).to_owned(),
-        lowest: values.iter().copied().fold(first, f64::min),
-        highest: values.iter().copied().fold(first, f64::max),
-        unit: report.get("uom").and_then(Json::as_text).unwrap_or_default().to_owned(),
-        alarm: report.get("exception").is_some(),
-    })
+/// The member `name`, when it is a string.
+pub(super) fn text_of(holder: &Json, name: &str) -> Option<String> {
+    holder.get(name)?.as_text().map(str::to_owned)
 }
 
-fn number(holder: &Json, name: &str) -> Option<f64> {
-    let number: f64 = holder.get(name)?.as_number()?.parse().ok()?;
-    number.is_finite().then_some(number)
-}
-
-fn one_or_many(value: &Json) -> &[Json] {
+pub(super) fn one_or_many(value: &Json) -> &[Json] {
     value.as_list().unwrap_or(std::slice::from_ref(value))
 }
 
 /// The member whose name, without its prefix, is `name`.
-fn local<'a>(holder: &'a Json, name: &str) -> Option<&'a Json> {
+pub(super) fn local<'a>(holder: &'a Json, name: &str) -> Option<&'a Json> {
     let members: &Members = holder.as_object()?;
     members.iter().find(|(member, _)| local_name(member) == name).map(|(_, value)| value)
 }
 
 /// What follows the last `:`, `/` or `#`.
-fn local_name(name: &str) -> &str {
+pub(super) fn local_name(name: &str) -> &str {
     name.rsplit([':', '/', '#']).next().unwrap_or(name)
 }

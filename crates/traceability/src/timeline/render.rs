@@ -8,7 +8,7 @@ use jiff::tz::Offset;
 
 use super::warnings::{range_of, spaced, step_of};
 use super::{Line, Timeline, Warning};
-use crate::epcis::{Certificate, Event, EventKey, Item, Mention, Role, printable};
+use crate::epcis::{Certificate, Event, EventKey, Item, Mention, Role, Unit, printable};
 
 const WIDTH: usize = 100;
 const INDENT: usize = 11;
@@ -136,12 +136,8 @@ fn amount(mention: &Mention) -> String {
     match &mention.quantity {
         None => item,
         Some(quantity) => {
-            let unit = match quantity.unit.as_deref() {
-                None => " pieces",
-                Some("KGM") => " kg",
-                Some(code) => return format!("{} {code} of {item}", quantity.amount),
-            };
-            format!("{}{unit} of {item}", quantity.amount)
+            let unit = Unit::new(quantity.unit.as_deref().unwrap_or("H87"));
+            format!("{} {} of {item}", quantity.amount, unit.symbol())
         }
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ledger_core::AccountId;
 
 use super::Line;
-use crate::epcis::{Event, EventKey, EventKind, Item, Limit, Reading, Role};
+use crate::epcis::{Event, EventKey, EventKind, Item, Limit, Number, Reading, Role, Unit};
 use crate::walk::{Seen, Walk};
 
 /// What kind of thing to know.
@@ -77,10 +77,11 @@ fn excursions(lines: &[Line], warnings: &mut Vec<Warning>) {
             let broken = limits.iter().find(|limit| limit.is_broken_by(&reading));
             let name = spaced(&reading.measured);
             let range = range_of(&reading);
-            let text = match (broken, reading.alarm) {
+            let text = match (broken, reading.exception.as_deref()) {
                 (Some(limit), _) => format!("{name} {range}, allowed {}", limits_of(limit)),
-                (None, true) => format!("{name} {range}: the sensor raised an alarm"),
-                (None, false) => continue,
+                (None, Some("ERROR_CONDITION")) => format!("{name} {range}: the sensor reported an error of its own"),
+                (None, Some(_)) => format!("{name} {range}: the sensor raised an alarm"),
+                (None, None) => continue,
             };
             warn(warnings, WarningKind::Excursion, line.key, text);
         }
@@ -234,18 +235,31 @@ pub(super) fn step_of(event: &Event) -> String {
     })
 }
 
-/// `13.5 to 26.1 °C`.
+/// `13.5 to 26.1 °C, mean 20.4 °C`.
 pub(super) fn range_of(reading: &Reading) -> String {
-    let unit = unit_of(&reading.unit);
-    if reading.lowest < reading.highest {
-        format!("{} to {}{unit}", reading.lowest, reading.highest)
-    } else {
-        format!("{}{unit}", reading.highest)
-    }
+    let unit = symbol(&reading.unit);
+    let written = |number: &Option<Number>| number.as_ref().map(|number| format!("{}{unit}", number.written));
+    let range = match (&reading.minimum, &reading.maximum) {
+        (Some(lowest), Some(highest)) => Some(format!("{} to {}{unit}", lowest.written, highest.written)),
+        (Some(lowest), None) => Some(format!("at least {}{unit}", lowest.written)),
+        (None, Some(highest)) => Some(format!("at most {}{unit}", highest.written)),
+        (None, None) => None,
+    };
+    let mut parts = Vec::new();
+    parts.extend(written(&reading.value));
+    parts.extend(range);
+    parts.extend(written(&reading.mean).map(|mean| format!("mean {mean}")));
+    parts.extend(
+        reading.percentile.as_ref().map(|percentile| {
+            format!("{} % of them up to {}{unit}", percentile.rank.written, percentile.value.written)
+        }),
+    );
+    parts.extend(reading.other.clone());
+    if parts.is_empty() { "no value".to_owned() } else { parts.join(", ") }
 }
 
 fn limits_of(limit: &Limit) -> String {
-    let unit = unit_of(&limit.unit);
+    let unit = symbol(&limit.unit);
     match (limit.lowest, limit.highest) {
         (Some(lowest), Some(highest)) => format!("{lowest} to {highest}{unit}"),
         (Some(lowest), None) => format!("at least {lowest}{unit}"),
@@ -254,15 +268,10 @@ fn limits_of(limit: &Limit) -> String {
     }
 }
 
-fn unit_of(code: &str) -> String {
-    match code {
+fn symbol(unit: &Unit) -> String {
+    match unit.symbol() {
         "" => String::new(),
-        "CEL" => " °C".to_owned(),
-        "FAH" => " °F".to_owned(),
-        "KEL" => " K".to_owned(),
-        "P1" => " %".to_owned(),
-        "A93" => " g/m³".to_owned(),
-        other => format!(" {other}"),
+        symbol => format!(" {symbol}"),
     }
 }
 
