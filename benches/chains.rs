@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let figures = match phase {
             Phase::Create => runtime.block_on(phases::create(&options, &folder)),
+            Phase::Idle => runtime.block_on(phases::idle(&options, &folder)),
             Phase::Open => runtime.block_on(phases::open_and_load(&options, &folder)),
             Phase::Flood => runtime.block_on(flood::measure(&options, &folder)),
         };
@@ -79,16 +80,19 @@ fn measure(options: &Options, folder: &Path) {
     for &chains in &options.chains {
         let folder = folder.join(format!("chains-{chains}"));
         let Some(created) = process::run(options, Phase::Create, chains, &folder) else { continue };
+        let Some(idle) = process::run(options, Phase::Idle, chains, &folder) else { continue };
         let Some(opened) = process::run(options, Phase::Open, chains, &folder) else { continue };
         drop(std::fs::remove_dir_all(&folder));
-        print_line(chains, &created, &opened);
+        print_line(chains, &created, &idle, &opened);
         rates.insert(chains, opened["transactions_per_s"]);
         for (name, value) in created.iter().chain(&opened) {
             report.insert(format!("{name}_{chains}"), *value);
         }
+        report.insert(format!("bytes_per_idle_chain_{chains}"), idle["bytes_per_idle_chain"]);
+        report.insert(format!("bytes_per_idle_chain_in_huge_pages_{chains}"), opened["bytes_per_idle_chain"]);
         // The plain names are those of the most chains measured.
         report.insert("chains".to_owned(), chains as f64);
-        report.insert("bytes_per_idle_chain".to_owned(), opened["bytes_per_idle_chain"]);
+        report.insert("bytes_per_idle_chain".to_owned(), idle["bytes_per_idle_chain"]);
         report.insert("create_ms".to_owned(), created["create_ms_p50"]);
         report.insert("open_s".to_owned(), opened["open_s"]);
     }
@@ -103,12 +107,16 @@ fn measure(options: &Options, folder: &Path) {
         && let Some(figures) = process::run(options, Phase::Flood, options.flood, &folder.join("flood"))
     {
         println!(
-            "{} quiet chains, p99 to Certified: {:.1} ms alone, {:.1} ms beside one flooded chain ({:.0}/s): ratio {:.2}",
+            "{} quiet chains, p99 to Certified: {:.1} ms alone, {:.1} ms beside one flooded chain ({:.0}/s): ratio {:.2}, \
+             the middle of {} rounds from {:.2} to {:.2}",
             options.flood,
             figures["quiet_p99_ms"],
             figures["flooded_p99_ms"],
             figures["flood_per_s"],
-            figures["flood_p99_ratio"]
+            figures["flood_p99_ratio"],
+            options.rounds,
+            figures["flood_p99_ratio_least"],
+            figures["flood_p99_ratio_most"]
         );
         for (name, what) in [("quiet", "alone"), ("flooded", "beside")] {
             let times = |share: &str| {
@@ -128,7 +136,7 @@ fn measure(options: &Options, folder: &Path) {
     }
 }
 
-fn print_line(chains: usize, created: &Figures, opened: &Figures) {
+fn print_line(chains: usize, created: &Figures, idle: &Figures, opened: &Figures) {
     println!("{chains} chains");
     println!("  create            {:>10.2} ms p50, {:.2} ms p99", created["create_ms_p50"], created["create_ms_p99"]);
     println!(
@@ -148,9 +156,10 @@ fn print_line(chains: usize, created: &Figures, opened: &Figures) {
     );
     println!(
         "  idle chain        {:>10.0} bytes of memory more than a host without chains ({:.0} more than before they were \
-         opened), {:.4} threads, {:.4} open files",
+         opened; {:.0} where the allocator takes huge pages), {:.4} threads, {:.4} open files",
+        idle["bytes_per_idle_chain"],
+        idle["bytes_per_opening"],
         opened["bytes_per_idle_chain"],
-        opened["bytes_per_opening"],
         opened["threads_per_chain"],
         opened["files_per_chain"]
     );

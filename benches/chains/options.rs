@@ -12,6 +12,7 @@ cargo bench --bench chains -- [options]
   --shards N       the host's shards (default 1)
   --block N        the most transactions of a block while there are several chains (default: the host's)
   --flood N        quiet chains beside a flooded one (default 100; 0 leaves it out)
+  --rounds N       how often they are measured, alone and beside it in turn; the middle counts (default 5)
   --data DIR       where fresh folders are made; not on tmpfs (default: below target/)
   --report FILE    the figures as lines of name=value; a name without a number of chains is of the most chains";
 
@@ -19,6 +20,7 @@ cargo bench --bench chains -- [options]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Create,
+    Idle,
     Open,
     Flood,
 }
@@ -27,6 +29,7 @@ impl Phase {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::Create => "create",
+            Phase::Idle => "idle",
             Phase::Open => "open",
             Phase::Flood => "flood",
         }
@@ -42,6 +45,7 @@ pub(crate) struct Options {
     pub(crate) shards: usize,
     pub(crate) block: Option<usize>,
     pub(crate) flood: usize,
+    pub(crate) rounds: usize,
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) phase: Option<Phase>,
@@ -59,6 +63,7 @@ impl Options {
             shards: 1,
             block: None,
             flood: 100,
+            rounds: 5,
             data: None,
             report: None,
             phase: None,
@@ -87,12 +92,13 @@ impl Options {
                 "--rate" => options.rate = positive(value()?)?,
                 "--shards" => options.shards = positive(value()?)? as usize,
                 "--block" => options.block = Some(positive(value()?)? as usize),
+                "--rounds" => options.rounds = positive(value()?)? as usize,
                 "--flood" => options.flood = number(value()?)? as usize,
                 "--data" => options.data = Some(value()?.into()),
                 "--report" => options.report = Some(value()?.into()),
                 "--phase" => {
                     let name = value()?;
-                    let phases = [Phase::Create, Phase::Open, Phase::Flood];
+                    let phases = [Phase::Create, Phase::Idle, Phase::Open, Phase::Flood];
                     options.phase = phases.into_iter().find(|phase| phase.name() == name);
                 }
                 // What cargo adds.

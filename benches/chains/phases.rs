@@ -61,8 +61,24 @@ pub(crate) async fn create(options: &Options, folder: &Path) -> Figures {
 /// How long the chains are left alone before their memory is counted: they give up their buffers meanwhile.
 const REST: Duration = Duration::from_secs(12);
 
+/// Opens the chains, lets them rest, and closes them again.
+pub(crate) async fn idle(options: &Options, folder: &Path) -> Figures {
+    let (host, chains, figures) = open(options, folder).await;
+    drop(chains);
+    host.shutdown().await.expect("the host closes");
+    figures
+}
+
 /// Opens the chains, lets them rest, and puts them under load.
 pub(crate) async fn open_and_load(options: &Options, folder: &Path) -> Figures {
+    let (host, chains, mut figures) = open(options, folder).await;
+    figures.extend(put_under_load(options, &host, &chains).await);
+    drop(chains);
+    host.shutdown().await.expect("the host closes");
+    figures
+}
+
+async fn open(options: &Options, folder: &Path) -> (Host, Vec<Chain>, Figures) {
     let count = options.chains[0];
     // What a host without chains takes, its threads and files: measured in this process, before.
     let empty = folder.with_extension("empty");
@@ -102,11 +118,7 @@ pub(crate) async fn open_and_load(options: &Options, folder: &Path) -> Figures {
         ("open_s", host_s + chains_s),
         ("first_use_ms", percentile(&first_use, 0.99)),
     ];
-    let mut figures: Figures = figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    figures.extend(put_under_load(options, &host, &chains).await);
-    drop(chains);
-    host.shutdown().await.expect("the host closes");
-    figures
+    (host, chains, figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
 async fn put_under_load(options: &Options, host: &Host, chains: &[Chain]) -> Figures {

@@ -16,7 +16,13 @@ pub(crate) fn run(options: &Options, phase: Phase, chains: usize, folder: &Path)
         ("--window", options.window as u64),
         ("--rate", options.rate),
         ("--shards", options.shards as u64),
+        ("--rounds", options.rounds as u64),
     ];
+    // Counted is what chains hold. Under load the allocator takes huge pages, which are faster, and hold some 25 MB in their
+    // gaps however many chains there are.
+    if phase == Phase::Idle {
+        command.env("MIMALLOC_ALLOW_THP", "0");
+    }
     if let Some(block) = options.block {
         command.arg("--block").arg(block.to_string());
     }
