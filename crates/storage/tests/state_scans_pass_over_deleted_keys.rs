@@ -1,6 +1,7 @@
 //! Deleted keys keep their leaves, for the sake of older states. A scan of a newer one passes over them in whole parts of
-//! the tree, without reading what they were, and a scan of an older one misses none.
-#![allow(clippy::unwrap_used)]
+//! the tree, without reading what they were, and a scan of an older one misses none. So does a proof on its way to the
+//! live neighbours of what it is about.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod state_support;
 
@@ -30,13 +31,15 @@ struct World {
     engine: Arc<ObservedEngine>,
     store: StateStore,
     live: Vec<BTreeMap<Key, Bytes>>,
+    roots: Vec<Digest>,
 }
 
 impl World {
     fn new() -> Self {
         let engine = Arc::new(ObservedEngine::new(|| {}));
         let store = open(&engine, Height(0));
-        World { engine, store, live: vec![BTreeMap::new()] }
+        let roots = vec![store.root()];
+        World { engine, store, live: vec![BTreeMap::new()], roots }
     }
 
     fn block(&mut self, changes: impl IntoIterator<Item = (u32, bool)>) {
@@ -55,7 +58,7 @@ impl World {
         }
         let writes = writes.into_iter().map(|(key, value)| Write { key, index: 0, value }).collect();
         let mut batch = Batch::new();
-        self.store.update(height, &Writes::new(writes), &mut batch).unwrap();
+        self.roots.push(self.store.update(height, &Writes::new(writes), &mut batch).unwrap());
         self.engine.apply(batch).unwrap();
         self.live.push(live);
     }
@@ -70,8 +73,26 @@ impl World {
         (found, self.engine.reads() - before)
     }
 
-    /// Every height's scan from `from` on gives what was live.
+    /// Has it proven which of these keys are there after block `at`; gives how many records were read for it.
+    fn prove(&self, from: u32, to: Option<u32>, at: Height) -> u64 {
+        let (before, reader) = (self.engine.reads(), self.store.reader());
+        let (from, to) = (key(from), to.map(key));
+        let proof = reader.prove_range(self.store.height(), at, &from, to.as_ref()).unwrap();
+        let reads = self.engine.reads() - before;
+        let shown = proof.verify_range(&self.roots[usize::try_from(at.0).unwrap()], &from, to.as_ref()).unwrap();
+        let live = self.live[usize::try_from(at.0).unwrap()].range(from.clone()..);
+        let live = live.take_while(|(key, _)| to.as_ref().is_none_or(|to| *key < to));
+        assert!(shown.into_iter().map(|(key, found)| (key, &found.value)).eq(live), "from {from:?} after block {at}");
+        reads
+    }
+
+    /// Every height's scan from `from` on gives what was live, and so do the proofs of those that are provable.
     fn check(&self, from: u32) {
+        for at in self.store.reader().oldest_provable().0..=self.store.height().0 {
+            self.prove(from, None, Height(at));
+            self.prove(from, Some(from + 1), Height(at));
+            self.prove(from, Some(from + 100), Height(at));
+        }
         for (live, height) in self.live.iter().zip(0..) {
             let live: Vec<_> = live.range(key(from)..).map(|(key, value)| (key.clone(), value.clone())).collect();
             assert!(self.scan(from, Height(height)).0 == live, "from {from} after block {height}");
@@ -102,6 +123,12 @@ fn a_queue_s_past_costs_a_scan_nothing() {
         assert_eq!(found.len(), 10);
         // Ten values, twice at the most, and the way to where the scan begins.
         assert!(reads <= 24, "{reads} records were read for ten keys");
+        // None of a queue's past, its whole, and what was there when it was deleted last.
+        let ranges = [(10_000, Some(10_001)), (5_000, Some(15_000)), (0, None), (KEYS - 12, Some(KEYS - 9))];
+        for (from, to) in ranges {
+            let reads = world.prove(from, to, newest);
+            assert!(reads <= 40, "{reads} records were read for a proof from {from} to {to:?}");
+        }
         world.store = open(&world.engine, newest);
     }
     world.check(5_000);
@@ -112,6 +139,13 @@ fn a_queue_s_past_costs_a_scan_nothing() {
     world.check(7_000);
     let (found, reads) = world.scan(0, world.store.height());
     assert_eq!((found.len(), reads <= 30), (11, true), "{reads} records were read");
+    // Life came back everywhere: that there was none before is known of whole parts, not leaf by leaf.
+    let before = world.store.height();
+    world.block((0..KEYS).step_by(16).map(|number| (number, true)));
+    for (from, to) in [(3_001, Some(3_002)), (1_000, Some(7_000))] {
+        let reads = world.prove(from, to, before);
+        assert!(reads <= 1_000, "{reads} records were read for a proof from {from} to {to:?}, a block later");
+    }
 }
 
 proptest! {

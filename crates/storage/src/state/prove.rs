@@ -36,6 +36,8 @@ const PAGES_WAITED_FOR: usize = 4;
 const PAGES_BESIDE: usize = 64;
 /// The most leaves that one proof shows.
 pub const MAX_PROVEN_KEYS: usize = 1 << 16;
+/// The most keys that are looked through for one proof: those shown, and those among them that have gone or came later.
+const MAX_PASSED_KEYS: usize = 1 << 20;
 /// The most bytes that keys and values of one proof take. Any one key can be shown; a proof of more couldn't be decoded.
 pub const MAX_PROVEN_BYTES: usize = 32 << 20;
 /// The most leaves that are shown while the writer waits.
@@ -51,7 +53,7 @@ impl StateReader {
     /// # Errors
     /// [`StateError::Height`] when that state can't be proven (any more), which is also so when the tree has grown by more
     /// than some ten thousand keys near these since then; [`StateError::RangeLength`] when it has more than
-    /// [`MAX_PROVEN_KEYS`] keys, [`StateError::RangeBytes`] when they and their values take more than
+    /// [`MAX_PROVEN_KEYS`] keys, or a million that changed since then, [`StateError::RangeBytes`] when they and their values take more than
     /// [`MAX_PROVEN_BYTES`], others when it can't be read.
     pub fn prove_range(
         &self,
@@ -130,14 +132,14 @@ impl StateReader {
         let mut records = self.records();
         while let Some(Passed { key, bytes, value }) = leaves.next(self, &mut records)? {
             passed += 1;
-            if passed > MAX_PROVEN_KEYS {
-                return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
-            }
             let order = bytes.as_slice().cmp(last);
             if let Some(versioned) = value {
                 let step = step(key, versioned, (from, to));
                 weigh(&mut bytes_shown, &step)?;
                 shown.push((bytes, step));
+            }
+            if shown.len() > MAX_PROVEN_KEYS || passed > MAX_PASSED_KEYS {
+                return Err(StateError::RangeLength { limit: MAX_PROVEN_KEYS });
             }
             match order {
                 Ordering::Less => {}
@@ -210,6 +212,23 @@ pub(super) struct Past<'a> {
     wanted: Vec<WantedPage>,
     /// What is shown takes so many bytes.
     bytes: usize,
+}
+
+/// Where the walk from one leaf to another goes.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+impl Side {
+    /// Two neighbours, in the order in which the walk comes to them.
+    fn order(self, left: NodeId, right: NodeId) -> (NodeId, NodeId) {
+        match self {
+            Side::Left => (right, left),
+            Side::Right => (left, right),
+        }
+    }
 }
 
 /// What is left to do with a part of the tree.
@@ -316,28 +335,59 @@ impl<'a> Past<'a> {
         Ok(leaf_then(&mut self.reader, page, spot.index, self.at)? != [0; 32])
     }
 
-    /// The first leaf from `gap` on that was live.
+    /// The first leaf from `gap` on that was live. Parts of the tree in which nothing was are passed over in one step: where
+    /// keys come and go, as in a queue, there may be any number of leaves of deleted keys between two live ones.
     fn live_from(&mut self, gap: Spot) -> Result<Option<Spot>, StateError> {
-        let mut next = self.tree().leaf_at(gap);
-        while let Some(spot) = next {
-            if self.is_live(spot)? {
-                return Ok(Some(spot));
+        let (mut page, mut from) = (gap.page, gap.index);
+        while self.wanted.is_empty() {
+            for index in from..self.tree().page(page).len() {
+                if self.is_live(Spot { page, index })? {
+                    return Ok(Some(Spot { page, index }));
+                }
             }
-            next = self.tree().leaf_at(Spot { page: spot.page, index: spot.index + 1 });
+            let Some(next) = self.living_page(page, Side::Right)? else { return Ok(None) };
+            (page, from) = (next, 0);
         }
         Ok(None)
     }
 
     /// The last leaf before `gap` that was live.
     fn live_before(&mut self, gap: Spot) -> Result<Option<Spot>, StateError> {
-        let mut next = self.tree().leaf_before(gap);
-        while let Some(spot) = next {
-            if self.is_live(spot)? {
-                return Ok(Some(spot));
+        let (mut page, mut to) = (gap.page, gap.index);
+        while self.wanted.is_empty() {
+            for index in (0..to).rev() {
+                if self.is_live(Spot { page, index })? {
+                    return Ok(Some(Spot { page, index }));
+                }
             }
-            next = self.tree().leaf_before(spot);
+            let Some(next) = self.living_page(page, Side::Left)? else { return Ok(None) };
+            (page, to) = (next, self.tree().page(next).len());
         }
         Ok(None)
+    }
+
+    /// The next page on this side, in the order of keys, that had a live leaf.
+    fn living_page(&mut self, mut id: NodeId, side: Side) -> Result<Option<NodeId>, StateError> {
+        let tree = self.tree();
+        loop {
+            let parent = tree.parent(id);
+            let Some((left, right)) = tree.children(parent) else { return Ok(None) };
+            let (near, far) = side.order(left, right);
+            if near == id && self.was_alive(far)? {
+                id = far;
+                while let Some((left, right)) = tree.children(id) {
+                    let (near, far) = side.order(left, right);
+                    id = if self.was_alive(near)? { near } else { far };
+                }
+                return Ok(Some(id));
+            }
+            id = parent;
+        }
+    }
+
+    /// Whether a part of the tree had a live leaf.
+    fn was_alive(&mut self, id: NodeId) -> Result<bool, StateError> {
+        Ok(self.digest(id)? != Digest::ZERO)
     }
 
     /// The first and the last leaf to show: those of the range and, where the range alone doesn't show that there are no

@@ -447,37 +447,6 @@ impl Tree {
         (self.kinds.capacity() * node + self.pages.memory_bytes()) as u64
     }
 
-    /// The page before this one, in the order of keys.
-    pub(super) fn page_before(&self, mut id: NodeId) -> Option<NodeId> {
-        loop {
-            let parent = self.parent(id);
-            let (left, right) = self.children(parent)?;
-            if right == id {
-                return Some(self.last_page(left));
-            }
-            id = parent;
-        }
-    }
-
-    /// The leaf at a gap: the first after it. `None` at the end.
-    pub(super) fn leaf_at(&self, gap: Spot) -> Option<Spot> {
-        let mut spot = gap;
-        while spot.index >= self.page(spot.page).len() {
-            spot = Spot { page: self.page_after(spot.page)?, index: 0 };
-        }
-        Some(spot)
-    }
-
-    /// The leaf before a gap.
-    pub(super) fn leaf_before(&self, gap: Spot) -> Option<Spot> {
-        let mut spot = gap;
-        while spot.index == 0 {
-            let page = self.page_before(spot.page)?;
-            spot = Spot { page, index: self.page(page).len() };
-        }
-        Some(Spot { page: spot.page, index: spot.index - 1 })
-    }
-
     /// The nodes from the root down to `id`.
     pub(super) fn path(&self, mut id: NodeId) -> Vec<NodeId> {
         let mut path = Vec::new();
