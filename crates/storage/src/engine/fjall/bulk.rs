@@ -228,8 +228,16 @@ impl Bulk {
         }
         let segment = Arc::clone(segment);
         drop(segments);
-        let file = self.file(&segment)?;
+        let file = self.file_for(&segment, address)?;
         Ok(Some((segment, file)))
+    }
+
+    /// The file of a segment that held `address` a moment ago: by now it may be released, and its file gone.
+    fn file_for(&self, segment: &Arc<Segment>, address: Address) -> Result<Arc<File>, EngineError> {
+        self.file(segment).map_err(|error| match self.read_segments().contains_key(&segment.start) {
+            true => error,
+            false => EngineError::Released { address },
+        })
     }
 
     pub(super) fn read(&self, address: Address, buffer: &mut [u8]) -> Result<usize, EngineError> {
@@ -444,5 +452,35 @@ impl Bulk {
         }
         let remove = move || gone.iter().for_each(|segment| _ = std::fs::remove_file(segment.path()));
         *removing = std::thread::Builder::new().name("bulk release".to_owned()).spawn(remove).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FjallEngine;
+    use super::*;
+    use crate::engine::Engine;
+
+    #[test]
+    fn what_is_released_before_its_file_is_opened_is_said_to_be_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FjallConfig { bulk_segment_bytes: 4_096, recent_bytes: 0, ..FjallConfig::default() };
+        let engine = FjallEngine::open(folder.path(), config).unwrap();
+        let space = Space::new(1);
+        let [first, .., last] = [1, 2, 3].map(|byte| engine.append(space, &[byte; 3_000]).unwrap());
+        // A reader has looked the segment up, and others have used up the open files since.
+        let segment = engine.bulk_of(space).segment_of(first).unwrap().unwrap().0;
+        segment.set_file(None);
+        assert!(engine.bulk_of(space).file_for(&segment, first).is_ok());
+        engine.release(space, last).unwrap();
+        segment.set_file(None);
+        let found = engine.bulk_of(space).file_for(&segment, first);
+        assert!(matches!(found, Err(EngineError::Released { address }) if address == first), "{found:?}");
+        // A file that is gone while its segment is there is another matter.
+        let segment = engine.bulk_of(space).segment_of(last).unwrap().unwrap().0;
+        segment.set_file(None);
+        std::fs::remove_file(segment.path()).unwrap();
+        let found = engine.bulk_of(space).file_for(&segment, last);
+        assert!(found.is_err_and(|error| !matches!(error, EngineError::Released { .. })));
     }
 }
