@@ -23,9 +23,7 @@ pub(crate) fn run(options: &RunOptions, output: Output) -> Result<(), CliError> 
     start_logging(&options.config, &config.log)?;
     // Before there are threads that write to the terminal: a passphrase may be asked for.
     let signer = node::open_key(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CliError::System { what: "start threads", error })?;
-    runtime.block_on(serve(&config, signer, options, output))
+    node::threads()?.block_on(serve(&config, signer, options, output))
 }
 
 fn read_config(path: &Path) -> Result<Config, CliError> {

@@ -4,7 +4,7 @@ use crate::arguments::SnapshotCommand;
 use crate::error::CliError;
 use crate::files;
 use crate::inspect::ReadOnlyDisk;
-use crate::node::{contracts, guard};
+use crate::node::{contracts, guard, threads};
 use crate::output::Output;
 use ledger_consensus::Observer;
 use ledger_core::{Genesis, SnapshotManifest};
@@ -16,17 +16,14 @@ use std::path::Path;
 
 pub(crate) fn run(command: &SnapshotCommand, output: Output) -> Result<(), CliError> {
     match command {
-        SnapshotCommand::Export { data, chain, out } => on_threads(export(data, chain.as_deref(), out, output)),
+        SnapshotCommand::Export { data, chain, out } => {
+            threads()?.block_on(export(data, chain.as_deref(), out, output))
+        }
         SnapshotCommand::Import { genesis, from, data, guard } => {
-            on_threads(import(genesis, from, data, guard.as_deref(), output))
+            threads()?.block_on(import(genesis, from, data, guard.as_deref(), output))
         }
         SnapshotCommand::Verify { from, genesis } => verify(from, genesis, output),
     }
-}
-
-fn on_threads(work: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| CliError::System { what: "start threads", error })?.block_on(work)
 }
 
 async fn open(data: &Path) -> Result<Host, CliError> {

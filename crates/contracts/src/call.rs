@@ -7,6 +7,15 @@ use ledger_core::{Failure, Fuel};
 /// bytes.
 pub const CALL_STACK_SLOTS: u32 = 512;
 
+/// The stack, in bytes, that a thread needs on which an executor executes blocks, or simulates or answers calls. Threads that
+/// Rust's standard library starts have 2 MiB unless told otherwise, but `RUST_MIN_STACK` and other starters of threads differ:
+/// ask for it by this name.
+///
+/// All slots that the rules can allow stand for 1 MiB of it. A function of WebAssembly has its frame before it counts it, and
+/// may take a quarter of the slots; and the rest is for what isn't counted: the engines, the executor, and the frames of
+/// native contracts, which are trusted not to need much.
+pub const EXECUTION_STACK_BYTES: usize = 2 << 20;
+
 /// On what terms one contract calls another. By default: with all the caller's fuel, and not read-only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallTerms {

@@ -94,6 +94,7 @@
 //!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left, or its
 //!   block has loaded so much other code before that its own costs `prepare_byte`: where that may be, leave room for it).
 //!   What it would write is given, and nothing is changed. A [`query`](ledger_core::Executor::query) is the same, read-only.
+//! - **Threads** that execute, simulate or query need [`EXECUTION_STACK_BYTES`] of stack: whoever starts one asks for it.
 //! - **Code** is made ready once and kept from block to block, within [a number of bytes](ExecutorConfig::prepared_bytes);
 //!   what questions need beside it is kept apart, and code that a question brings along isn't kept.
 //! - A **trace** ([`trace`]) of a block or of a simulated call says call by call what happened, and changes nothing of it.
@@ -145,7 +146,7 @@ pub mod trace;
 #[cfg(feature = "wasm")]
 pub mod wasm;
 
-pub use call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms};
+pub use call::{Answer, CALL_STACK_SLOTS, CallFailure, CallTerms, EXECUTION_STACK_BYTES};
 pub use executor::{ExecutorConfig, LedgerExecutor};
 pub use host::{Entry, Environment, HashFunction, Host, HostError, decode_arguments, decode_value};
 pub use journal::{Journal, Savepoint};

@@ -7,17 +7,14 @@ mod wasm_support;
 
 use ledger_contracts::testing::TestLedger;
 use ledger_contracts::wasm::{WASM, WasmRuntime, engine_error};
-use ledger_contracts::{LedgerExecutor, Trap};
+use ledger_contracts::{EXECUTION_STACK_BYTES, LedgerExecutor, Trap};
 use ledger_core::{Fuel, Receipt, TransactionBuilder};
 use ledger_crypto::MemorySigner;
 use wasm_support::{Remembering, prepared, run};
 
-/// What the host's threads have: what Rust gives threads by default.
-const THREAD_BYTES: usize = 2 << 20;
-
 fn on_a_thread_of_the_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(THREAD_BYTES).spawn_scoped(scope, work).unwrap();
+        let thread = std::thread::Builder::new().stack_size(EXECUTION_STACK_BYTES).spawn_scoped(scope, work).unwrap();
         thread.join().unwrap()
     })
 }

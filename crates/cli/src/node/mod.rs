@@ -9,7 +9,7 @@ use instruments::NodeInstruments;
 use ledger_api::{ApiConfig, ApiServer, Tokens};
 use ledger_consensus::{Bft, EngineFactory, Observer, Solo, StartError};
 use ledger_contracts::token::Token;
-use ledger_contracts::{LedgerExecutor, NativeRuntime};
+use ledger_contracts::{EXECUTION_STACK_BYTES, LedgerExecutor, NativeRuntime};
 use ledger_core::{Genesis, finality};
 use ledger_crypto::{FileSigner, PublicKey, Signer, VoteError};
 use ledger_network::{NetworkConfig, Observers, Peer, QuicConfig, QuicTransport, Transport};
@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,13 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// The contracts that this program comes with: tokens and traceability.
 pub(crate) fn contracts() -> NativeRuntime {
     NativeRuntime::new().with(Token).with(Traceability::default())
+}
+
+/// The threads that all of this program's work is on, contracts included.
+pub(crate) fn threads() -> Result<Runtime, CliError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(EXECUTION_STACK_BYTES).build();
+    runtime.map_err(|error| CliError::System { what: "start threads", error })
 }
 
 /// What executes blocks.

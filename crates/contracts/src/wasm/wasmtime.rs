@@ -13,6 +13,7 @@ use super::imports::{MODULE, for_each_import};
 use super::module::{FUEL, MEMORY, Metered, STACK};
 use super::session::Guest;
 use super::wasmi::{self, Wasmi};
+use crate::call::EXECUTION_STACK_BYTES;
 use ledger_core::WasmRules;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,8 +50,10 @@ impl Default for WasmtimeConfig {
 }
 
 /// How much of a thread's stack compiled code may use, in bytes: what all slots stand for, and the largest function, which has
-/// its frame before it counts it. Threads that execute need half a MiB more for the rest.
+/// its frame before it counts it.
 const STACK_BYTES: u64 = (WasmRules::MOST_STACK_SLOTS as u64 / 4 * 5) * NATIVE_BYTES_PER_SLOT;
+/// What threads that execute need beyond that, for all that isn't compiled code.
+const _: () = assert!(STACK_BYTES + (512 << 10) <= EXECUTION_STACK_BYTES as u64);
 /// How often the compiler may have to look at a value for each byte of a module, and in any case. Its time goes with that: for
 /// loops within each other, say, with the number of values and the square of the loops. What others compile looks at about
 /// four for each byte.

@@ -262,7 +262,9 @@ impl Chain {
         Ok(self.shared.reader.state_at(height)?)
     }
 
-    /// Runs a call on the newest executed state without changing anything.
+    /// Runs a call on the newest executed state without changing anything, on the thread that calls: it needs
+    /// [`EXECUTION_STACK_BYTES`](ledger_contracts::EXECUTION_STACK_BYTES) of stack, as for [`simulate_at`](Self::simulate_at) and
+    /// [`query`](Self::query). With less, a contract made for it ends the process.
     ///
     /// # Errors
     /// [`ChainError`] when it can't be run; a call that fails is no error here, its [`Simulation`] says so.
@@ -272,7 +274,7 @@ impl Chain {
         Ok(self.shared.executor.simulate(call, &self.context(&header), &state)?)
     }
 
-    /// Runs a call on the state after block `height`.
+    /// Runs a call on the state after block `height`, as [`simulate`](Self::simulate) on the newest.
     ///
     /// # Errors
     /// As [`Chain::simulate`], and when that height isn't there.
@@ -288,7 +290,7 @@ impl Chain {
     }
 
     /// Calls a contract's reading method on the newest executed state, as nobody, and gives its output. The call is
-    /// read-only.
+    /// read-only, and runs on the thread that calls, which needs the stack that [`simulate`](Self::simulate) says.
     ///
     /// # Errors
     /// [`ChainError::Query`] when the contract refuses or fails, or tries to write.

@@ -189,6 +189,10 @@ impl NodeBuilder {
 
     /// Opens or creates the log, reads it through, and starts the host. Chains are opened one by one afterwards.
     ///
+    /// Blocks are executed on threads of the host's own. Those that a start has to execute again are on the tokio runtime's
+    /// threads for blocking work, which need [`EXECUTION_STACK_BYTES`](ledger_contracts::EXECUTION_STACK_BYTES) of stack: tokio's
+    /// default, unless `RUST_MIN_STACK` or `thread_stack_size` says less.
+    ///
     /// # Errors
     /// [`HostError`] names what is missing, or what can't be opened.
     pub async fn start(self) -> Result<Host, HostError> {

@@ -1,5 +1,6 @@
 //! The threads that execute the blocks of all chains.
 
+use ledger_contracts::EXECUTION_STACK_BYTES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -25,7 +26,10 @@ impl Pool {
         let (queue, threads) = (Arc::new(Mutex::new(queue)), threads.max(1));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
-            std::thread::Builder::new().name(format!("execute-{number}")).spawn(move || work(&queue))?;
+            // The default depends on the environment; a stack that is too small ends the process, on this node alone.
+            let thread =
+                std::thread::Builder::new().name(format!("execute-{number}")).stack_size(EXECUTION_STACK_BYTES);
+            thread.spawn(move || work(&queue))?;
         }
         Ok(Pool { jobs, waiting: Arc::default(), threads })
     }
