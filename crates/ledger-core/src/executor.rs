@@ -111,6 +111,8 @@ pub enum ExecutionError {
 /// Turns an ordered block into an outcome. **Deterministic**: the same block, context and state give the same
 /// [`Execution`] on every machine. It assumes that the block was checked [against its parent](Block::check_against)
 /// and that signatures were checked, and nothing else.
+///
+/// It works on the thread that calls it, and contracts use that thread's stack: an implementation says how much it needs.
 pub trait Executor: Send + Sync {
     /// Executes a block on the state before it.
     ///
@@ -161,44 +163,48 @@ pub trait Executor: Send + Sync {
     }
 }
 
+/// In an `impl Executor`, the methods named behind the semicolon, each of which passes its call on to the executor before it:
+/// `pass_on!(self => self.executor; simulate, query);`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! pass_on {
+    ($this:ident => $to:expr; $($method:ident),+) => { $($crate::pass_on!($method $this $to);)+ };
+    (execute $this:ident $to:expr) => {
+        $crate::pass_on!(execute $this $to, block: &$crate::Block, $crate::Execution);
+    };
+    (simulate $this:ident $to:expr) => {
+        $crate::pass_on!(simulate $this $to, call: &$crate::Call, $crate::Simulation);
+    };
+    (query $this:ident $to:expr) => {
+        $crate::pass_on!(query $this $to, call: &$crate::Call, $crate::Simulation);
+    };
+    (admit $this:ident $to:expr) => {
+        $crate::pass_on!(
+            admit $this $to, transaction: &$crate::SignedTransaction, Result<u64, $crate::Rejection>
+        );
+    };
+    (admit_all $this:ident $to:expr) => {
+        fn admit_all(
+            &$this,
+            transactions: &[&$crate::SignedTransaction],
+            context: &$crate::Context<'_>,
+            state: &dyn $crate::StateView,
+        ) -> Vec<Result<Result<u64, $crate::Rejection>, $crate::ExecutionError>> {
+            $to.admit_all(transactions, context, state)
+        }
+    };
+    ($method:ident $this:ident $to:expr, $what:ident: $type:ty, $answer:ty) => {
+        fn $method(
+            &$this,
+            $what: $type,
+            context: &$crate::Context<'_>,
+            state: &dyn $crate::StateView,
+        ) -> Result<$answer, $crate::ExecutionError> {
+            $to.$method($what, context, state)
+        }
+    };
+}
+
 impl<E: Executor + ?Sized> Executor for Arc<E> {
-    fn execute(
-        &self,
-        block: &Block,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Execution, ExecutionError> {
-        (**self).execute(block, context, state)
-    }
-
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        (**self).simulate(call, context, state)
-    }
-
-    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
-        (**self).query(call, context, state)
-    }
-
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        (**self).admit(transaction, context, state)
-    }
-
-    fn admit_all(
-        &self,
-        transactions: &[&SignedTransaction],
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
-        (**self).admit_all(transactions, context, state)
-    }
+    pass_on!(self => (**self); execute, simulate, query, admit, admit_all);
 }

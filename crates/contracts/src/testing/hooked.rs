@@ -1,8 +1,6 @@
 //! An executor with a test's hooks.
 
-use ledger_core::{
-    Block, Call, Context, Execution, ExecutionError, Executor, Rejection, SignedTransaction, Simulation, StateView,
-};
+use ledger_core::{Block, Context, Execution, ExecutionError, Executor, Rejection, SignedTransaction, StateView};
 
 type Executing = dyn Fn(&Block, &Context<'_>) + Send + Sync;
 type Executed = dyn Fn(&Block, &Context<'_>, &mut Execution) + Send + Sync;
@@ -67,18 +65,7 @@ impl<E: Executor> Executor for HookedExecutor<E> {
         Ok(execution)
     }
 
-    fn simulate(
-        &self,
-        call: &Call,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Simulation, ExecutionError> {
-        self.executor.simulate(call, context, state)
-    }
-
-    fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
-        self.executor.query(call, context, state)
-    }
+    ledger_core::pass_on!(self => self.executor; simulate, query);
 
     fn admit(
         &self,

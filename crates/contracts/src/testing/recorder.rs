@@ -2,9 +2,7 @@
 
 use crate::executor::LedgerExecutor;
 use crate::trace::{FuelProfile, TraceConfig, TransactionTrace};
-use ledger_core::{
-    Block, Call, Context, Execution, ExecutionError, Executor, Rejection, SignedTransaction, Simulation, StateView,
-};
+use ledger_core::{Block, Call, Context, Execution, ExecutionError, Executor, Simulation, StateView};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -117,21 +115,5 @@ impl Executor for Recorder {
         Ok(simulation)
     }
 
-    fn admit(
-        &self,
-        transaction: &SignedTransaction,
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Result<Result<u64, Rejection>, ExecutionError> {
-        self.executor.admit(transaction, context, state)
-    }
-
-    fn admit_all(
-        &self,
-        transactions: &[&SignedTransaction],
-        context: &Context<'_>,
-        state: &dyn StateView,
-    ) -> Vec<Result<Result<u64, Rejection>, ExecutionError>> {
-        self.executor.admit_all(transactions, context, state)
-    }
+    ledger_core::pass_on!(self => self.executor; admit, admit_all);
 }
