@@ -1,7 +1,7 @@
 //! Events as they happen: server-sent events (WHATWG HTML, section 9.2) that resume.
 
 use crate::failure::{self, malformed};
-use crate::gate::{Context, Reply, Shared, closed};
+use crate::gate::{Context, Reply, Shared, ahead, closed};
 use crate::handlers::proofs;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::Frame;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Messages that wait for a slow reader before the stream reads no further.
 const QUEUE: usize = 16;
@@ -132,7 +132,7 @@ impl Teller {
         }
         // How far the stream is, where that was told by no event.
         let mut untold = None;
-        let mut next_beat = Instant::now() + heartbeat;
+        let mut next_beat = ahead(heartbeat);
         loop {
             let update = tokio::select! {
                 biased;
@@ -146,7 +146,7 @@ impl Teller {
                     if self.send(beat).await.is_err() {
                         return;
                     }
-                    next_beat = Instant::now() + heartbeat;
+                    next_beat = ahead(heartbeat);
                     continue;
                 }
                 update = self.subscription.next_block() => update,
@@ -159,7 +159,7 @@ impl Teller {
                 Ok((position, all_told)) => {
                     untold = (!all_told).then_some(position);
                     if all_told {
-                        next_beat = Instant::now() + heartbeat;
+                        next_beat = ahead(heartbeat);
                     }
                 }
                 Err(problem) => {

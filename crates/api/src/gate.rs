@@ -277,6 +277,12 @@ async fn content(headers: &HeaderMap, body: Body, limit: usize, timeout: Duratio
     Ok(if json { Content::Json(bytes) } else { Content::Bytes(bytes) })
 }
 
+/// The moment that lies so far ahead. Further than a clock can tell is as good as 30 years.
+pub(crate) fn ahead(delay: Duration) -> tokio::time::Instant {
+    let now = tokio::time::Instant::now();
+    now.checked_add(delay).unwrap_or_else(|| now + Duration::from_secs(30 * 365 * 86_400))
+}
+
 fn respond(reply: Reply) -> Response {
     let (status, media, body) = match reply {
         Reply::Json(status, bytes) => (status, "application/json", Body::from(bytes)),

@@ -238,14 +238,14 @@ impl Client {
     /// # Errors
     /// [`ClientError::OutcomeUnknown`] when that takes longer than `wait`; [`ClientError`] says what didn't verify.
     pub async fn wait_certified(&self, id: TransactionId, wait: Duration) -> Result<VerifiedReceipt, ClientError> {
-        let deadline = Instant::now() + wait;
+        let begin = Instant::now();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = wait.saturating_sub(begin.elapsed());
             let status = self.unverified().wait(id, Answer::Certified, left.min(LONGEST_WAIT)).await?;
             if status.complete {
                 return self.receipt(id).await;
             }
-            if Instant::now() >= deadline {
+            if begin.elapsed() >= wait {
                 let reason = match status.reached {
                     Some(reached) => format!("it was {reached} after {} ms", wait.as_millis()),
                     None => format!("no server knew it after {} ms", wait.as_millis()),

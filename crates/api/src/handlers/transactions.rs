@@ -2,7 +2,7 @@
 
 use crate::config::ApiLimits;
 use crate::failure::{self, BUSY_RETRY_MS, malformed};
-use crate::gate::{Content, Context, Reply};
+use crate::gate::{Content, Context, Reply, ahead};
 use crate::params::Params;
 use crate::routes::Operation;
 use axum::http::StatusCode;
@@ -95,7 +95,7 @@ async fn find(context: &Context, chain: &Chain, id: TransactionId) -> Result<Tra
 
 /// Waits until the transaction has reached the answer or the time is over, and says what is known then.
 async fn reach(context: &Context, chain: &Chain, id: TransactionId, wait: Wait) -> Result<TransactionAnswer, Problem> {
-    let deadline = Instant::now() + wait.timeout;
+    let deadline = ahead(wait.timeout);
     let mut progress = chain.watch_progress();
     loop {
         // Seen before the views are asked, so that nothing that happens in between is missed.
