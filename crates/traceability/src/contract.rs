@@ -9,12 +9,13 @@
 //! The party that records an event is the account that calls. Whoever has an account may record; a trace shows whose signature each event
 //! bears. [`TRACE`] and [`ITEMS`] only read: they are for simulations.
 
-use ledger_contracts::{Contract, Host, Trap, decode_arguments};
+use ledger_contracts::{Contract, HashFunction, Host, Trap, decode_arguments};
 use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, Text};
 use ledger_core::{AccountId, Fuel};
 
 use crate::epcis::{Event, EventKey, Item, Limits, Role};
-use crate::records::{self, ItemRecord, Link, Recorded, event_name, item_name, link_name};
+use crate::guess;
+use crate::records::{self, ItemNames, ItemRecord, Link, Recorded, event_name, item_name};
 use crate::walk::{Graph, WalkError, WalkLimits, walk};
 
 pub use crate::records::RECORD;
@@ -38,6 +39,11 @@ pub const MAX_PAGE: u32 = 1_000;
 
 /// Bytes of names after which a page ends, well below what a call may answer.
 const PAGE_BYTES: usize = 256 << 10;
+
+/// The longest event whose reads are guessed, in bytes, and the most items of it: with the event itself, as many as are read
+/// together.
+const GUESSED_BYTES: usize = 16 << 10;
+const GUESSED_ITEMS: usize = 15;
 
 /// Fuel that reading a byte of an event costs: parsing it, and comparing it with the standard.
 const FUEL_PER_BYTE: u64 = 20;
@@ -126,6 +132,14 @@ impl Contract for Traceability {
             _ => Err(Trap::UnknownMethod),
         }
     }
+
+    fn expected_reads(&self, _: &AccountId, method: &str, arguments: &[u8], names: &mut Vec<Vec<u8>>) {
+        // What is longer than events are would take longer to look through than to read for.
+        if method == RECORD && arguments.len() <= GUESSED_BYTES {
+            names.push(event_name(&EventKey::of(arguments)));
+            names.extend(guess::items(arguments).take(GUESSED_ITEMS).map(|item| item_name(&item)));
+        }
+    }
 }
 
 /// Fuel enough for recording an event of `bytes` bytes that names `mentions` items, under the default prices.
@@ -151,7 +165,8 @@ fn read_event(host: &mut dyn Host, bytes: &[u8]) -> Result<Result<Event, String>
 }
 
 fn record(host: &mut dyn Host, bytes: &[u8]) -> Result<Vec<u8>, Trap> {
-    let key = EventKey::of(bytes);
+    // By the host, which has it done before a module has begun.
+    let key = EventKey::from_bytes(host.hash(HashFunction::Sha256, bytes)?);
     if host.get(&event_name(&key))?.is_some() {
         return Ok(codec::encode(&RecordAnswer { event: *key.as_bytes(), new: false }));
     }
@@ -172,10 +187,11 @@ fn record(host: &mut dyn Host, bytes: &[u8]) -> Result<Vec<u8>, Trap> {
 }
 
 fn link(host: &mut dyn Host, item: &Item, link: Link) -> Result<(), Trap> {
-    let name = item_name(item);
+    let names = ItemNames::of(item);
+    let name = names.item();
     let known = host.get_value::<ItemRecord>(&name)?;
     let mut record = known.unwrap_or_else(|| ItemRecord { item: Text::from(item.as_str()), links: 0 });
-    host.put_value(&link_name(item, record.links), &link)?;
+    host.put_value(&names.link(record.links), &link)?;
     record.links = record.links.checked_add(1).ok_or_else(|| Trap::broken("the item has too many links"))?;
     host.put_value(&name, &record)?;
     Ok(())
@@ -229,11 +245,12 @@ impl Graph for Stored<'_> {
     type Error = Trap;
 
     fn links(&mut self, item: &Item) -> Result<Vec<Link>, Trap> {
-        let Some(record) = self.host.get_value::<ItemRecord>(&item_name(item))? else {
+        let names = ItemNames::of(item);
+        let Some(record) = self.host.get_value::<ItemRecord>(&names.item())? else {
             return Ok(Vec::new());
         };
         let count = usize::try_from(record.links).unwrap_or(usize::MAX);
-        let entries = self.host.scan(&link_name(item, 0), Some(&link_name(item, record.links)), count)?;
+        let entries = self.host.scan(&names.link(0), Some(&names.link(record.links)), count)?;
         entries.iter().map(|entry| ledger_contracts::decode_value(&entry.value)).collect()
     }
 

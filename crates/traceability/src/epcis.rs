@@ -176,7 +176,8 @@ fn content(bytes: &[u8], limits: &Limits) -> Result<Document, Reason> {
         for (index, body) in bodies.into_iter().enumerate() {
             findings.turn_to((kind != DocumentKind::Event).then_some(index));
             match Event::new(body, context.clone()) {
-                Ok(event) if event.size() > limits.event_bytes => {
+                // No event is longer than the document that it came in.
+                Ok(event) if bytes.len() > limits.event_bytes && event.size() > limits.event_bytes => {
                     let (size, limit) = (event.size(), limits.event_bytes);
                     findings.here(format!("has {size} bytes, more than the {limit} that an event may have"));
                 }

@@ -17,6 +17,9 @@ pub use parse::{Bounds, ParseError};
 /// The members of a JSON object, by name.
 pub type Members = BTreeMap<String, Json>;
 
+/// The room that the canonical bytes of an event are given at first: most need no more.
+const FIRST_ROOM: usize = 2 << 10;
+
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
@@ -145,7 +148,7 @@ pub(crate) fn object_with(members: &Members, name: &str, value: &Json) -> Vec<u8
     }
     let before = members.range::<str, _>((Bound::Unbounded, Bound::Excluded(name)));
     let after = members.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
-    let mut text = String::new();
+    let mut text = String::with_capacity(FIRST_ROOM);
     write_members(before.map(named).chain([(name, value)]).chain(after.map(named)), &mut text);
     text.into_bytes()
 }

@@ -45,6 +45,7 @@
 
 pub mod contract;
 pub mod epcis;
+mod guess;
 pub mod json;
 pub mod records;
 pub mod timeline;

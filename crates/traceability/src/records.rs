@@ -12,7 +12,7 @@ use std::fmt;
 
 use ledger_core::codec::{Bytes, Decode, Encode, Format, Text};
 use ledger_core::{AccountId, ContractId, Key};
-use ledger_crypto::{Domain, hash};
+use ledger_crypto::{Digest, Domain, hash};
 
 use crate::epcis::{EventKey, Item, Role};
 
@@ -109,17 +109,33 @@ pub fn event_name(event: &EventKey) -> Vec<u8> {
     [b"e", event.as_bytes().as_slice()].concat()
 }
 
+/// The names of the keys under which an item and its links are stored: its digest is made once for all of them.
+pub(crate) struct ItemNames(Digest);
+
+impl ItemNames {
+    pub(crate) fn of(item: &Item) -> Self {
+        Self(hash(ITEM, item.as_str().as_bytes()))
+    }
+
+    pub(crate) fn item(&self) -> Vec<u8> {
+        [b"i", self.0.as_bytes().as_slice()].concat()
+    }
+
+    pub(crate) fn link(&self, number: u32) -> Vec<u8> {
+        [b"l", self.0.as_bytes().as_slice(), number.to_be_bytes().as_slice()].concat()
+    }
+}
+
 /// The name of the key under which an item is stored.
 #[must_use]
 pub fn item_name(item: &Item) -> Vec<u8> {
-    [b"i", hash(ITEM, item.as_str().as_bytes()).as_bytes().as_slice()].concat()
+    ItemNames::of(item).item()
 }
 
 /// The name of the key under which the item's link with this number is stored.
 #[must_use]
 pub fn link_name(item: &Item, number: u32) -> Vec<u8> {
-    let digest = hash(ITEM, item.as_str().as_bytes());
-    [b"l", digest.as_bytes().as_slice(), number.to_be_bytes().as_slice()].concat()
+    ItemNames::of(item).link(number)
 }
 
 /// The state key of an event.
