@@ -116,6 +116,16 @@ pub fn set_role(role: u8, account: AccountId, granted: bool) {
     RoleChanged { role, account, granted }.emit();
 }
 
+/// Gives or takes a role. By the owner.
+///
+/// # Errors
+/// [`AccessError::NotOwner`].
+pub fn set_role_as_owner(role: u8, account: AccountId, granted: bool) -> Result {
+    only_owner()?;
+    set_role(role, account, granted);
+    Ok(())
+}
+
 /// Whether the contract is paused.
 pub fn is_paused() -> bool {
     PAUSED.get_or_default()
@@ -133,4 +143,14 @@ pub fn not_paused() -> Result {
 pub fn set_paused(paused: bool) {
     PAUSED.set(&paused);
     PauseChanged { paused }.emit();
+}
+
+/// Pauses the contract, or goes on. By the owner.
+///
+/// # Errors
+/// [`AccessError::NotOwner`].
+pub fn set_paused_as_owner(paused: bool) -> Result {
+    only_owner()?;
+    set_paused(paused);
+    Ok(())
 }

@@ -5,6 +5,7 @@ use crate::host::{self, Entry};
 use crate::key::OrderedKey;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::iter::Take;
 use core::marker::PhantomData;
 use core::ops::{Bound, RangeBounds};
 
@@ -131,7 +132,7 @@ pub struct Entries<K, V> {
     kinds: PhantomData<fn() -> (K, V)>,
 }
 
-impl<K, V> Entries<K, V> {
+impl<K: OrderedKey, V: Decode> Entries<K, V> {
     fn new(from: Vec<u8>, to: Option<Vec<u8>>) -> Self {
         // A range that ends before it begins is empty, not an error.
         let ended = to.as_ref().is_some_and(|to| *to <= from);
@@ -143,6 +144,12 @@ impl<K, V> Entries<K, V> {
     pub fn page(mut self, entries: u32) -> Self {
         self.page = entries.max(1);
         self
+    }
+
+    /// At most so many entries, read at once: what a method gives that lists.
+    pub fn first(self, entries: u32) -> Take<Self> {
+        // A guest's `usize` has as many bits.
+        self.page(entries).take(entries as usize)
     }
 }
 

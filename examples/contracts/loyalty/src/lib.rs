@@ -114,9 +114,7 @@ fn construct(days: u32) -> Result {
 }
 
 fn set_shop(shop: AccountId, admitted: bool) -> Result {
-    access::only_owner()?;
-    access::set_role(SHOP, shop, admitted);
-    Ok(())
+    access::set_role_as_owner(SHOP, shop, admitted)
 }
 
 /// The end of the day on which points expire that are given now.

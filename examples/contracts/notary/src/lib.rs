@@ -174,16 +174,14 @@ fn document(digest: [u8; 32]) -> Result<Option<Document>> {
 }
 
 fn witnesses(digest: [u8; 32], after: Option<AccountId>, limit: u32) -> Result<Vec<(AccountId, u64)>> {
-    let limit = limit.min(MAX_PAGE);
     let found = match after {
         Some(after) => WITNESSES.under_after(&digest, &(digest, after)),
         None => WITNESSES.under(&digest),
     };
-    Ok(found.page(limit).take(limit as usize).map(|((_, witness), at)| (witness, at)).collect())
+    Ok(found.first(limit.min(MAX_PAGE)).map(|((_, witness), at)| (witness, at)).collect())
 }
 
 fn documents(by: AccountId, from: u64, limit: u32) -> Result<Vec<[u8; 32]>> {
-    let limit = limit.min(MAX_PAGE);
-    let found = BY_AUTHOR.range((by, from)..=(by, u64::MAX)).page(limit);
-    Ok(found.take(limit as usize).map(|(_, digest)| digest).collect())
+    let found = BY_AUTHOR.range((by, from)..=(by, u64::MAX));
+    Ok(found.first(limit.min(MAX_PAGE)).map(|(_, digest)| digest).collect())
 }

@@ -232,9 +232,8 @@ fn batch(batch: String) -> Result<Option<Batch>> {
 }
 
 fn steps(batch: String, from: u32, limit: u32) -> Result<Vec<Step>> {
-    let limit = limit.min(MAX_PAGE);
-    let found = STEPS.range((batch.clone(), from)..=(batch, u32::MAX)).page(limit);
-    Ok(found.take(limit as usize).map(|(_, step)| step).collect())
+    let found = STEPS.range((batch.clone(), from)..=(batch, u32::MAX));
+    Ok(found.first(limit.min(MAX_PAGE)).map(|(_, step)| step).collect())
 }
 
 fn trace(batch: String) -> Result<Trace> {

@@ -144,9 +144,7 @@ fn construct() -> Result {
 }
 
 fn set_registrar(account: AccountId, appointed: bool) -> Result {
-    access::only_owner()?;
-    access::set_role(REGISTRAR, account, appointed);
-    Ok(())
+    access::set_role_as_owner(REGISTRAR, account, appointed)
 }
 
 fn register(asset: String, owner: AccountId, documents: [u8; 32]) -> Result {
@@ -210,18 +208,16 @@ fn title(asset: String) -> Result<Option<Title>> {
 }
 
 fn history(asset: String, from: u32, limit: u32) -> Result<Vec<Step>> {
-    let limit = limit.min(MAX_PAGE);
-    let steps = HISTORY.range((asset.clone(), from)..=(asset, u32::MAX)).page(limit);
-    Ok(steps.take(limit as usize).map(|(_, step)| step).collect())
+    let steps = HISTORY.range((asset.clone(), from)..=(asset, u32::MAX));
+    Ok(steps.first(limit.min(MAX_PAGE)).map(|(_, step)| step).collect())
 }
 
 fn assets(owner: AccountId, after: Option<String>, limit: u32) -> Result<Vec<String>> {
-    let limit = limit.min(MAX_PAGE);
     let found = match after {
         Some(after) => OWNED.under_after(&owner, &(owner, after)),
         None => OWNED.under(&owner),
     };
-    Ok(found.page(limit).take(limit as usize).map(|((_, asset), _)| asset).collect())
+    Ok(found.first(limit.min(MAX_PAGE)).map(|((_, asset), _)| asset).collect())
 }
 
 /// The title of an asset of the caller's.

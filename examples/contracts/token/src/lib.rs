@@ -175,9 +175,7 @@ fn transfer_from(payer: AccountId, to: AccountId, amount: u64) -> Result {
 }
 
 fn set_paused(paused: bool) -> Result {
-    access::only_owner()?;
-    access::set_paused(paused);
-    Ok(())
+    access::set_paused_as_owner(paused)
 }
 
 fn balance(account: AccountId) -> Result<u64> {
