@@ -42,7 +42,7 @@ pub(super) async fn keep_connected(shared: Arc<Shared>, peer: Peer) {
             Ok(greeted) => shared.clone().serve(greeted).await,
             Err(error) => shared.note(&peer.member, &error),
         }
-        if started.elapsed() >= shared.config.back_off_limit.max(2 * shared.config.handshake_timeout) {
+        if started.elapsed() >= shared.config.back_off_limit.max(shared.config.handshake_timeout.saturating_mul(2)) {
             attempt = 0;
         }
         sleep(back_off(shared.config.back_off, shared.config.back_off_limit, attempt, &mut random)).await;
