@@ -64,6 +64,7 @@ impl Rates {
             bucket.tokens -= 1.0;
             return Ok(());
         }
+        // A second at most: there is less than one to wait for, and at least one comes in a second.
         Err(Duration::from_secs_f64((1.0 - bucket.tokens) / self.per_second))
     }
 

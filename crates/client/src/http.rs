@@ -67,6 +67,7 @@ impl Http {
     /// The server to ask at `attempt` (from 0): the one that answered last, then the others in turn.
     pub(crate) fn server(&self, attempt: u32) -> (usize, &str) {
         let preferred = self.preferred.load(Ordering::Relaxed);
+        // There is one at least, or there would be no client.
         let number = preferred.wrapping_add(usize::try_from(attempt).unwrap_or(0)) % self.servers.len();
         (number, self.servers.get(number).map_or("", String::as_str))
     }

@@ -343,6 +343,7 @@ impl Engine {
     fn send_on(&mut self, certificate: Quorum) {
         let count = self.validators.len() as u64;
         let (first, me) = (u64::from(self.leaders.of(certificate.view)), u64::from(self.me));
+        // A set of validators is never empty.
         if (me + count).saturating_sub(first) % count < self.config.relays {
             self.broadcast(Message::Quorum(certificate));
         }

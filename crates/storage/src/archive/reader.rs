@@ -260,6 +260,7 @@ fn place_of(places: &Places, first_run: u32, runs: u32, height: Height) -> Optio
     let first = usize::try_from(first_run).ok()?;
     let runs = places.runs.get(first..first.checked_add(usize::try_from(runs).ok()?)?)?;
     let index = runs.partition_point(|run| run.first <= height).checked_sub(1)?;
+    // The run begins at this height or below.
     let run = runs.get(index).filter(|run| height.0 - run.first.0 < u64::from(run.blocks))?;
     places.chunks.get(usize::try_from(run.chunk).ok()?).copied()
 }
