@@ -150,8 +150,8 @@ fn the_coffee_is_traced_and_a_second_run_goes_on_where_the_first_ended() {
 
     // Each fault of the document is found, and found by the lot that the help text names for it.
     for (lot, warning) in [
-        ("9521303.000003.R07", "to 41.2 °C, allowed 10 to 30 °C"),
-        ("9521303.000003.R19", "to 36.8 °C, allowed 10 to 30 °C"),
+        ("9521303.000003.R07", "to 41.2 °C, mean 21.4 °C, allowed 10 to 30 °C"),
+        ("9521303.000003.R19", "to 36.8 °C, mean 20.2 °C, allowed 10 to 30 °C"),
         ("9521300.000003.R12", "received 8 days after the promised time"),
         ("9521303.000003.R23", "expired 20 days before this roasting"),
         ("9521302.000003.R30", "split: "),
