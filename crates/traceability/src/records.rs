@@ -126,6 +126,11 @@ impl ItemNames {
     }
 }
 
+/// The event that is stored under this name of a key; `None` where none is.
+pub(crate) fn event_of(name: &[u8]) -> Option<EventKey> {
+    name.strip_prefix(b"e")?.try_into().ok().map(EventKey::from_bytes)
+}
+
 /// The name of the key under which an item is stored.
 #[must_use]
 pub fn item_name(item: &Item) -> Vec<u8> {

@@ -9,6 +9,7 @@
 //! what was proven. Where the walk needs a link or an event that wasn't proven, there is an error and no timeline: since an
 //! item's number of links is proven too, nothing that the ledger knows of the item can be left out.
 
+mod lines;
 mod proven;
 mod render;
 mod standing;
@@ -28,6 +29,7 @@ use ledger_crypto::{Digest, PublicKey};
 use crate::epcis::{Event, EventKey, Item, Role};
 use crate::walk::{Flow, WalkError, WalkLimits, walk};
 
+pub use lines::{Checked, CheckedLine, Piece, check_lines};
 pub use standing::{Correction, Declaration, Held, Standing, State, Withdrawal};
 pub use warnings::{Warning, WarningKind};
 

@@ -249,6 +249,16 @@ impl Proof {
 
 impl TransactionProof {
     fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        let (id, place) = self.check(checkpoint)?;
+        Ok(Proven::Transaction { id, leaf: Box::new(self.leaf.clone()), body: self.body.clone(), place })
+    }
+
+    /// Verifies the proof alone, where no other kind is expected: gives the transaction's id and its place. Its leaf and the body, if
+    /// there is one, are then proven too.
+    ///
+    /// # Errors
+    /// [`ProofError`] when it proves nothing.
+    pub fn check(&self, checkpoint: &VerifiedCheckpoint) -> Result<(TransactionId, Place), ProofError> {
         self.block.verify(checkpoint)?;
         let place = self.block.place(self.index);
         let under =
@@ -266,7 +276,7 @@ impl TransactionProof {
                 return Err(TransactionError::WrongBody { found, expected }.into());
             }
         }
-        Ok(Proven::Transaction { id, leaf: Box::new(self.leaf.clone()), body: self.body.clone(), place })
+        Ok((id, place))
     }
 }
 

@@ -71,9 +71,18 @@ impl StateProof {
         Ok(value.cloned())
     }
 
-    pub(super) fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+    /// Verifies the proof alone, where no other kind is expected: gives the key's value in the checkpoint's state, or `None` where its
+    /// absence is proven.
+    ///
+    /// # Errors
+    /// [`ProofError`] when it proves nothing.
+    pub fn check(&self, checkpoint: &VerifiedCheckpoint) -> Result<Option<Versioned>, ProofError> {
         self.block.verify_newest(checkpoint)?;
-        let value = self.value(checkpoint)?;
+        self.value(checkpoint)
+    }
+
+    pub(super) fn verify(&self, checkpoint: &VerifiedCheckpoint) -> Result<Proven, ProofError> {
+        let value = self.check(checkpoint)?;
         Ok(Proven::State { key: self.key.clone(), value, at: self.block.header.height })
     }
 }

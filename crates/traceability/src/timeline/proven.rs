@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger_core::checkpoint::VerifiedCheckpoint;
 use ledger_core::codec::{self, Format};
-use ledger_core::proof::{Place, Proof, Proven as Fact, TransactionProof};
+use ledger_core::proof::{Place, StateProof, TransactionProof};
 use ledger_core::transaction::{Action, DeployBody};
 use ledger_core::{AccountId, ContractId, TransactionId, Versioned};
 use ledger_crypto::{Digest, PublicKey};
@@ -22,8 +22,8 @@ const WASM: &str = "wasm";
 
 /// Proven state and transactions, and what of them was asked for.
 pub(super) struct Proven {
-    /// Values in the contract's namespace, by name; `None` where absence is proven.
-    state: BTreeMap<Vec<u8>, Option<Versioned>>,
+    /// Values in the contract's namespace, by name; `None` where absence is proven, an error where nothing is.
+    state: BTreeMap<Vec<u8>, Result<Option<Versioned>, TimelineError>>,
     /// Records, by block and place in it.
     records: BTreeMap<(u64, u32), Record>,
     /// Where each event that was asked for was recorded.
@@ -42,36 +42,69 @@ pub(super) struct Record {
     event: Vec<u8>,
 }
 
+impl Record {
+    /// The key of the event that it records.
+    pub(super) fn key(&self) -> EventKey {
+        EventKey::of(&self.event)
+    }
+}
+
 impl Proven {
+    /// Everything, or the first thing that doesn't hold.
     pub(super) fn verify(
         proof: &TraceProof,
         code: ContractCode,
         checkpoint: &VerifiedCheckpoint,
     ) -> Result<Self, TimelineError> {
         let contract = proof.contract;
-        let deployer = deployment(&proof.deployment, contract, code, checkpoint)?;
-        let mut state_root = Digest::ZERO;
-        let mut state = BTreeMap::new();
-        for path in proof.states.iter() {
-            let what = || format!("state key {:?}", path.key);
-            let fact = Proof::State(path.clone()).verify(checkpoint);
-            let fact = fact.map_err(|error| TimelineError::Proof { what: what(), error: Box::new(error) })?;
-            let Fact::State { key, value, .. } = fact else {
-                return Err(TimelineError::Inconsistent { what: what(), reason: "the proof is of something else" });
-            };
-            if key.namespace != contract {
-                let reason = "the key is not the contract's";
-                return Err(TimelineError::Inconsistent { what: what(), reason });
+        let (mut proven, found) = Proven::deployed(&proof.deployment, contract, checkpoint)?;
+        if found != code {
+            return Err(TimelineError::WrongContract { contract, reason: code.otherwise(found) });
+        }
+        for state in proof.states.iter() {
+            if let Err(fault) = proven.add_state(state, contract, checkpoint) {
+                return Err(fault.clone());
             }
-            state_root = path.block.outcome.state_root;
-            state.insert(key.name.into_vec(), value);
         }
-        let mut records = BTreeMap::new();
         for transaction in proof.transactions.iter() {
-            let record = record(transaction, contract, checkpoint)?;
-            records.insert((record.place.height.0, record.place.index), record);
+            proven.add_record(record(transaction, contract, checkpoint)?);
         }
-        Ok(Self { state, records, places: BTreeMap::new(), deployer, state_root })
+        Ok(proven)
+    }
+
+    /// Nothing but that the contract was deployed, and with which code.
+    pub(super) fn deployed(
+        deployment: &TransactionProof,
+        contract: ContractId,
+        checkpoint: &VerifiedCheckpoint,
+    ) -> Result<(Self, ContractCode), TimelineError> {
+        let (deployer, code) = self::deployment(deployment, contract, checkpoint)?;
+        let (state, records, places) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ok((Self { state, records, places, deployer, state_root: Digest::ZERO }, code))
+    }
+
+    /// Adds what a proof of state proves, or why it proves nothing.
+    pub(super) fn add_state(
+        &mut self,
+        proof: &StateProof,
+        contract: ContractId,
+        checkpoint: &VerifiedCheckpoint,
+    ) -> Result<(), &TimelineError> {
+        let value = value_of(proof, contract, checkpoint);
+        if value.is_ok() {
+            self.state_root = proof.block.outcome.state_root;
+        }
+        let name = proof.key.name.to_vec();
+        // What is proven stays so, whatever else is said of the key.
+        let entry = self.state.entry(name).or_insert_with(|| value.clone());
+        if entry.is_err() && value.is_ok() {
+            *entry = value;
+        }
+        entry.as_ref().map(|_| ())
+    }
+
+    pub(super) fn add_record(&mut self, record: Record) {
+        self.records.insert((record.place.height.0, record.place.index), record);
     }
 
     /// The transaction that recorded an event which the walk has read.
@@ -85,12 +118,11 @@ impl Proven {
         name: &[u8],
         what: impl Fn() -> String,
     ) -> Result<Option<(T, &Versioned)>, TimelineError> {
-        let Some(value) = self.state.get(name) else {
-            return Err(unproven(what()));
-        };
-        match value {
-            None => Ok(None),
-            Some(versioned) => Ok(Some((codec::decode(&versioned.value)?, versioned))),
+        match self.state.get(name) {
+            None => Err(unproven(what())),
+            Some(Err(fault)) => Err(fault.clone()),
+            Some(Ok(None)) => Ok(None),
+            Some(Ok(Some(versioned))) => Ok(Some((codec::decode(&versioned.value)?, versioned))),
         }
     }
 }
@@ -99,54 +131,69 @@ fn unproven(what: String) -> TimelineError {
     TimelineError::Unproven { what }
 }
 
+/// Verifies a proof of state and gives what it proves.
+fn value_of(
+    proof: &StateProof,
+    contract: ContractId,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<Option<Versioned>, TimelineError> {
+    let what = || format!("state key {:?}", proof.key);
+    let value = proof.check(checkpoint);
+    let value = value.map_err(|error| TimelineError::Proof { what: what(), error: Box::new(error) })?;
+    if proof.key.namespace != contract {
+        return Err(TimelineError::Inconsistent { what: what(), reason: "the key is not the contract's" });
+    }
+    Ok(value)
+}
+
 /// Verifies a transaction and gives what it proves.
 fn transaction(
     proof: &TransactionProof,
     what: &str,
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<(TransactionId, Place), TimelineError> {
-    let fact = Proof::Transaction(proof.clone()).verify(checkpoint);
-    match fact.map_err(|error| TimelineError::Proof { what: what.to_owned(), error: Box::new(error) })? {
-        Fact::Transaction { id, place, .. } => Ok((id, place)),
-        _ => Err(TimelineError::Inconsistent { what: what.to_owned(), reason: "the proof is of something else" }),
+    let found = proof.check(checkpoint);
+    found.map_err(|error| TimelineError::Proof { what: what.to_owned(), error: Box::new(error) })
+}
+
+impl ContractCode {
+    /// Why a contract with the code `found` isn't one with this code.
+    fn otherwise(self, found: ContractCode) -> &'static str {
+        match (self, found) {
+            (ContractCode::Native, ContractCode::Module(_)) => "the transaction deploys no native contract",
+            (ContractCode::Module(_), ContractCode::Native) => "the transaction deploys no module",
+            _ => "the code is another contract's",
+        }
     }
 }
 
-/// Verifies that the contract is a deployment of this code; gives who deployed it. A deployment that had failed would have no
+/// Verifies the contract's deployment; gives who deployed it, and with which code. A deployment that had failed would have no
 /// state.
 fn deployment(
     proof: &TransactionProof,
     contract: ContractId,
-    code: ContractCode,
     checkpoint: &VerifiedCheckpoint,
-) -> Result<AccountId, TimelineError> {
+) -> Result<(AccountId, ContractCode), TimelineError> {
     let wrong = |reason| TimelineError::WrongContract { contract, reason };
     let (id, _) = transaction(proof, "the contract's deployment", checkpoint)?;
     if ContractId::deployed_by(&id) != contract {
         return Err(wrong("it was deployed by another transaction"));
     }
-    let (runtime, otherwise) = match code {
-        ContractCode::Native => (NATIVE, "the transaction deploys no native contract"),
-        ContractCode::Module(_) => (WASM, "the transaction deploys no module"),
+    let Action::Deploy { runtime } = &proof.leaf.transaction.action else {
+        return Err(wrong("the transaction deploys nothing"));
     };
-    match &proof.leaf.transaction.action {
-        Action::Deploy { runtime: found } if found.as_str() == runtime => {}
-        _ => return Err(wrong(otherwise)),
-    }
     let body = proof.body.as_ref().ok_or_else(|| wrong("the deployment's body is not shown"))?;
     let body: DeployBody = codec::decode(&body.content)?;
-    let same = match code {
-        ContractCode::Native => &*body.code == CONTRACT.as_bytes(),
-        ContractCode::Module(digest) => Sha256::digest(&*body.code)[..] == digest,
+    let code = match runtime.as_str() {
+        NATIVE if &*body.code == CONTRACT.as_bytes() => ContractCode::Native,
+        WASM => ContractCode::Module(Sha256::digest(&*body.code).into()),
+        _ => return Err(wrong("the code is another contract's")),
     };
-    if !same {
-        return Err(wrong("the code is another contract's"));
-    }
-    Ok(proof.leaf.transaction.account)
+    Ok((proof.leaf.transaction.account, code))
 }
 
 /// Verifies a transaction that records an event with this contract.
-fn record(
+pub(super) fn record(
     proof: &TransactionProof,
     contract: ContractId,
     checkpoint: &VerifiedCheckpoint,
