@@ -4,12 +4,12 @@
 //! needs.
 
 use ledger_core::{
-    Action, Body, Event, Failure, Height, HistoryHead, Key, KeyRange, Order, Place, Proven, Receipt, Rejection, Status,
-    TransactionLeaf, Version, Versioned, Witness,
+    Action, Body, ContractId, Event, Failure, Height, HistoryHead, Key, KeyRange, Order, Place, Proven, Receipt,
+    Rejection, Status, TransactionLeaf, Version, Versioned, Witness,
 };
 
 /// JSON text.
-struct Json(String);
+pub(crate) struct Json(pub(crate) String);
 
 pub(crate) fn error(message: &str) -> String {
     object(&[("error", words(message))]).0
@@ -51,7 +51,7 @@ pub(crate) fn proven(proven: &Proven) -> Option<String> {
     Some(value.0)
 }
 
-fn object(fields: &[(&str, Json)]) -> Json {
+pub(crate) fn object(fields: &[(&str, Json)]) -> Json {
     let mut text = String::from("{");
     for (name, value) in fields {
         separate(&mut text);
@@ -63,7 +63,7 @@ fn object(fields: &[(&str, Json)]) -> Json {
     Json(text)
 }
 
-fn array(items: &mut dyn Iterator<Item = Json>) -> Json {
+pub(crate) fn array(items: &mut dyn Iterator<Item = Json>) -> Json {
     let mut text = String::from("[");
     for item in items {
         separate(&mut text);
@@ -102,7 +102,7 @@ fn hex_digits(byte: u8, text: &mut String) {
     }
 }
 
-fn words(words: &str) -> Json {
+pub(crate) fn words(words: &str) -> Json {
     let mut text = String::new();
     quote(words, &mut text);
     Json(text)
@@ -117,7 +117,7 @@ fn number(value: u32) -> Json {
 }
 
 /// An id, a digest, a key, or a 64-bit number: nothing that needs an escape.
-fn text(value: impl std::fmt::Display) -> Json {
+pub(crate) fn text(value: impl std::fmt::Display) -> Json {
     words(&value.to_string())
 }
 
@@ -154,7 +154,7 @@ fn shown_place(place: &Place) -> Json {
     object(&[("height", text(place.height)), ("timestamp", text(place.timestamp)), ("index", number(place.index))])
 }
 
-fn head(head: &HistoryHead) -> Json {
+pub(crate) fn head(head: &HistoryHead) -> Json {
     object(&[("size", text(head.size)), ("root", text(head.root))])
 }
 
@@ -186,7 +186,10 @@ fn transaction(leaf: &TransactionLeaf) -> Json {
         Order::Unordered => maybe(None),
     };
     let (kind, action) = match &transaction.action {
-        Action::Deploy { runtime } => ("deploy", object(&[("runtime", words(runtime.as_str()))])),
+        Action::Deploy { runtime } => {
+            let contract = text(ContractId::deployed_by(&transaction.id()));
+            ("deploy", object(&[("runtime", words(runtime.as_str())), ("contract", contract)]))
+        }
         Action::Call { contract, method } => {
             ("call", object(&[("contract", text(contract)), ("method", words(method.as_str()))]))
         }
