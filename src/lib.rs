@@ -13,4 +13,5 @@ pub use ledger_network as network;
 pub use ledger_node as node;
 pub use ledger_simulation as simulation;
 pub use ledger_storage as storage;
+pub use ledger_trace_page as trace_page;
 pub use ledger_traceability as traceability;

@@ -20,6 +20,7 @@ const FLOORS: &[&[&str]] = &[
     ],
     &["ledger-node", "ledger-contract-guest"],
     &["ledger-simulation", "ledger-traceability", "ledger-api"],
+    &["ledger-trace-page"],
     &["ledgerkit-cli"],
 ];
 

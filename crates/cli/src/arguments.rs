@@ -125,7 +125,7 @@ pub(crate) struct TokenOptions {
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyOptions {
-    /// The proof file.
+    /// The proof file, or the page of a trace.
     pub(crate) file: PathBuf,
     /// A trust root or genesis from somebody you trust. Without it the file's own is taken, which proves only that the
     /// file agrees with itself.

@@ -226,6 +226,14 @@ pub enum CliError {
         /// Why not.
         error: MoveGuardError,
     },
+    /// A trace page that can't be read.
+    #[error("{}: {error}", path.display())]
+    Page {
+        /// The page.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: ledger_trace_page::PageError,
+    },
     /// There is nobody who could give a snapshot.
     #[error(
         "{}: the chain has one owner and no validators to join; leave out `snapshots.join`, and bring the state here with \

@@ -43,6 +43,7 @@ mod inspect;
 mod keys;
 mod node;
 mod output;
+mod page;
 mod passphrase;
 pub mod proof_file;
 mod run;

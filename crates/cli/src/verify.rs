@@ -13,7 +13,11 @@ use std::fmt::Write as _;
 pub(crate) fn run(options: &VerifyOptions, output: Output) -> Result<(), CliError> {
     let path = &options.file;
     let malformed = |error| CliError::ProofFile { path: path.clone(), error };
-    let file = ProofFile::parse(&files::read(path, proof_file::MAX_BYTES)?).map_err(malformed)?;
+    let bytes = files::read(path, proof_file::MAX_BYTES)?;
+    if is_page(&bytes) {
+        return crate::page::run(options, &bytes, output);
+    }
+    let file = ProofFile::parse(&bytes).map_err(malformed)?;
     let root = match (&options.trust, &file.trust_root) {
         (Some(trust), _) => files::read_trust(trust)?,
         (None, Some(own)) => {
@@ -25,6 +29,11 @@ pub(crate) fn run(options: &VerifyOptions, output: Output) -> Result<(), CliErro
         .map_err(|error| CliError::Untrusted { path: path.clone(), error: Box::new(error) })?;
     let proven = proven(&file, &root).map_err(|reason| CliError::Refused { path: path.clone(), reason })?;
     answer(output, options, &root, &verified, &proven)
+}
+
+/// A page begins as HTML does; a proof file is JSON.
+fn is_page(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().first() == Some(&b'<')
 }
 
 /// What the file proves, for programs and for people.
