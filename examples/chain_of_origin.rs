@@ -33,6 +33,8 @@ mod nearest;
 mod network;
 #[path = "chain_of_origin/owner.rs"]
 mod owner;
+#[path = "chain_of_origin/pages.rs"]
+mod pages;
 #[path = "chain_of_origin/parties.rs"]
 mod parties;
 mod processes;

@@ -23,6 +23,8 @@ mod nearest;
 mod network;
 #[path = "../examples/chain_of_origin/owner.rs"]
 mod owner;
+#[path = "../examples/chain_of_origin/pages.rs"]
+mod pages;
 #[path = "../examples/chain_of_origin/parties.rs"]
 mod parties;
 #[path = "../examples/processes/mod.rs"]

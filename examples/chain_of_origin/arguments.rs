@@ -25,6 +25,9 @@ usage: cargo run --release --example chain_of_origin -- [options]
                   wasm, which is the same contract as a WebAssembly module that is deployed with
                   the ledger. The history is the same; its proof names another contract.
   --kill          kills one member (SIGKILL) in the middle and starts it again later; needs 4 nodes.
+  --page FILE     where to write the lot's page, one file that verifies itself when a browser opens it,
+                  offline (default: trace.html in the ledger's folder).
+  --all           also writes a page of each lot and an index, into the folder `pages` beside it.
   --report FILE   also writes what was measured, as JSON.
   --help          this text.
 
@@ -64,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) lot: Option<String>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
+    pub(crate) page: Option<PathBuf>,
+    pub(crate) all: bool,
     pub(crate) nodes: usize,
     pub(crate) machine: Machine,
     pub(crate) kill: bool,
@@ -77,7 +82,8 @@ const KILL_NODES: usize = 4;
 impl Default for Options {
     fn default() -> Self {
         let machine = Machine::default();
-        Options { events: None, lot: None, data: None, report: None, nodes: 4, machine, kill: false }
+        let (page, all) = (None, false);
+        Options { events: None, lot: None, data: None, report: None, page, all, nodes: 4, machine, kill: false }
     }
 }
 
@@ -94,7 +100,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
                 options.kill = true;
                 continue;
             }
-            Some(name @ ("--events" | "--lot" | "--data" | "--report" | "--nodes" | "--runtime")) => name,
+            Some("--all") if attached.is_none() => {
+                options.all = true;
+                continue;
+            }
+            Some(name @ ("--events" | "--lot" | "--data" | "--report" | "--page" | "--nodes" | "--runtime")) => name,
             _ => return Err(format!("there is no option `{}`", argument.to_string_lossy())),
         };
         let value = attached.or_else(|| arguments.next()).filter(|value| !value.is_empty());
@@ -102,6 +112,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         let taken = match name {
             "--events" => options.events.replace(value.into()).is_some(),
             "--data" => options.data.replace(value.into()).is_some(),
+            "--page" => options.page.replace(value.into()).is_some(),
             "--report" => options.report.replace(value.into()).is_some(),
             "--nodes" => nodes.replace(number_of_nodes(&value)?).is_some(),
             "--runtime" => machine.replace(machine_named(&value)?).is_some(),

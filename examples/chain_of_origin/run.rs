@@ -17,6 +17,7 @@ use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Recorded};
 use crate::nearest::nearest;
+use crate::pages;
 use crate::parties::{self, Parties};
 use crate::processes::{Fallible, Program};
 use crate::progress::Progress;
@@ -105,7 +106,7 @@ async fn trace(
     writeln!(out, "keys         made from a public seed for this demonstration: they prove nothing to anybody else")?;
     show_members(&ledger, out).await?;
     writeln!(out, "contract     {}", options.machine.described())?;
-    let outcome = load_and_show(&ledger, &sources, options, report, out, err).await;
+    let outcome = load_and_show(&ledger, &sources, &folder, options, report, out, err).await;
     let measured = measure(&ledger, report).await;
     let closed = ledger.close().await;
     outcome?;
@@ -138,6 +139,7 @@ async fn measure(ledger: &Ledger, report: &mut Report) -> Fallible<()> {
 async fn load_and_show(
     ledger: &Ledger,
     sources: &[Source],
+    folder: &Path,
     options: &Options,
     report: &mut Report,
     out: &mut dyn Write,
@@ -178,6 +180,15 @@ async fn load_and_show(
     let proven = timeline_of(options.machine.code(), &evidence.trust_root, &evidence.checkpoint, &evidence.proof)?;
     report.trace_events = u64::try_from(proven.lines.len())?;
     report.proofs_verified = u64::try_from(proven.proofs_verified)?;
+    let page = options.page.clone().unwrap_or_else(|| folder.join(pages::PAGE));
+    pages::one(&page, &evidence, options.machine, out)?;
+    if options.all {
+        let mut lots: Vec<Item> = ledger.items(MAX_ITEMS).await?.into_iter().map(|(item, _)| item).collect();
+        if lots.iter().any(is_lot) {
+            lots.retain(is_lot);
+        }
+        pages::all(&page.with_file_name(pages::FOLDER), ledger, &lots, options.machine, out).await?;
+    }
     writeln!(
         out,
         "evidence     trust root {} bytes, checkpoint {} bytes, proof {} bytes: all that the following was made from\n",
@@ -327,8 +338,6 @@ async fn lot(ledger: &Ledger, wanted: Option<&str>) -> Fallible<Option<Item>> {
 
 /// Of the lots (of all items, if there are no lots) that most events name, the one with the most events in its history.
 async fn longest(ledger: &Ledger, mut items: Vec<(Item, u32)>) -> Fallible<Option<Item>> {
-    // A batch of a GTIN, or a URN that says it is a lot.
-    let is_lot = |item: &Item| item.as_str().contains("/10/") || item.as_str().contains(":lot:");
     if items.iter().any(|(item, _)| is_lot(item)) {
         items.retain(|(item, _)| is_lot(item));
     }
@@ -340,6 +349,11 @@ async fn longest(ledger: &Ledger, mut items: Vec<(Item, u32)>) -> Fallible<Optio
         }
     }
     Ok(longest.map(|(_, std::cmp::Reverse(item))| item))
+}
+
+/// A batch of a GTIN, or a URN that says it is a lot.
+fn is_lot(item: &Item) -> bool {
+    item.as_str().contains("/10/") || item.as_str().contains(":lot:")
 }
 
 /// A new folder for the ledger, below the system's folder for temporary files.
