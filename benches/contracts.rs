@@ -10,6 +10,8 @@
     clippy::cast_possible_truncation
 )]
 
+#[path = "contracts/classes.rs"]
+mod classes;
 #[path = "contracts/guests.rs"]
 mod guests;
 #[path = "contracts/prices.rs"]
@@ -34,21 +36,25 @@ const HELP: &str = "\
 cargo bench --bench contracts [--features wasmtime] -- [options]
   --rounds N     how often each thing is measured; the median counts (default 7)
   --no-prices    leaves out the table of prices
-  --report FILE  the figures as JSON";
+  --only TEXT    nothing but the prices of classes whose name has TEXT in it
+  --report FILE  the figures as JSON
+It fails when a price is out of proportion, or when a full block may take longer than its budget.";
 
 struct Options {
     rounds: usize,
     prices: bool,
+    only: Option<String>,
     report: Option<PathBuf>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { rounds: 7, prices: true, report: None };
+    let mut options = Options { rounds: 7, prices: true, only: None, report: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--bench" => {}
             "--no-prices" => options.prices = false,
+            "--only" => options.only = Some(words.next().ok_or("--only needs a text")?),
             "--rounds" => {
                 let value = words.next().ok_or("--rounds needs a number")?;
                 let rounds = value.parse().ok().filter(|rounds| *rounds > 0);
@@ -79,24 +85,33 @@ fn main() {
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next().unwrap_or("unknown"),
     );
     let mut figures = Figures::new();
-    native(&options, &mut figures);
-    let mut slower: BTreeMap<&'static str, f64> = BTreeMap::new();
+    let whole = options.only.is_none();
+    if whole {
+        native(&options, &mut figures);
+    }
+    let mut slowest = prices::Slowest::new();
     for machine in Machine::all() {
         println!("\n{}", machine.name());
-        calls(&options, machine, &mut figures);
-        transfers(&options, machine, &mut figures);
-        metering(&options, machine, &mut figures);
-        preparation(&options, machine, &mut figures);
+        if whole {
+            calls(&options, machine, &mut figures);
+            transfers(&options, machine, &mut figures);
+            metering(&options, machine, &mut figures);
+            preparation(&options, machine, &mut figures);
+        }
         if options.prices {
-            prices::measure(options.rounds, machine, &mut slower);
+            prices::measure(options.rounds, machine, options.only.as_deref(), &mut slowest);
         }
     }
-    if options.prices {
-        prices::summary(&slower, &mut figures);
-    }
+    let over = if slowest.is_empty() { Vec::new() } else { prices::summary(&slowest, &mut figures) };
     if let Some(file) = &options.report {
         let lines: Vec<String> = figures.iter().map(|(name, value)| format!("  \"{name}\": {value:.3}")).collect();
         std::fs::write(file, format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
+    }
+    for what in &over {
+        eprintln!("over its limit: {what}");
+    }
+    if whole && !over.is_empty() {
+        std::process::exit(1);
     }
 }
 

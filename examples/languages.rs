@@ -219,6 +219,6 @@ fn compare(engine: &str, runtime: WasmRuntime) -> Result {
 fn main() -> Result {
     compare("wasmi", WasmRuntime::wasmi()?)?;
     #[cfg(feature = "wasmtime")]
-    compare("wasmtime", WasmRuntime::wasmtime(contracts::wasm::WasmtimeConfig::default())?)?;
+    compare("wasmtime", WasmRuntime::wasmtime(contracts::wasm::WasmtimeConfig::at_once())?)?;
     Ok(())
 }

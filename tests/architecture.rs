@@ -36,6 +36,12 @@ const PURE: &[&str] = &[
     "crates/node/src/mempool",
 ];
 
+/// Where a pure core does name it, and what: what is done there changes no result.
+const EXCEPT: &[(&str, &str)] = &[
+    // Compiles, on a thread of its own, what is interpreted meanwhile.
+    ("crates/contracts/src/wasm/later.rs", "std::thread"),
+];
+
 /// What a pure core must not name.
 const IMPURE: &[&str] = &[
     "tokio",
@@ -139,7 +145,8 @@ fn pure_cores_know_no_clock_thread_file_or_socket() {
             let text = fs::read_to_string(&path).unwrap();
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap();
-                for word in IMPURE {
+                let excepted = |word: &str| EXCEPT.iter().any(|(file, what)| path.ends_with(file) && *what == word);
+                for word in IMPURE.iter().filter(|word| !excepted(word)) {
                     assert!(!code.contains(word), "{}:{}: a pure core names `{word}`", path.display(), number + 1);
                 }
             }

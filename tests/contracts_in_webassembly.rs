@@ -57,7 +57,7 @@ fn engines() -> Vec<WasmRuntime> {
     vec![
         WasmRuntime::wasmi().unwrap(),
         #[cfg(feature = "wasmtime")]
-        WasmRuntime::wasmtime(ledgerkit::contracts::wasm::WasmtimeConfig::default()).unwrap(),
+        WasmRuntime::wasmtime(ledgerkit::contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
     ]
 }
 

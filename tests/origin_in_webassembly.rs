@@ -77,7 +77,7 @@ impl Books {
         let engines = [
             WasmRuntime::wasmi().unwrap(),
             #[cfg(feature = "wasmtime")]
-            WasmRuntime::wasmtime(ledgerkit::contracts::wasm::WasmtimeConfig::default()).unwrap(),
+            WasmRuntime::wasmtime(ledgerkit::contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
         ];
         let modules = engines.map(|engine| Book::new(LedgerExecutor::default().with(engine), WASM, &code));
         Books { native: Book::new(native, NATIVE, b"traceability"), modules: modules.into() }

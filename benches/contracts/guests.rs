@@ -1,9 +1,11 @@
 //! The contracts that are measured, and the machines that run them.
 
 use ledgerkit::contracts::testing::TestLedger;
+#[cfg(feature = "wasmtime")]
+use ledgerkit::contracts::wasm::WasmtimeConfig;
 use ledgerkit::contracts::wasm::{WASM, WasmRuntime};
 use ledgerkit::contracts::{LedgerExecutor, Runtime};
-use ledgerkit::core::{AccountId, ContractId, Fuel, Rules, Status};
+use ledgerkit::core::{AccountId, ContractId, Fuel, Rules, Status, TransactionBuilder};
 use ledgerkit::crypto::{Digest, MemorySigner};
 use std::path::Path;
 use std::time::Instant;
@@ -47,7 +49,16 @@ impl Machine {
         match self {
             Machine::Wasmi => WasmRuntime::wasmi().unwrap(),
             #[cfg(feature = "wasmtime")]
-            Machine::Wasmtime => WasmRuntime::wasmtime(Default::default()).unwrap(),
+            Machine::Wasmtime => WasmRuntime::wasmtime(WasmtimeConfig::at_once()).unwrap(),
+        }
+    }
+
+    /// As nodes have it: what isn't used much isn't compiled.
+    pub(crate) fn runtime_of_nodes(self) -> WasmRuntime {
+        match self {
+            Machine::Wasmi => WasmRuntime::wasmi().unwrap(),
+            #[cfg(feature = "wasmtime")]
+            Machine::Wasmtime => WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap(),
         }
     }
 }
@@ -57,6 +68,14 @@ pub(crate) fn ledger(runtime: impl Runtime + 'static, rules: Rules) -> TestLedge
     let mut ledger = TestLedger::new(LedgerExecutor::default().with(runtime));
     ledger.rules = rules;
     ledger
+}
+
+/// Deploys a module, whatever it costs.
+pub(crate) fn deploy(ledger: &mut TestLedger, owner: &MemorySigner, code: &[u8]) -> ContractId {
+    let deploy = TransactionBuilder::deploy(ledger.chain(), WASM, code.to_vec(), Vec::new());
+    let receipt = ledger.submit(owner, deploy.fuel_limit(ledger.rules.max_transaction_fuel)).unwrap().receipt;
+    assert!(receipt.succeeded(), "{:?}", receipt.status);
+    ContractId::deployed_by(&receipt.transaction)
 }
 
 /// A contract on a ledger of its own.
@@ -75,15 +94,18 @@ impl Guest {
     pub(crate) fn deployed(machine: Machine, rules: Rules, code: &[u8]) -> Guest {
         let mut ledger = ledger(machine.runtime(), rules);
         let owner = MemorySigner::from_seed([1; 32]);
-        let contract = ledger.deploy(&owner, WASM, code, b"").unwrap();
+        let contract = deploy(&mut ledger, &owner, code);
         Guest { ledger, contract }
     }
 
     /// One call of a method, as a simulation.
     pub(crate) fn run(&self, method: &str) -> Cost {
+        self.run_with(method, b"arguments")
+    }
+
+    pub(crate) fn run_with(&self, method: &str, arguments: &[u8]) -> Cost {
         let start = Instant::now();
-        let answer =
-            self.ledger.simulate(AccountId(Digest::new([9; 32])), self.contract, method, b"arguments").unwrap();
+        let answer = self.ledger.simulate(AccountId(Digest::new([9; 32])), self.contract, method, arguments).unwrap();
         let seconds = start.elapsed().as_secs_f64();
         assert!(matches!(answer.status, Status::Succeeded), "{method}: {:?}", answer.status);
         Cost { seconds, fuel: answer.fuel_used }

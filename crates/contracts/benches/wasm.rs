@@ -148,7 +148,7 @@ fn runtimes() -> Result<Runtimes, Box<dyn Error>> {
     Ok(vec![
         ("wasmi", WasmRuntime::wasmi()?),
         #[cfg(feature = "wasmtime")]
-        ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default())?),
+        ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once())?),
     ])
 }
 

@@ -92,7 +92,7 @@ pub enum HashFunction {
 /// | [`put`](Host::put) | `write`, and `write_byte` for each byte of key and value |
 /// | [`delete`](Host::delete) | `write`, and `write_byte` for each byte of the key |
 /// | [`emit`](Host::emit) | `event`, and `event_byte` for each byte of topic and data |
-/// | [`call`](Host::call) | `call`, and `read_byte` for each byte of method and arguments; then, as part of what the callee uses, what a transaction pays to find and load a contract (`read`, `read` again, `read_byte` for each byte of its code, and `prepare_byte` for those of its bytes that the block has [no allowance](ledger_core::Rules::block_code_bytes) for any more), and `read_byte` for each byte that it returns |
+/// | [`call`](Host::call) | `call`, and `read_byte` for each byte of method and arguments; then, as part of what the callee uses, what a transaction pays to find and load a contract (`read`, `read` again, `read_byte` and `prepare_byte` for each byte of its code if nothing in the block has loaded it before), and `read_byte` for each byte that it returns |
 /// | [`hash`](Host::hash) | `hash`, and `hash_byte` for each byte |
 /// | [`verify`](Host::verify) | `verify`, and `hash_byte` for each byte of the message |
 ///

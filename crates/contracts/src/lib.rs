@@ -82,18 +82,18 @@
 //! - **One journal** ([`journal`]) holds a block's writes. A transaction sees those of the transactions before it.
 //! - **Fuel** is charged by the chain's [`Prices`](ledger_core::Prices), before the work, and never beyond the
 //!   transaction's limit. A transaction pays `transaction` and `body_byte` for each byte of its body's content (its
-//!   lane, its receipt and the signature are in that); a call pays `read` and `read` again with `read_byte` for each
-//!   byte of the contract's code, and `prepare_byte` for those of its bytes that are new to the block beyond its
-//!   [allowance](ledger_core::Rules::block_code_bytes); a deployment `write` and `write_byte` for the contract's record, the same for its
+//!   lane, its receipt and the signature are in that); a call pays `read` and `read` again, and if nothing in
+//!   the block has loaded the contract's code before, `read_byte` and `prepare_byte` for each byte of it (as far as the rules
+//!   [give nothing](ledger_core::Rules::block_code_bytes)); a deployment `write` and `write_byte` for the contract's record, the same for its
 //!   code, and `prepare_byte` for each byte of code; what a contract does costs what [`Host`] says; what it returns to
 //!   a transaction costs `event_byte` a byte, since receipts carry it like events.
 //! - **Calls** between contracts ([`Host::call`]) share the journal: what a failed callee did is taken back, and its
 //!   caller goes on. A running contract is entered read-only or not at all.
 //! - **Lifecycle**: one contract that every chain has ([`lifecycle`]) uploads code, makes, upgrades and pauses the others.
 //! - A [`simulate`](ledger_core::Executor::simulate)d call takes the same path. As long as the state is the same, a
-//!   transaction with the fuel that it used as limit succeeds (unless its contract looks at the fuel that is left, or its
-//!   block has loaded so much other code before that its own costs `prepare_byte`: where that may be, leave room for it).
-//!   What it would write is given, and nothing is changed. A [`query`](ledger_core::Executor::query) is the same, read-only.
+//!   transaction with the fuel that it used as limit succeeds, whatever else is in its block, unless its contract looks at
+//!   the fuel that is left (or the rules give blocks some code for nothing, and others have had it). A deployment is
+//!   [asked about](ledger_core::Executor::simulate_transaction) like that, too. What it would write is given, and nothing is changed. A [`query`](ledger_core::Executor::query) is the same, read-only.
 //! - **Threads** that execute, simulate or query need [`EXECUTION_STACK_BYTES`] of stack: whoever starts one asks for it.
 //! - **Code** is made ready once and kept from block to block, within [a number of bytes](ExecutorConfig::prepared_bytes);
 //!   what questions need beside it is kept apart, and code that a question brings along isn't kept.

@@ -4,13 +4,15 @@
 mod common;
 
 use common::alice;
-use common::counting::{Counting, code, deploy, names};
+use common::counting::{COUNTING, Counting, code, deploy, names};
 use ledger_contracts::lifecycle::Upload;
 use ledger_contracts::testing::TestLedger;
 use ledger_contracts::{ExecutorConfig, LIFECYCLE, LedgerExecutor};
 use ledger_core::codec::{self, Bytes, Text};
-use ledger_core::{AccountId, ContractId, Execution, Failure, Fuel, SignedTransaction, Status, TransactionBuilder};
-use ledger_crypto::Signer;
+use ledger_core::{
+    AccountId, ContractId, DEFAULT_FUEL_LIMIT, Execution, Failure, Fuel, SignedTransaction, Status, TransactionBuilder,
+};
+use ledger_crypto::{MemorySigner, Signer};
 use std::sync::Arc;
 
 fn ledger(config: ExecutorConfig) -> (TestLedger, Counting) {
@@ -41,19 +43,19 @@ fn beyond_the_allowance_new_code_costs_what_preparing_it_costs() {
     let contracts = deploy(&mut ledger, 4, 600);
     ledger.rules.block_code_bytes = 1_000;
     let prices = ledger.rules.prices;
-    let known = prices.transaction + 2 * prices.read + 600 * prices.read_byte;
+    let known = prices.transaction + 2 * prices.read;
     let calls = [0, 1, 1, 2, 0, 3].map(|index| (contracts[index], "nothing", Vec::new()));
     let signed = sign(&mut ledger, &calls);
     counting.made_ready();
     let first = ledger.execute(signed.clone()).unwrap();
-    let new = |bytes| known + bytes * prices.prepare_byte;
-    assert_eq!(fuel(&first), [known, new(200), known, new(600), known, new(600)]);
+    let new = |bytes| known + 600 * prices.read_byte + bytes * prices.prepare_byte;
+    assert_eq!(fuel(&first), [new(0), new(200), known, new(600), known, new(600)]);
     // Each is made ready once, though nothing is cached.
     assert_eq!(counting.made_ready().len(), 4);
     // The next block begins anew.
     ledger.apply(signed).unwrap();
     let again = sign(&mut ledger, &[(contracts[3], "nothing", Vec::new())]);
-    assert_eq!(fuel(&ledger.execute(again).unwrap()), [known]);
+    assert_eq!(fuel(&ledger.execute(again).unwrap()), [new(0)]);
 }
 
 #[test]
@@ -121,8 +123,58 @@ fn what_was_uploaded_in_a_block_is_paid_for_and_is_not_new_to_it() {
     counting.made_ready();
     let execution = ledger.execute(signed).unwrap();
     assert!(execution.results.iter().all(|result| result.receipt.succeeded()), "{execution:?}");
-    assert_eq!(fuel(&execution)[1], prices.transaction + 2 * prices.read + 5_000 * prices.read_byte);
+    assert_eq!(fuel(&execution)[1], prices.transaction + 2 * prices.read);
     assert_eq!(counting.made_ready().len(), 1);
+}
+
+#[test]
+fn nobody_makes_anothers_call_dearer_than_its_simulation_said() {
+    let (mut ledger, _) = forgetful();
+    let contracts = deploy(&mut ledger, 12, 50_000);
+    let visit = |ledger: &TestLedger, count: usize| {
+        let call = TransactionBuilder::call(ledger.chain(), contracts[0], "visit", names(&contracts[..count]));
+        ledger.clone().sign(&alice(), call.fuel_limit(ledger.rules.max_transaction_fuel)).unwrap()
+    };
+    // The last contract's call, with no more fuel than its simulation used.
+    let (bob, chain) = (MemorySigner::from_seed([2; 32]), ledger.chain());
+    let call = |fuel| TransactionBuilder::call(chain, contracts[11], "nothing", Vec::new()).fuel_limit(fuel);
+    let said = ledger.simulate_transaction(&call(Fuel(1)).sign(&bob).unwrap()).unwrap();
+    assert_eq!(said.status, Status::Succeeded);
+    let victim = call(said.fuel_used).sign(&bob).unwrap();
+    // Whatever others have loaded before it, it is at most as dear.
+    let known = ledger.rules.prices.transaction + 2 * ledger.rules.prices.read;
+    for (others, expected) in [(0, said.fuel_used), (11, said.fuel_used), (12, Fuel(known))] {
+        let execution = ledger.execute(vec![visit(&ledger, others), victim.clone()]).unwrap();
+        assert!(execution.results.iter().all(|result| result.receipt.succeeded()), "{others}: {execution:?}");
+        assert_eq!(execution.results[1].receipt.fuel_used, expected, "{others}");
+    }
+    // Where a block has code for nothing, who comes first takes that away.
+    ledger.rules.block_code_bytes = 100_000;
+    let cheaper = ledger.simulate_transaction(&victim).unwrap().fuel_used;
+    assert!(cheaper < said.fuel_used);
+    let victim = call(cheaper).sign(&bob).unwrap();
+    let alone = ledger.execute(vec![victim.clone()]).unwrap();
+    assert!(alone.results[0].receipt.succeeded());
+    let second = ledger.execute(vec![visit(&ledger, 11), victim]).unwrap();
+    assert_eq!(second.results[1].receipt.status, Status::Failed(Failure::OutOfFuel { limit: cheaper }));
+}
+
+#[test]
+fn a_simulated_deployment_uses_what_the_deployment_does() {
+    let (mut ledger, _) = forgetful();
+    let deploy = TransactionBuilder::deploy(ledger.chain(), COUNTING, code(1, 200_000), Vec::new());
+    // Signed with too low a limit, to be asked about.
+    let said = ledger.simulate_transaction(&deploy.clone().fuel_limit(Fuel(1)).sign(&alice()).unwrap()).unwrap();
+    assert_eq!(said.status, Status::Succeeded);
+    assert!(said.fuel_used > DEFAULT_FUEL_LIMIT);
+    let less = deploy.clone().fuel_limit(Fuel(said.fuel_used.0 - 1));
+    let limit = Fuel(said.fuel_used.0 - 1);
+    let receipt = ledger.submit(&alice(), less).unwrap().receipt;
+    assert_eq!(receipt.status, Status::Failed(Failure::OutOfFuel { limit }));
+    let receipt = ledger.submit(&alice(), deploy.clone().fuel_limit(said.fuel_used)).unwrap().receipt;
+    assert_eq!((receipt.succeeded(), receipt.fuel_used), (true, said.fuel_used));
+    // Without a limit of one's own it succeeds, too.
+    assert!(ledger.submit(&alice(), deploy).unwrap().receipt.succeeded());
 }
 
 #[test]

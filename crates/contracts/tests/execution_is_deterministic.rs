@@ -119,7 +119,8 @@ proptest! {
             let alone = apart.apply(vec![transaction]).unwrap();
             prop_assert_eq!(&alone.results[0].receipt.status, &result.receipt.status);
             prop_assert_eq!(&alone.results[0].receipt.output, &result.receipt.output);
-            prop_assert_eq!(alone.results[0].receipt.fuel_used, result.receipt.fuel_used);
+            // Alone, it is the first of its block to load its contract's code.
+            prop_assert!(alone.results[0].receipt.fuel_used >= result.receipt.fuel_used);
         }
         let values = |ledger: &TestLedger| -> Vec<_> {
             ledger.state.iter().map(|(key, found)| (key.clone(), found.value.clone())).collect()

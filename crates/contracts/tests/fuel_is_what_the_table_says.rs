@@ -83,14 +83,14 @@ fn each_use_of_the_host_costs_its_price() {
     let fixed = transaction + 7 * body_byte + 2 * write + (size + 3) * write_byte + 3 * prepare_byte;
     assert_eq!(deployed.fuel_used, Fuel(fixed));
 
-    let call = transaction + 2 * read + 3 * read_byte;
+    let call = transaction + 2 * read + 3 * (read_byte + prepare_byte);
     let other = ledger.deploy(&alice, NATIVE, b"one", b"");
     assert!(other.is_err(), "the default fuel limit doesn't pay for a deployment at these prices");
     let deploy = TransactionBuilder::deploy(ledger.chain(), NATIVE, b"one".to_vec(), b"".to_vec());
     let other = ledger.submit(&alice, deploy.fuel_limit(Fuel(u64::MAX))).unwrap().receipt;
     let other = ContractId::deployed_by(&other.transaction);
-    // Found and loaded as for a transaction; method, arguments and answer are copied.
-    let called = call_price + 2 * read + 3 * read_byte + (6 + 5 + 5) * read_byte;
+    // Found and loaded as for a transaction, but for the code, which is loaded; method, arguments and answer are copied.
+    let called = call_price + 2 * read + (6 + 5 + 5) * read_byte;
     for (method, arguments, price) in [
         ("nothing", &b""[..], 0),
         ("hash", b"four", 4 * body_byte + hash + 4 * hash_byte),

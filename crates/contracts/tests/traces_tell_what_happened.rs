@@ -317,7 +317,7 @@ mod wasm {
         let engines = [
             WasmRuntime::wasmi().unwrap(),
             #[cfg(feature = "wasmtime")]
-            WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap(),
+            WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
         ];
         for engine in engines {
             let (mut ledger, recorder) = recorded(engine);

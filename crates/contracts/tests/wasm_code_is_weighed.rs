@@ -29,7 +29,10 @@ fn modules(number: usize) -> [String; 2] {
     };
     let many = (0..60).map(body).collect::<String>();
     let method = r#"(func (export "call_m"))"#;
-    [format!("(module (memory 1) {many} {method})"), format!("(module {} {method})", "(func)".repeat(5_000))]
+    [
+        format!("(module (memory 1) {many} {method})"),
+        format!("(module {} (data \"{}\") {method})", "(func)".repeat(5_000), "a".repeat(80_000)),
+    ]
 }
 
 #[test]
@@ -40,7 +43,7 @@ fn code_weighs_what_it_keeps_and_nothing_when_it_is_dropped() {
     // Without optimisation, wasmtime's compiler takes minutes.
     #[cfg(feature = "wasmtime")]
     if !cfg!(debug_assertions) {
-        let config = ledger_contracts::wasm::WasmtimeConfig::default();
+        let config = ledger_contracts::wasm::WasmtimeConfig::at_once();
         engines.push(("wasmtime", WasmRuntime::wasmtime(config).unwrap()));
     }
     for (engine, runtime) in engines {

@@ -20,7 +20,7 @@ const ANSWER: &str = r#"(module
 
 /// Runs the module on a runtime of its own with `folder`.
 fn answer(folder: &Path) -> Vec<u8> {
-    let config = WasmtimeConfig { cache: Some(folder.to_owned()), ..WasmtimeConfig::default() };
+    let config = WasmtimeConfig { cache: Some(folder.to_owned()), ..WasmtimeConfig::at_once() };
     let runtime = WasmRuntime::wasmtime(config).unwrap();
     let code = prepared(&runtime, ANSWER);
     assert_eq!(engine_error(&code), None);
@@ -67,7 +67,7 @@ fn code_is_compiled_once_for_all_runtimes_with_a_folder() {
 #[test]
 fn code_under_other_prices_is_other_code() {
     let folder = tempfile::tempdir().unwrap();
-    let config = WasmtimeConfig { cache: Some(folder.path().to_owned()), ..WasmtimeConfig::default() };
+    let config = WasmtimeConfig { cache: Some(folder.path().to_owned()), ..WasmtimeConfig::at_once() };
     let runtime = WasmRuntime::wasmtime(config).unwrap();
     let module = wat::parse_str(ANSWER).unwrap();
     let mut dearer = Rules::default();
@@ -82,7 +82,7 @@ fn code_under_other_prices_is_other_code() {
 fn a_folder_that_cannot_be_made_is_named() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for folder in [file.path().join("inside"), PathBuf::from("relative")] {
-        let config = WasmtimeConfig { cache: Some(folder.clone()), ..WasmtimeConfig::default() };
+        let config = WasmtimeConfig { cache: Some(folder.clone()), ..WasmtimeConfig::at_once() };
         let error = WasmRuntime::wasmtime(config).map(drop).unwrap_err();
         assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
     }

@@ -15,7 +15,7 @@ use wasm_support::{Numbers, Remembering, cases, generated, generator, prepared, 
 
 #[test]
 fn both_engines_do_the_same_with_generated_modules() {
-    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::at_once()).unwrap());
     let rules = Rules::default();
     let mut ends: BTreeMap<String, u32> = BTreeMap::new();
     let mut asked = 0;
@@ -78,7 +78,7 @@ fn wide(values: usize) -> String {
 
 #[test]
 fn the_counted_stack_ends_before_any_engines_own() {
-    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::at_once()).unwrap());
     let exhausted = Err(Trap::broken("stack exhausted"));
     for text in [
         r#"(module (func $f (call $f)) (func (export "call_m") (call $f)))"#.to_owned(),
@@ -113,7 +113,7 @@ fn a_select_behind_a_comparison_chooses_the_same() {
             (call $zero) (local.set $x (global.get $g)) (local.set $a)
             (i32.store8 (i32.const 0) (select (i32.const 1) (local.get $a) (i32.eqz (local.get $a))))
             (call $return (i32.const 0) (i32.const 1))))"#;
-    for runtime in [WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap()] {
+    for runtime in [WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::at_once()).unwrap()] {
         let code = prepared(&runtime, text);
         assert_eq!(run(&runtime, &code, "m", b"", &mut Remembering::new(1_000_000)), Ok(vec![1]));
     }
@@ -135,7 +135,7 @@ fn a_pool_that_is_empty_changes_nothing() {
             (call $result (i32.const 4001) (i32.const 0) (call $result_len))
             (call $return (i32.const 4000) (i32.add (call $result_len) (i32.const 1)))))"#;
     let code = wat::parse_str(text).unwrap();
-    let pooled = |instances| WasmRuntime::wasmtime(WasmtimeConfig { instances, ..WasmtimeConfig::default() }).unwrap();
+    let pooled = |instances| WasmRuntime::wasmtime(WasmtimeConfig { instances, ..WasmtimeConfig::at_once() }).unwrap();
     let mut same = Vec::new();
     for runtime in [WasmRuntime::wasmi().unwrap(), pooled(512), pooled(16), pooled(3), pooled(1)] {
         let mut ledger = TestLedger::new(LedgerExecutor::default().with(runtime));
@@ -154,7 +154,7 @@ fn a_pool_that_is_empty_changes_nothing() {
 
 #[test]
 fn what_would_take_long_to_compile_is_interpreted() {
-    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap());
+    let (wasmi, wasmtime) = (WasmRuntime::wasmi().unwrap(), WasmRuntime::wasmtime(WasmtimeConfig::at_once()).unwrap());
     let sums: String =
         (1..129).map(|local| format!("(local.set {local} (i64.add (local.get {local}) (i64.const 1)))")).collect();
     for text in [
@@ -165,8 +165,8 @@ fn what_would_take_long_to_compile_is_interpreted() {
             "(loop ".repeat(400),
             "(br_if 0 (local.get 0)))".repeat(400)
         ),
-        // Much for each function, however small.
-        format!(r#"(module {} (func (export "call_m")))"#, "(func)".repeat(2_000)),
+        // Much for each function, however small; a module has to be of some length to have so many.
+        format!(r#"(module {} (func (export "call_m")) (data "{}"))"#, "(func)".repeat(2_000), "a".repeat(24_000)),
         format!(
             r#"(module (table 1 funcref) (elem (i32.const 0) $f) (func $f) (func (export "call_m") {}))"#,
             "(call_indirect (i32.const 0))".repeat(2_000)

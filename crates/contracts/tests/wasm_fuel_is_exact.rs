@@ -20,8 +20,9 @@ fn price(operator: &Operator<'_>, costs: &WasmCosts) -> (u32, Option<(u32, u64)>
     let name = format!("{operator:?}");
     let name = name.split([' ', '{']).next().unwrap();
     let price = match name {
-        "Nop" | "Block" | "Loop" | "Else" | "End" => 0,
-        "Br" | "BrIf" | "If" | "Return" => costs.branch,
+        "Nop" | "Block" | "Else" | "End" => 0,
+        "Br" | "BrIf" | "Loop" | "Return" => costs.branch,
+        "If" => 2 * costs.branch,
         "BrTable" => costs.branch_table,
         "Call" => costs.call,
         "CallIndirect" => costs.call_indirect,
@@ -31,7 +32,15 @@ fn price(operator: &Operator<'_>, costs: &WasmCosts) -> (u32, Option<(u32, u64)>
         name if name.contains("Load") => costs.load,
         name if name.contains("Store") => costs.store,
         name if name.contains("Div") || name.contains("Rem") => costs.divide,
-        name if name.contains("Mul") => costs.multiply,
+        name if ["Mul", "Eqz", "Clz", "Ctz", "Popcnt", "Extend", "Wrap"].iter().any(|part| name.contains(part)) => {
+            costs.multiply
+        }
+        name if ["Eq", "Ne", "LtS", "LtU", "GtS", "GtU", "LeS", "LeU", "GeS", "GeU"]
+            .iter()
+            .any(|end| name.ends_with(end)) =>
+        {
+            costs.multiply
+        }
         _ => costs.basic,
     };
     let unit: Option<(u32, u64)> = match name {
@@ -311,21 +320,23 @@ fn prices_by_hand() {
         ("(local i32 i64) nop", 2 * local_zeroed),
         ("(drop (i32.add (i32.const 1) (i32.const 2)))", 4 * basic),
         ("(drop (i64.mul (i64.const 1) (i64.const 2)))", 3 * basic + multiply),
+        ("(drop (i64.lt_s (i64.const 1) (i64.const 2)))", 3 * basic + multiply),
+        ("(drop (i64.popcnt (i64.extend_i32_u (i32.eqz (i32.const 1)))))", 2 * basic + 3 * multiply),
         ("(drop (i64.rem_u (i64.const 1) (i64.const 2)))", 3 * basic + divide),
         ("(i32.store (i32.const 0) (i32.load (i32.const 4)))", 2 * basic + load + store),
         // Ten rounds of: get, subtract 1, tee, branch.
         (
             "(local i32) (local.set 0 (i32.const 10))
              (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))",
-            local_zeroed + 2 * basic + 10 * (4 * basic + branch),
+            local_zeroed + 2 * basic + branch + 10 * (4 * basic + branch),
         ),
         (
             "(if (i32.const 1) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
-            3 * basic + branch,
+            3 * basic + 2 * branch,
         ),
         (
             "(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i64.mul (i64.const 1) (i64.const 2)))))",
-            4 * basic + branch + multiply,
+            4 * basic + 2 * branch + multiply,
         ),
         // What is behind the branch isn't executed, what is behind the block is.
         ("(block (br 0) (drop (i32.const 1))) (drop (i32.const 2))", branch + 2 * basic),
@@ -417,7 +428,7 @@ fn values_that_blocks_and_branches_move_are_paid_for() {
         ("(drop (block (result i32) (i32.const 1)))", 3 * basic),
         (
             "(i64.const 1) (i64.const 2) (loop (param i64 i64) (br_if 0 (i64.const 1) (i64.const 2) (i32.const 0)) drop drop drop drop)",
-            2 * basic + 2 * basic + 3 * basic + branch + 2 * basic + 4 * basic,
+            2 * basic + branch + 2 * basic + 3 * basic + branch + 2 * basic + 4 * basic,
         ),
         (
             "(block (result i32 i32) (block (result i32 i32) (br_table 0 1 (i32.const 1) (i32.const 2) (i32.const 0)))) drop drop",

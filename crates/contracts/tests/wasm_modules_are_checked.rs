@@ -224,7 +224,7 @@ fn bombs_are_refused_or_done_in_time() {
     // Without optimisation the compiler itself is too slow to tell anything.
     #[cfg(feature = "wasmtime")]
     if !cfg!(debug_assertions) {
-        runtimes.push(WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap());
+        runtimes.push(WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap());
     }
     let many = |piece: &str, count: usize| piece.repeat(count);
     let indexed = |count: usize, piece: &dyn Fn(usize) -> String| (0..count).map(piece).collect::<String>();
@@ -256,7 +256,9 @@ fn bombs_are_refused_or_done_in_time() {
             true,
         ),
         ("functions", format!("(module {})", many("(func)", 10_001)), false),
-        ("all functions", format!("(module {})", many("(func)", 10_000)), true),
+        ("functions for the module's size", format!("(module {})", many("(func)", 10_000)), false),
+        ("short functions", format!("(module {})", many("(func)", 256)), true),
+        ("all functions", format!("(module {} (data \"{}\"))", many("(func)", 10_000), many("a", 130_000)), true),
         ("globals", format!("(module {})", many("(global i32 (i32.const 0))", 1_001)), false),
         ("types", format!("(module {})", many("(type (func))", 4_097)), false),
         ("parameters", format!("(module (func (param {})))", many("i32 ", 129)), false),

@@ -39,9 +39,11 @@ fn modules_at_the_largest_limits_run_on_each_engine() {
         (
             "functions, all in the table, and globals",
             format!(
-                r#"{} (func (export "call_m")) (table 65536 funcref) (elem (i32.const 0) func {entries}) {}"#,
+                r#"{} (func (export "call_m")) (table 65536 funcref) (elem (i32.const 0) func {entries}) {} (data "{}")"#,
                 "(func)".repeat(functions),
-                "(global (mut i64) (i64.const 1))".repeat(WasmRules::MOST_GLOBALS as usize)
+                "(global (mut i64) (i64.const 1))".repeat(WasmRules::MOST_GLOBALS as usize),
+                // So many functions may only be in a module of some length.
+                "a".repeat(16 * functions)
             ),
         ),
         (
@@ -77,7 +79,7 @@ fn modules_at_the_largest_limits_run_on_each_engine() {
         let engines = [
             ("wasmi", WasmRuntime::wasmi().unwrap()),
             #[cfg(feature = "wasmtime")]
-            ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap()),
+            ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap()),
         ];
         for (engine, runtime) in engines {
             let code = runtime.prepare(&module, &rules).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -17,7 +17,7 @@ fn engines() -> Vec<fn() -> WasmRuntime> {
     vec![
         || WasmRuntime::wasmi().unwrap(),
         #[cfg(feature = "wasmtime")]
-        || WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap(),
+        || WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
     ]
 }
 

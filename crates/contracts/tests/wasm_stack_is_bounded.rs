@@ -23,7 +23,7 @@ fn engines() -> Vec<(&'static str, WasmRuntime)> {
     vec![
         ("wasmi", WasmRuntime::wasmi().unwrap()),
         #[cfg(feature = "wasmtime")]
-        ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap()),
+        ("wasmtime", WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap()),
     ]
 }
 

@@ -14,7 +14,7 @@ fn engines() -> Vec<WasmRuntime> {
     vec![
         WasmRuntime::wasmi().unwrap(),
         #[cfg(feature = "wasmtime")]
-        WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap(),
+        WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use crate::codec::{self, Bytes, List, Text};
 use crate::id::{AccountId, ChainId, ContractId};
+use crate::rules::Rules;
 use crate::transaction::{
     Action, Body, DeployBody, Endorsement, Order, SignedTransaction, TRANSACTION_VERSION, Transaction,
 };
@@ -10,6 +11,10 @@ use ledger_crypto::{Signer, SignerError};
 
 /// Fuel that a transaction may use where its builder isn't told otherwise.
 pub const DEFAULT_FUEL_LIMIT: Fuel = Fuel(10_000_000);
+
+/// What a deployment may use besides for each byte of code where its builder isn't told otherwise: what storing the byte and
+/// making it ready cost under the default rules, with some to spare.
+pub const DEFAULT_FUEL_PER_CODE_BYTE: Fuel = Fuel(100);
 
 /// Builds one signed transaction.
 ///
@@ -43,10 +48,15 @@ impl TransactionBuilder {
         Self::new(chain, Action::Call { contract, method: Text::from(method) }, arguments)
     }
 
-    /// The deployment of `code` to `runtime`, and the arguments of its constructor.
+    /// The deployment of `code` to `runtime`, and the arguments of its constructor. Its fuel limit is
+    /// [`DEFAULT_FUEL_LIMIT`] for the constructor and [`DEFAULT_FUEL_PER_CODE_BYTE`] for each byte of code, as far as the
+    /// default rules let a transaction have that: so whatever they let a transaction deploy can be deployed like this.
     pub fn deploy(chain: ChainId, runtime: &str, code: Vec<u8>, arguments: Vec<u8>) -> Self {
+        let bytes = u64::try_from(code.len()).unwrap_or(u64::MAX);
+        let limit = bytes.saturating_mul(DEFAULT_FUEL_PER_CODE_BYTE.0).saturating_add(DEFAULT_FUEL_LIMIT.0);
+        let limit = Fuel(limit).min(Rules::default().max_transaction_fuel);
         let body = DeployBody { code: Bytes::from(code), arguments: Bytes::from(arguments) };
-        Self::new(chain, Action::Deploy { runtime: Text::from(runtime) }, codec::encode(&body))
+        Self::new(chain, Action::Deploy { runtime: Text::from(runtime) }, codec::encode(&body)).fuel_limit(limit)
     }
 
     /// The commit of an encoded [`ReadWriteSet`](crate::ReadWriteSet).
@@ -87,7 +97,7 @@ impl TransactionBuilder {
         self
     }
 
-    /// The most fuel it may use; [`DEFAULT_FUEL_LIMIT`] without this call.
+    /// The most fuel it may use; [`DEFAULT_FUEL_LIMIT`] without this call, and more in a [deployment](Self::deploy).
     #[must_use]
     pub fn fuel_limit(mut self, limit: Fuel) -> Self {
         self.fuel_limit = limit;
@@ -133,5 +143,24 @@ impl TransactionBuilder {
             action: self.action.clone(),
             body: self.body.digest(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_crypto::Digest;
+
+    #[test]
+    fn a_deployment_may_use_what_the_default_rules_take_for_its_code() {
+        let crate::Prices { body_byte, write_byte, prepare_byte, .. } = crate::Prices::default();
+        assert!(DEFAULT_FUEL_PER_CODE_BYTE.0 >= body_byte + write_byte + prepare_byte);
+        let limit = |bytes| {
+            let deploy = TransactionBuilder::deploy(ChainId(Digest::ZERO), "wasm", vec![0; bytes], Vec::new());
+            deploy.envelope(AccountId(Digest::ZERO)).fuel_limit
+        };
+        assert_eq!(limit(0), DEFAULT_FUEL_LIMIT);
+        assert_eq!(limit(228_000), Fuel(32_800_000));
+        assert_eq!(limit(1 << 20), Rules::default().max_transaction_fuel);
     }
 }

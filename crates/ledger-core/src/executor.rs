@@ -128,6 +128,22 @@ pub trait Executor: Send + Sync {
     fn simulate(&self, call: &Call, context: &Context<'_>, state: &dyn StateView)
     -> Result<Simulation, ExecutionError>;
 
+    /// What would become of a transaction of any kind, a deployment say, on a state that it doesn't change: what it would use
+    /// of fuel, above all. It has as much as a transaction may have, whatever its own limit. Neither its place in a lane, its
+    /// expiry nor its signature is looked at, so one that was signed with too low a limit can be asked about.
+    ///
+    /// A transaction with the fuel that it used as limit succeeds as long as the state is the same, unless its contract looks
+    /// at the fuel that is left.
+    ///
+    /// # Errors
+    /// [`ExecutionError`] when the state can't be read.
+    fn simulate_transaction(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError>;
+
     /// Runs a call that must not change anything, as a read-only call of one contract by another: a write or an event
     /// fails it. Everything else is as in [`simulate`](Executor::simulate).
     ///
@@ -175,6 +191,11 @@ macro_rules! pass_on {
     (simulate $this:ident $to:expr) => {
         $crate::pass_on!(simulate $this $to, call: &$crate::Call, $crate::Simulation);
     };
+    (simulate_transaction $this:ident $to:expr) => {
+        $crate::pass_on!(
+            simulate_transaction $this $to, transaction: &$crate::SignedTransaction, $crate::Simulation
+        );
+    };
     (query $this:ident $to:expr) => {
         $crate::pass_on!(query $this $to, call: &$crate::Call, $crate::Simulation);
     };
@@ -206,5 +227,5 @@ macro_rules! pass_on {
 }
 
 impl<E: Executor + ?Sized> Executor for Arc<E> {
-    pass_on!(self => (**self); execute, simulate, query, admit, admit_all);
+    pass_on!(self => (**self); execute, simulate, simulate_transaction, query, admit, admit_all);
 }

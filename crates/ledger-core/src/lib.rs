@@ -72,7 +72,7 @@ pub mod units;
 pub mod validators;
 
 pub use block::{Block, BlockError, HEADER_VERSION, Header};
-pub use builder::TransactionBuilder;
+pub use builder::{DEFAULT_FUEL_LIMIT, DEFAULT_FUEL_PER_CODE_BYTE, TransactionBuilder};
 pub use checkpoint::{Checkpoint, CheckpointBundle, Consistency, TrustError, TrustRoot, VerifiedCheckpoint};
 pub use epochs::{EpochChange, EpochChangeError, MAX_EPOCH_CHANGES, TrustedValidators, TrustingPeriod};
 pub use executor::{Call, Context, Execution, ExecutionError, Executor, Simulation};

@@ -50,7 +50,8 @@ pub struct Rules {
     pub max_block_transactions: u32,
     /// The most fuel that one transaction may ask for.
     pub max_transaction_fuel: Fuel,
-    /// The most fuel that a block's transactions may use together, what they read and couldn't pay for included.
+    /// The most fuel that a block's transactions may use together, what they read and couldn't pay for included. By default
+    /// as much as takes [`BLOCK_TIME_MS`](Self::BLOCK_TIME_MS) at worst.
     pub max_block_fuel: Fuel,
     /// The longest state key without its namespace, in bytes.
     pub max_key_bytes: u32,
@@ -64,8 +65,9 @@ pub struct Rules {
     pub max_output_bytes: u32,
     /// How many contracts may run at once, one called by the other, the first one counted.
     pub max_call_depth: u32,
-    /// How many bytes of code that no transaction before has loaded a block's transactions may load together for what
-    /// reading them costs. Beyond it, [`Prices::prepare_byte`] is paid besides: see there what it bounds.
+    /// How many bytes of code that no transaction before has loaded a block's transactions may load together without paying
+    /// [`Prices::prepare_byte`] for them. 0 by default: then what a call costs is at most what a simulation of it alone
+    /// says, whatever else is in its block. With more, whoever loads them first makes others' calls dearer than that.
     pub block_code_bytes: u32,
     /// What things cost.
     pub prices: Prices,
@@ -104,8 +106,8 @@ pub struct Prices {
     /// and no transaction of the block has loaded it before, as far as the block has loaded more than
     /// [`Rules::block_code_bytes`] of such code.
     ///
-    /// A node that has none of it in its cache makes ready in one block at most `block_code_bytes` and what the block's
-    /// fuel pays for. So a full block takes at most `max_block_fuel` × (time of a unit) + `block_code_bytes` × (time to
+    /// A node that has none of it in its cache makes ready in one block what the block's fuel pays for, and
+    /// `block_code_bytes`. So a full block takes at most `max_block_fuel` × (time of a unit) + `block_code_bytes` × (time to
     /// make a byte ready), as long as the latter is at most `prepare_byte` × (time of a unit).
     pub prepare_byte: u64,
 }
@@ -125,7 +127,7 @@ impl Default for Prices {
             hash_byte: 4,
             verify: 60_000,
             call: 2_000,
-            prepare_byte: 400,
+            prepare_byte: 60,
         }
     }
 }
@@ -142,14 +144,14 @@ impl Default for Rules {
             max_block_bytes: 8 << 20,
             max_block_transactions: 10_000,
             max_transaction_fuel: Fuel(100_000_000),
-            max_block_fuel: Fuel(1_000_000_000),
+            max_block_fuel: Fuel(250_000_000),
             max_key_bytes: 1 << 10,
             max_value_bytes: 1 << 20,
             max_events: 1_024,
             max_event_bytes: 64 << 10,
             max_output_bytes: 1 << 20,
             max_call_depth: 16,
-            block_code_bytes: 256 << 10,
+            block_code_bytes: 0,
             prices: Prices::default(),
             wasm: WasmRules::default(),
         }
@@ -160,6 +162,15 @@ impl Default for Rules {
 const MOST_FUEL: u64 = 1 << 62;
 
 impl Rules {
+    /// How long a full block of the default rules may take to execute on the machine that the prices were measured on, in
+    /// ms, by the dearest unit of fuel: `cargo bench --bench contracts` measures it and fails if it takes longer.
+    ///
+    /// A validator votes for a header when it has executed as far as the header's history goes, and its view waits for that
+    /// (`BftConfig::view_timeout_ms`, 1,000 by default). One that executes half as fast as the header's proposer is late by
+    /// as long as a block takes the proposer. So at this limit it still votes in time, with the worst block there is; and
+    /// the blocks that may wait for execution (`CoreConfig::pipeline`, 4 by default) are done in a few seconds.
+    pub const BLOCK_TIME_MS: u64 = 1_000;
+
     pub(crate) fn check_ranges(&self) -> Result<(), GenesisError> {
         let most_transaction_bytes = (u64::from(self.max_block_bytes) / 2).min(SignedTransaction::LIMIT as u64);
         let ranges = [

@@ -154,8 +154,8 @@ pub fn fuel_for(bytes: usize, mentions: usize) -> Fuel {
 #[must_use]
 pub fn module_fuel_for(module: usize, bytes: usize, mentions: usize) -> Fuel {
     let sized = |count: usize, each: u64| u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(each);
-    let loading = 500_000_u64.saturating_add(sized(module, 1));
-    Fuel(loading.saturating_add(sized(bytes, 3_000)).saturating_add(sized(mentions, 200_000)))
+    let loading = 600_000_u64.saturating_add(sized(module, 61));
+    Fuel(loading.saturating_add(sized(bytes, 4_000)).saturating_add(sized(mentions, 200_000)))
 }
 
 fn read_event(host: &mut dyn Host, bytes: &[u8]) -> Result<Result<Event, String>, Trap> {

@@ -8,7 +8,8 @@ pub struct BftConfig {
     /// its transfer.
     pub leader_timeout_ms: u64,
     /// How long a view with a block waits for its notarization, in ms from its start: 1,000. Checking the block and, where
-    /// this node lags behind, executing its ancestors falls into it.
+    /// this node lags behind, executing its ancestors falls into it: so it isn't shorter than what a full block may take,
+    /// [`Rules::BLOCK_TIME_MS`](ledger_core::Rules::BLOCK_TIME_MS).
     pub view_timeout_ms: u64,
     /// Where both stop to grow while views pass without a block, in ms: 4,000.
     pub max_timeout_ms: u64,
@@ -154,4 +155,14 @@ impl PlantedBug {
         PlantedBug::AcceptsUncheckedSignatures,
         PlantedBug::NullifyAfterFinalize,
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_waits_as_long_as_a_full_block_may_take() {
+        assert!(BftConfig::default().view_timeout_ms >= ledger_core::Rules::BLOCK_TIME_MS);
+    }
 }

@@ -2,10 +2,13 @@
 //!
 //! Code that a node has in its cache costs it next to nothing to load, and code that it hasn't costs hundreds of times as
 //! much. Nodes' caches differ and fuel mustn't, so what counts is what the *block* has loaded before, in the order of
-//! execution: code that no transaction before has loaded is *new*. New code costs `read_byte` a byte, like all that is
-//! read, as long as the block's new code together has at most [`block_code_bytes`](ledger_core::Rules::block_code_bytes);
-//! beyond that, `prepare_byte` comes on top, which is what making it ready costs. So a block that finds no code in the
-//! caches makes as many bytes ready as that rule says without being paid for it, and no more.
+//! execution. Code that no transaction before has loaded is *new*: it costs `read_byte` a byte, like all that is read, and
+//! `prepare_byte`, which is what making it ready costs. What was loaded before costs neither again.
+//!
+//! So a block that finds no code in the caches is paid for all that it makes ready, and no transaction can make another's
+//! call dearer than a simulation of it alone has said: others can only have loaded its code before, which makes it cheaper.
+//! A chain whose members trust each other that far may let a block's first bytes of new code go without `prepare_byte`
+//! ([`block_code_bytes`](ledger_core::Rules::block_code_bytes)); who loads them first then takes that from the others.
 //!
 //! What a transaction has loaded counts even if it fails afterwards, for the work was done.
 
@@ -79,11 +82,12 @@ impl Codes {
         meter: &mut Meter,
     ) -> Result<Option<Prepared>, HostError> {
         let prices = &rules.prices;
-        // Paid whether the code is cached or not: a cache is one node's own affair, fuel is everyone's.
-        meter.charge_sized(prices.read, prices.read_byte, bytes as usize)?;
+        meter.charge(prices.read)?;
         if let Some(code) = self.find(runtime, digest) {
             return Ok(Some(code));
         }
+        // Paid whether a node has it in its cache or not: a cache is one node's own affair, fuel is everyone's.
+        meter.charge_sized(0, prices.read_byte, bytes as usize)?;
         let new = u64::from(bytes);
         let left = self.allowance.saturating_sub(new);
         let beyond = new.saturating_sub(self.allowance);

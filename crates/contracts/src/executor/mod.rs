@@ -98,7 +98,7 @@ impl LedgerExecutor {
         read_only: bool,
         trace: Option<&mut Tracer>,
     ) -> Result<Simulation, ExecutionError> {
-        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).recording();
+        let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };
         let attempt = Attempt {
             executor: self,
             context,
@@ -108,9 +108,19 @@ impl LedgerExecutor {
             fuel_limit: call.fuel_limit.min(context.rules.max_transaction_fuel),
             read_only,
         };
-        let work = Work::Call { contract: call.contract, method: &call.method, arguments: Some(&call.arguments) };
-        let mut codes = Codes::new(Purpose::Question, context.rules);
-        let effect = attempt.run(&work, &mut journal, &mut codes, trace)?;
+        self.dry_attempt(&attempt, &work, state, trace)
+    }
+
+    fn dry_attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        work: &Work<'_>,
+        state: &dyn StateView,
+        trace: Option<&mut Tracer>,
+    ) -> Result<Simulation, ExecutionError> {
+        let mut journal = Journal::new(state).cache_bytes(self.config.cache_bytes).recording();
+        let mut codes = Codes::new(Purpose::Question, attempt.context.rules);
+        let effect = attempt.run(work, &mut journal, &mut codes, trace)?;
         let Effect { status, output, events, fuel_used, .. } = effect;
         let (writes, reads) = journal.finish()?;
         let events = events.into_vec();
@@ -151,13 +161,7 @@ impl LedgerExecutor {
             fuel_limit: limit,
             read_only: false,
         };
-        let content = signed.content();
-        let work = match &transaction.action {
-            Action::Deploy { runtime } => Work::Deploy { id, runtime, body: content },
-            Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
-            Action::Commit { .. } => Work::Commit { transaction, body: content },
-        };
-        attempt.run(&work, journal, codes, trace)
+        attempt.run(&work_of(signed, id), journal, codes, trace)
     }
 
     /// Executes a block, and notes what its transactions do if there is a trace.
@@ -219,6 +223,23 @@ impl Executor for LedgerExecutor {
         self.dry_run(call, context, state, false, None)
     }
 
+    fn simulate_transaction(
+        &self,
+        transaction: &SignedTransaction,
+        context: &Context<'_>,
+        state: &dyn StateView,
+    ) -> Result<Simulation, ExecutionError> {
+        let attempt = Attempt {
+            executor: self,
+            context,
+            caller: transaction.transaction.account,
+            transaction: None,
+            fuel_limit: context.rules.max_transaction_fuel,
+            read_only: false,
+        };
+        self.dry_attempt(&attempt, &work_of(transaction, transaction.id()), state, None)
+    }
+
     fn query(&self, call: &Call, context: &Context<'_>, state: &dyn StateView) -> Result<Simulation, ExecutionError> {
         self.dry_run(call, context, state, true, None)
     }
@@ -252,6 +273,16 @@ impl Executor for LedgerExecutor {
             }
         };
         transactions.iter().map(one).collect()
+    }
+}
+
+/// What a transaction asks for.
+fn work_of(signed: &SignedTransaction, id: TransactionId) -> Work<'_> {
+    let (transaction, content) = (&signed.transaction, signed.content());
+    match &transaction.action {
+        Action::Deploy { runtime } => Work::Deploy { id, runtime, body: content },
+        Action::Call { contract, method } => Work::Call { contract: *contract, method, arguments: content },
+        Action::Commit { .. } => Work::Commit { transaction, body: content },
     }
 }
 

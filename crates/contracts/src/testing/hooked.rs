@@ -65,7 +65,7 @@ impl<E: Executor> Executor for HookedExecutor<E> {
         Ok(execution)
     }
 
-    ledger_core::pass_on!(self => self.executor; simulate, query);
+    ledger_core::pass_on!(self => self.executor; simulate, simulate_transaction, query);
 
     fn admit(
         &self,

@@ -221,6 +221,14 @@ impl TestLedger {
         self.executor.simulate(&call, &self.context(), &self.state)
     }
 
+    /// What would become of a transaction now: see [`Executor::simulate_transaction`].
+    ///
+    /// # Errors
+    /// [`ExecutionError`] from the executor.
+    pub fn simulate_transaction(&self, transaction: &SignedTransaction) -> Result<Simulation, ExecutionError> {
+        self.executor.simulate_transaction(transaction, &self.context(), &self.state)
+    }
+
     /// The last block's context, for [`Executor::simulate`] and [`Executor::admit`].
     pub fn context(&self) -> Context<'_> {
         Context { chain: CHAIN, height: self.height, timestamp: self.timestamp, rules: &self.rules }

@@ -115,5 +115,5 @@ impl Executor for Recorder {
         Ok(simulation)
     }
 
-    ledger_core::pass_on!(self => self.executor; admit, admit_all);
+    ledger_core::pass_on!(self => self.executor; simulate_transaction, admit, admit_all);
 }

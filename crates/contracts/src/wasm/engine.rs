@@ -22,6 +22,11 @@ pub(super) trait Code: Send + Sync {
         None
     }
 
+    /// Whether it is machine code by now.
+    fn is_compiled(&self) -> bool {
+        false
+    }
+
     /// Makes an instance, sets its counters, and calls these exports one after the other.
     fn run(&self, exports: &[&str], counters: Counters, purpose: Purpose) -> Run;
 }

@@ -42,6 +42,9 @@ pub(super) use for_each_import;
 
 macro_rules! define_signature {
     ($($name:literal $function:ident($($arg:ident: $ty:ty),*) $(-> $result:ty)?;)*) => {
+        /// The names of all imports.
+        pub const IMPORTS: &[&str] = &[$($name),*];
+
         /// The parameters and results of an import, if there is one by that name.
         pub(super) fn signature(module: &str, name: &str) -> Option<(&'static [ValType], &'static [ValType])> {
             if module != MODULE {

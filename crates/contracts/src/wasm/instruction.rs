@@ -46,10 +46,11 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
     Some(match operator {
         Nop => (0, Flow::Next),
         Block { .. } => (0, Flow::Block),
-        Loop { .. } => (0, Flow::Loop),
+        Loop { .. } => (costs.branch, Flow::Loop),
         Else => (0, Flow::Else),
         End => (0, Flow::End),
-        If { .. } => (costs.branch, Flow::If),
+        // Two arms begin, and what is behind them.
+        If { .. } => (costs.branch.saturating_mul(2), Flow::If),
         Br { relative_depth } => (costs.branch, Flow::Branch(*relative_depth)),
         BrIf { relative_depth } => (costs.branch, Flow::BranchIf(*relative_depth)),
         BrTable { .. } => (costs.branch_table, Flow::BranchTable),
@@ -82,7 +83,10 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         | I64Store8 { .. }
         | I64Store16 { .. }
         | I64Store32 { .. } => (costs.store, Flow::Next),
-        I32Mul | I64Mul => (costs.multiply, Flow::Next),
+        I32Mul | I64Mul | I32Eq | I32Ne | I32LtS | I32LtU | I32GtS | I32GtU | I32LeS | I32LeU | I32GeS | I32GeU
+        | I64Eq | I64Ne | I64LtS | I64LtU | I64GtS | I64GtU | I64LeS | I64LeU | I64GeS | I64GeU | I32Eqz | I32Clz
+        | I32Ctz | I32Popcnt | I64Eqz | I64Clz | I64Ctz | I64Popcnt | I32WrapI64 | I64ExtendI32S | I64ExtendI32U
+        | I32Extend8S | I32Extend16S | I64Extend8S | I64Extend16S | I64Extend32S => (costs.multiply, Flow::Next),
         I32DivS | I32DivU | I32RemS | I32RemU | I64DivS | I64DivU | I64RemS | I64RemU => (costs.divide, Flow::Next),
         Select => (costs.basic, Flow::Select),
         Drop
@@ -91,31 +95,6 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         | LocalTee { .. }
         | I32Const { .. }
         | I64Const { .. }
-        | I32Eqz
-        | I32Eq
-        | I32Ne
-        | I32LtS
-        | I32LtU
-        | I32GtS
-        | I32GtU
-        | I32LeS
-        | I32LeU
-        | I32GeS
-        | I32GeU
-        | I64Eqz
-        | I64Eq
-        | I64Ne
-        | I64LtS
-        | I64LtU
-        | I64GtS
-        | I64GtU
-        | I64LeS
-        | I64LeU
-        | I64GeS
-        | I64GeU
-        | I32Clz
-        | I32Ctz
-        | I32Popcnt
         | I32Add
         | I32Sub
         | I32And
@@ -126,9 +105,6 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         | I32ShrU
         | I32Rotl
         | I32Rotr
-        | I64Clz
-        | I64Ctz
-        | I64Popcnt
         | I64Add
         | I64Sub
         | I64And
@@ -138,15 +114,7 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
         | I64ShrS
         | I64ShrU
         | I64Rotl
-        | I64Rotr
-        | I32WrapI64
-        | I64ExtendI32S
-        | I64ExtendI32U
-        | I32Extend8S
-        | I32Extend16S
-        | I64Extend8S
-        | I64Extend16S
-        | I64Extend32S => (costs.basic, Flow::Next),
+        | I64Rotr => (costs.basic, Flow::Next),
         _ => return None,
     })
 }

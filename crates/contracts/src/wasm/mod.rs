@@ -44,7 +44,7 @@
 //! an instance costs `instance`, `instance_function`, `instance_global`, `instance_name` and `instance_segment` for each of
 //! what they name, `memory_grow_page` for each page of its memory, `bulk_64_bytes` for each 64 bytes of data begun,
 //! `table_entry` for each entry of table and segments. Each value that a block takes or gives, and each that a branch takes
-//! along, costs `basic`. An import costs `call` beside the instruction's own `call`, and
+//! along, costs `basic`; entering a loop `branch`, and `if` twice that. An import costs `call` beside the instruction's own `call`, and
 //! `bulk_64_bytes` for each 64 bytes begun that it moves, beside what the [`Host`] charges.
 //!
 //! The counting is written into the module itself, so every engine counts alike, to the instruction.
@@ -73,6 +73,8 @@ mod function;
 mod host;
 mod imports;
 mod instruction;
+#[cfg(feature = "wasmtime")]
+mod later;
 mod module;
 mod names;
 mod parts;
@@ -83,9 +85,9 @@ mod wasmi;
 mod wasmtime;
 
 pub use error::ModuleError;
-pub use imports::MODULE;
+pub use imports::{IMPORTS, MODULE};
 #[cfg(feature = "wasmtime")]
-pub use wasmtime::WasmtimeConfig;
+pub use wasmtime::{Compilation, WasmtimeConfig};
 
 use crate::host::{Host, HostError};
 use crate::runtime::{CodeError, EntryPoint, Invocation, Prepared, Runtime, Trap};
@@ -157,6 +159,11 @@ pub fn engine_error(code: &Prepared) -> Option<&str> {
         Ok(code) => code.complaint(),
         Err(reason) => Some(reason),
     }
+}
+
+/// Whether the code is machine code by now. A runtime on wasmtime interprets what isn't used much.
+pub fn is_compiled(code: &Prepared) -> bool {
+    code.downcast::<Ready>().is_some_and(|ready| ready.code.as_ref().is_ok_and(|code| code.is_compiled()))
 }
 
 /// Checks a module against the `rules`, as a deployment does, and gives what would run: the module with its counters.

@@ -43,6 +43,10 @@ const MAX_TYPES: u64 = 4_096;
 const MAX_IMPORTS: u64 = 256;
 const MAX_EXPORTS: u64 = 4_096;
 const MAX_SEGMENTS: u64 = 4_096;
+/// A function takes engines two microseconds to make ready however short it is, which is paid by the module's bytes. So there
+/// may be one for so many of them, beside these.
+const LEAST_FUNCTION_BYTES: u64 = 16;
+const FUNCTIONS_OF_ANY_SIZE: u64 = 256;
 /// What a recursive group of types begins with.
 const GROUP_OF_TYPES: u8 = 0x4e;
 /// What one of the engines takes at most.
@@ -161,7 +165,11 @@ impl<'a> Pass<'a> {
                 self.only_single_types(reader)
             }
             Payload::ImportSection(reader) => count("the number of imports", reader, MAX_IMPORTS),
-            Payload::FunctionSection(reader) => count("the number of functions", reader, rules.max_functions.into()),
+            Payload::FunctionSection(reader) => {
+                count("the number of functions", reader, rules.max_functions.into())?;
+                let most = FUNCTIONS_OF_ANY_SIZE + self.module.len() as u64 / LEAST_FUNCTION_BYTES;
+                count("the number of functions in a module of this size", reader, most)
+            }
             Payload::TableSection(reader) => count("the number of tables", reader, 1),
             Payload::MemorySection(reader) => count("the number of memories", reader, 1),
             Payload::GlobalSection(reader) => count("the number of globals", reader, rules.max_globals.into()),

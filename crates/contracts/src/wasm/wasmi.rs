@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 1 << 20;
 /// Larger than the counted stack allows, in bytes.
 const MAX_STACK_BYTES: usize = 64 << 20;
 /// How many used instances of a module are kept: one for the chain, one for queries.
-const MAX_USED: usize = 2;
+pub(super) const MAX_USED: usize = 2;
 
 /// What a module's engine, linker and tables take beside its code, in bytes.
 const BASE_BYTES: usize = 32 << 10;

@@ -1,4 +1,7 @@
-//! The engine `wasmtime`: a compiler. Instances come from a pool, and imports are bound when a module is prepared.
+//! The engine `wasmtime`: a compiler. Instances come from a pool, and imports are bound when a module is compiled.
+//!
+//! Compiling takes some twenty times as long as all else that makes a module ready, so it is done beside execution and only
+//! for code that is used: see [`Compilation`]. What is compiled is so once, and what isn't yet is interpreted.
 //!
 //! What it can't do for a module, or not now, [`wasmi`](super::wasmi) does in its place, so that nothing that a contract does
 //! or others do meanwhile can end a block or make it late: a module that would take long to compile, a function whose frame is
@@ -10,14 +13,16 @@ use super::frames;
 use super::function::NATIVE_BYTES_PER_SLOT;
 use super::host;
 use super::imports::{MODULE, for_each_import};
+use super::later::Later;
 use super::module::{FUEL, MEMORY, Metered, STACK};
+use super::renewal::Renewal;
 use super::session::Guest;
 use super::wasmi::{self, Wasmi};
 use crate::call::EXECUTION_STACK_BYTES;
 use ledger_core::WasmRules;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::{
     Cache, CacheConfig, Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory,
@@ -41,13 +46,38 @@ pub struct WasmtimeConfig {
     /// Files are wasmtime's own, by the digest of module, settings and wasmtime's version; beyond 512 MiB the oldest go. A
     /// thread sees to that.
     pub cache: Option<PathBuf>,
+    /// When code is compiled.
+    pub compilation: Compilation,
+}
+
+/// When code is compiled. Nobody can tell by results or fuel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compilation {
+    /// Once its runs have used as much fuel as compiling pays for, on a thread of the runtime's own; until then it is
+    /// interpreted. So new code takes a block no longer than on an interpreter, and whoever wants the compiler to work has to
+    /// pay for it. The default.
+    #[default]
+    WhenUsed,
+    /// Before it runs first, and whoever runs it waits for that: about 1.7 µs for each byte of code, which the fuel for new
+    /// code doesn't cover. For measurements and tests, and for chains on which only those deploy who mean well.
+    AtOnce,
 }
 
 impl Default for WasmtimeConfig {
     fn default() -> Self {
-        WasmtimeConfig { instances: 512, cache: None }
+        WasmtimeConfig { instances: 512, cache: None, compilation: Compilation::default() }
     }
 }
+
+impl WasmtimeConfig {
+    /// The default, and [`Compilation::AtOnce`].
+    pub fn at_once() -> Self {
+        WasmtimeConfig { compilation: Compilation::AtOnce, ..WasmtimeConfig::default() }
+    }
+}
+
+/// How much fuel the runs of a module have used for each byte of it, counters included, before it is compiled.
+const USED_BY_BYTE: u64 = 200;
 
 /// How much of a thread's stack compiled code may use, in bytes: what all slots stand for, and the largest function, which has
 /// its frame before it counts it.
@@ -61,15 +91,19 @@ const WORK_BY_BYTE: u64 = 16;
 const LEAST_MAX_WORK: u64 = 1 << 15;
 /// What a module takes beside its code, in bytes.
 const BASE_BYTES: usize = 64 << 10;
+/// What compiled code takes for each byte of a module, with what is kept beside it, where it isn't there yet.
+const NATIVE_BYTES_PER_BYTE: usize = 12;
 
 pub(super) struct Wasmtime {
     shared: Arc<Shared>,
-    linker: Linker<Instance>,
 }
 
 /// What all modules share.
 struct Shared {
     engine: wasmtime::Engine,
+    linker: Linker<Instance>,
+    /// What compiles; `None` if that is done at once.
+    later: Option<Later>,
     /// How many instances simulations have.
     simulating: AtomicU32,
     /// How many they may have.
@@ -122,7 +156,12 @@ impl Wasmtime {
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|error| words(&error))?;
         let most_simulating = limits.instances / 2;
-        Ok(Wasmtime { shared: Arc::new(Shared { engine, simulating: AtomicU32::new(0), most_simulating }), linker })
+        let later = match limits.compilation {
+            Compilation::WhenUsed => Some(Later::new()?),
+            Compilation::AtOnce => None,
+        };
+        let simulating = AtomicU32::new(0);
+        Ok(Wasmtime { shared: Arc::new(Shared { engine, linker, later, simulating, most_simulating }) })
     }
 }
 
@@ -199,26 +238,49 @@ impl Guest for Caller<'_, Instance> {
 
 impl Engine for Wasmtime {
     fn compile(&self, module: &Metered) -> Result<Box<dyn Code>, String> {
-        let compiled = self.compiled(module);
-        let spare = Spare { code: module.code.clone(), compiled: OnceLock::new() };
-        if compiled.is_err() {
-            spare.get().as_ref().map_err(Clone::clone)?;
-        }
-        let native = compiled.as_ref().map_or(0, |compiled| compiled.weight);
+        let Metered { code, slots, work, renewal, .. } = module.clone();
         // What isn't there yet counts, too: nobody asks again.
-        let weight = native.saturating_add(module.code.len()).saturating_add(wasmi::weight(module.code.len()));
-        Ok(Box::new(Either { compiled, spare, weight }))
+        let native = code.len().saturating_mul(NATIVE_BYTES_PER_BYTE).saturating_add(BASE_BYTES);
+        let used = renewal.as_ref().map_or(0, |renewal| renewal.weight(wasmi::MAX_USED));
+        let weight = native.saturating_add(code.len()).saturating_add(wasmi::weight(code.len())).saturating_add(used);
+        let (compiled, spare) = (OnceLock::new(), OnceLock::new());
+        let source = Source { code, slots, work, renewal };
+        let (used, asked) = (AtomicU64::new(0), AtomicBool::new(false));
+        let tiers = Tiers { shared: Arc::clone(&self.shared), source, compiled, spare, used, asked };
+        let mut weight = weight;
+        let compiled = match self.shared.later {
+            Some(_) => false,
+            None => match tiers.compile() {
+                Ok(compiled) => {
+                    weight = weight.saturating_sub(native).saturating_add(compiled.weight);
+                    true
+                }
+                Err(_) => false,
+            },
+        };
+        if !compiled {
+            tiers.spare().as_ref().map_err(Clone::clone)?;
+        }
+        Ok(Box::new(Either { tiers: Arc::new(tiers), weight }))
     }
 }
 
-impl Wasmtime {
-    fn compiled(&self, module: &Metered) -> Result<Compiled, String> {
+/// What compilers need of a module.
+struct Source {
+    code: Vec<u8>,
+    slots: Vec<u32>,
+    work: u64,
+    renewal: Option<Renewal>,
+}
+
+impl Shared {
+    fn compiled(self: &Arc<Self>, module: &Source) -> Result<Compiled, String> {
         let most = (module.code.len() as u64).saturating_mul(WORK_BY_BYTE).saturating_add(LEAST_MAX_WORK);
         if module.work > most {
             let (work, size) = (module.work, module.code.len());
             return Err(format!("compiling {size} bytes looks at values {work} times, and {most} is the most"));
         }
-        let compiled = Module::new(&self.shared.engine, &module.code).map_err(|error| words(&error))?;
+        let compiled = Module::new(&self.engine, &module.code).map_err(|error| words(&error))?;
         if let Some(reason) = frames::too_large(&compiled, &module.slots) {
             return Err(reason);
         }
@@ -235,27 +297,57 @@ impl Wasmtime {
         // Beside the image it keeps tables of functions and types, and the data of segments, all of which are in the module.
         let weight = image.end.addr().saturating_sub(image.start.addr());
         let weight = weight.saturating_add(module.code.len().saturating_mul(4)).saturating_add(BASE_BYTES);
-        Ok(Compiled { shared: Arc::clone(&self.shared), instance, fuel, stack, memory, entries, weight })
+        Ok(Compiled { shared: Arc::clone(self), instance, fuel, stack, memory, entries, weight })
     }
 }
 
-/// Compiled code, and what runs in its place where that can't.
+/// A module, compiled and interpreted: each when it is needed.
+struct Tiers {
+    shared: Arc<Shared>,
+    source: Source,
+    compiled: OnceLock<Result<Compiled, String>>,
+    spare: OnceLock<Result<Box<dyn Code>, String>>,
+    /// How much fuel its runs on the interpreter have used.
+    used: AtomicU64,
+    /// Whether the compiler has been asked.
+    asked: AtomicBool,
+}
+
+impl Tiers {
+    fn compile(&self) -> Result<&Compiled, &String> {
+        self.compiled.get_or_init(|| self.shared.compiled(&self.source)).as_ref()
+    }
+
+    fn spare(&self) -> &Result<Box<dyn Code>, String> {
+        let Source { code, renewal, .. } = &self.source;
+        self.spare.get_or_init(|| Wasmi::new().compile_code(code, renewal.as_ref(), false))
+    }
+
+    /// Notes what a run has used; asks the compiler when that is enough. They count, and nothing else is told by them.
+    fn note(self: &Arc<Self>, used: u64) {
+        let Some(later) = &self.shared.later else { return };
+        let before = self.used.fetch_add(used, Ordering::Relaxed);
+        let enough = (self.source.code.len() as u64).saturating_mul(USED_BY_BYTE);
+        if before.saturating_add(used) < enough || self.asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Code that was forgotten meanwhile isn't compiled.
+        let tiers = Arc::downgrade(self);
+        let taken = later.ask(move || {
+            if let Some(tiers) = tiers.upgrade() {
+                let _ = tiers.compile();
+            }
+        });
+        if !taken {
+            self.asked.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Compiled code, and what runs in its place where that can't or isn't there yet.
 struct Either {
-    compiled: Result<Compiled, String>,
-    spare: Spare,
+    tiers: Arc<Tiers>,
     weight: usize,
-}
-
-/// A module for the interpreter, which is made ready when it is needed.
-struct Spare {
-    code: Vec<u8>,
-    compiled: OnceLock<Result<Box<dyn Code>, String>>,
-}
-
-impl Spare {
-    fn get(&self) -> &Result<Box<dyn Code>, String> {
-        self.compiled.get_or_init(|| Wasmi::new().compile_code(&self.code, None, false))
-    }
 }
 
 impl Code for Either {
@@ -264,18 +356,31 @@ impl Code for Either {
     }
 
     fn complaint(&self) -> Option<&str> {
-        self.compiled.as_ref().err().map(String::as_str)
+        self.tiers.compiled.get()?.as_ref().err().map(String::as_str)
+    }
+
+    fn is_compiled(&self) -> bool {
+        matches!(self.tiers.compiled.get(), Some(Ok(_)))
     }
 
     fn run(&self, exports: &[&str], counters: Counters, purpose: Purpose) -> Run {
-        let run = self.compiled.as_ref().ok().and_then(|compiled| {
+        let compiled = self.tiers.compiled.get();
+        let run = compiled.and_then(|compiled| compiled.as_ref().ok()).and_then(|compiled| {
             let _place = compiled.shared.place(purpose)?;
             compiled.run(exports, counters)
         });
-        run.unwrap_or_else(|| match self.spare.get() {
+        if let Some(run) = run {
+            return run;
+        }
+        let run = match self.tiers.spare() {
             Ok(code) => code.run(exports, counters, purpose),
-            Err(reason) => Run { counters, end: Err(Stopped::Engine(reason.clone())), place: None },
-        })
+            Err(reason) => return Run { counters, end: Err(Stopped::Engine(reason.clone())), place: None },
+        };
+        if compiled.is_none() {
+            let left = run.counters.fuel.max(0);
+            self.tiers.note(counters.fuel.saturating_sub(left).max(0).cast_unsigned());
+        }
+        run
     }
 }
 

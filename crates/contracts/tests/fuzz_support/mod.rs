@@ -38,7 +38,7 @@ pub(crate) fn engines() -> &'static [WasmRuntime] {
         vec![
             WasmRuntime::wasmi().unwrap(),
             #[cfg(feature = "wasmtime")]
-            WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::default()).unwrap(),
+            WasmRuntime::wasmtime(ledger_contracts::wasm::WasmtimeConfig::at_once()).unwrap(),
         ]
     });
     &ENGINES

@@ -31,7 +31,7 @@ pub struct WasmRules {
     pub costs: WasmCosts,
 }
 
-/// What instructions cost, in fuel. Structure (`block`, `loop`, `else`, `end`, `nop`) is free.
+/// What instructions cost, in fuel. Structure (`block`, `else`, `end`, `nop`) is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct WasmCosts {
     /// A fresh instance, which every call of a contract gets, without what is named below.
@@ -44,9 +44,9 @@ pub struct WasmCosts {
     pub instance_name: u32,
     /// Each segment of a fresh instance, of data or of table entries, beside what is in it.
     pub instance_segment: u32,
-    /// Constants, locals, `drop`, `select`, comparisons, conversions, integer arithmetic but for what is named below.
+    /// Constants, locals, `drop`, `select`, integer arithmetic but for what is named below.
     pub basic: u32,
-    /// A multiplication.
+    /// Multiplications, comparisons, and what takes one operand: `eqz`, `clz`, `ctz`, `popcnt`, conversions, extensions.
     pub multiply: u32,
     /// A division or remainder.
     pub divide: u32,
@@ -56,7 +56,7 @@ pub struct WasmCosts {
     pub store: u32,
     /// Reading or writing a global.
     pub global: u32,
-    /// `br`, `br_if`, `if`, `return`.
+    /// `br`, `br_if`, `return`, entering a `loop`; twice for `if`, which has two arms.
     pub branch: u32,
     /// `br_table`.
     pub branch_table: u32,
@@ -109,13 +109,13 @@ impl Default for WasmCosts {
             load: 2,
             store: 2,
             global: 2,
-            branch: 8,
-            branch_table: 8,
+            branch: 12,
+            branch_table: 12,
             call: 20,
             call_indirect: 30,
             local_zeroed: 1,
             memory_size: 16,
-            memory_grow_page: 8_000,
+            memory_grow_page: 12_000,
             bulk: 20,
             bulk_64_bytes: 6,
             table_entry: 8,

@@ -274,6 +274,17 @@ impl Chain {
         Ok(self.shared.executor.simulate(call, &self.context(&header), &state)?)
     }
 
+    /// What would become of a transaction of any kind on the newest executed state, and what fuel it would use, whatever its
+    /// own limit: [`Executor::simulate_transaction`](ledger_core::Executor::simulate_transaction).
+    ///
+    /// # Errors
+    /// As [`Chain::simulate`].
+    pub fn simulate_transaction(&self, transaction: &SignedTransaction) -> Result<Simulation, ChainError> {
+        let state = self.shared.reader.state();
+        let header = self.header(state.height())?;
+        Ok(self.shared.executor.simulate_transaction(transaction, &self.context(&header), &state)?)
+    }
+
     /// Runs a call on the state after block `height`, as [`simulate`](Self::simulate) on the newest.
     ///
     /// # Errors
