@@ -17,21 +17,57 @@ type Price = (&'static str, fn(&mut Rules));
 
 /// All prices of a table. One that isn't named here is an error of the compiler.
 macro_rules! prices {
-    ($table:ident in $($field:ident).+: $($price:ident),* $(,)?) => {{
+    ($table:ident, $of:expr, $($price:ident),* $(,)?) => {{
         let $table { $($price: _),* } = $table::default();
-        let all: Vec<Price> = vec![$((concat!(stringify!($table), ".", stringify!($price)), |rules| rules.$($field).+.$price += 1)),*];
+        let all: Vec<Price> = vec![$((concat!(stringify!($table), ".", stringify!($price)), |rules| {
+            let table: fn(&mut Rules) -> &mut $table = $of;
+            table(rules).$price += 1;
+        })),*];
         all
     }};
 }
 
 fn all_prices() -> Vec<Price> {
-    let mut all = prices!(WasmCosts in wasm.costs:
-        instance, instance_function, instance_global, instance_name, instance_segment, basic, multiply, divide, load,
-        store, global, branch, branch_table, call, call_indirect, local_zeroed, memory_size, memory_grow_page, bulk,
-        bulk_64_bytes, table_entry,
+    let mut all = prices!(
+        WasmCosts,
+        |rules| &mut rules.wasm.costs,
+        instance,
+        instance_function,
+        instance_global,
+        instance_name,
+        instance_segment,
+        basic,
+        multiply,
+        divide,
+        load,
+        store,
+        global,
+        branch,
+        branch_table,
+        call,
+        call_indirect,
+        local_zeroed,
+        memory_size,
+        memory_grow_page,
+        bulk,
+        bulk_64_bytes,
+        table_entry,
     );
-    all.extend(prices!(Prices in prices:
-        transaction, body_byte, read, read_byte, write, write_byte, event, event_byte, hash, hash_byte, verify, call,
+    all.extend(prices!(
+        Prices,
+        |rules| &mut rules.prices,
+        transaction,
+        body_byte,
+        read,
+        read_byte,
+        write,
+        write_byte,
+        event,
+        event_byte,
+        hash,
+        hash_byte,
+        verify,
+        call,
         prepare_byte,
     ));
     all
@@ -85,7 +121,7 @@ impl Stage {
         let receipt = ledger.submit(&owner(), deploy.fuel_limit(limit)).unwrap().receipt;
         assert!(receipt.succeeded(), "{:?}", receipt.status);
         let contract = ContractId::deployed_by(&receipt.transaction);
-        called(ledger, contract, method, Vec::new())
+        called(ledger, contract, method, b"arguments".to_vec())
     }
 }
 
