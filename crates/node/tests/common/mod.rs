@@ -36,6 +36,8 @@ pub(crate) fn token_executor() -> LedgerExecutor {
 /// The owner's transaction with this number in lane 0: it deploys a token.
 pub(crate) fn deploy(chain: &Chain, number: u64) -> SignedTransaction {
     let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+    // So that many fit in a block.
+    let deploy = deploy.fuel_limit(ledger_core::Fuel(200_000));
     deploy.sequence(0, number).sign(&owner()).unwrap()
 }
 
