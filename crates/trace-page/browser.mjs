@@ -106,11 +106,11 @@ try {
       const text = document.getElementById('trust-text');
       text.value = JSON.parse(document.getElementById('trace-data').textContent).trust_root;
       document.getElementById('trust').requestSubmit();
-      await new Promise((done) => setTimeout(done, 1500));
+      await new Promise((done) => setTimeout(done, 100));
       const first = document.getElementById('verdict').className;
       text.value = 'AAAA';
       document.getElementById('trust').requestSubmit();
-      await new Promise((done) => setTimeout(done, 1500));
+      await new Promise((done) => setTimeout(done, 100));
       return [first, document.getElementById('verdict').className, document.querySelectorAll('.line.good').length];
     })()`);
     assert.deepEqual(given, ['good', 'bad', 0], `${name}: trust root given by the reader`);

@@ -26,7 +26,13 @@ const few = (digest) => `${digest.slice(0, 12)}…`;
 const UNITS = { KGM: ' kg', GRM: ' g', LTR: ' l', CEL: ' °C', FAH: ' °F', KEL: ' K', P1: ' %', A93: ' g/m³', MTR: ' m' };
 const unit = (code) => (code ? UNITS[code] ?? ` ${code}` : '');
 const bytesOf = (text) => Uint8Array.from(atob(text.replace(/\s+/g, '')), (letter) => letter.charCodeAt(0));
-const inflate = async (bytes) => new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer());
+const inflate = async (bytes) => {
+  try {
+    return new Uint8Array(await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('deflate'))).arrayBuffer());
+  } catch {
+    throw new Error('what is packed in the page is damaged, or this browser can\'t unpack it');
+  }
+};
 
 /** `2015-05-23 11:00 +03:00`, in the event's own zone. */
 function clock(time, offset = '+00:00') {
@@ -422,7 +428,10 @@ async function main() {
   } catch (error) {
     say('bad', `NOT VERIFIED: ${error.message}`);
     document.documentElement.dataset.verified = 'false';
-    document.querySelectorAll('#events > .line').forEach((line) => line.classList.add('bad'));
+    document.querySelectorAll('#events > .line').forEach((line) => {
+      line.classList.add('bad');
+      line.querySelector('.shown')?.replaceChildren(h('p', { class: 'proof' }, `✗ Not proven: the page's proofs can't be read: ${error.message}`));
+    });
   }
 }
 await main();
