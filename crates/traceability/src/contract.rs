@@ -2,12 +2,14 @@
 //!
 //! | method | arguments | answer |
 //! |---|---|---|
-//! | [`RECORD`] | an event's canonical bytes | [`RecordAnswer`]; a second record of the same event changes nothing and says so |
+//! | [`RECORD`] | an event's canonical bytes | [`RecordAnswer`]; a second record of the same event, in whatever spelling, changes nothing and says so |
 //! | [`TRACE`] | an item in any spelling, as UTF-8 text | [`TraceAnswer`]: what to prove |
 //! | [`ITEMS`] | [`ItemsQuestion`] | [`ItemsAnswer`]: the items that events name, page by page |
 //!
 //! The party that records an event is the account that calls. Whoever has an account may record; a trace shows whose signature each event
 //! bears. [`TRACE`] and [`ITEMS`] only read: they are for simulations.
+
+use std::collections::BinaryHeap;
 
 use ledger_contracts::{Contract, HashFunction, Host, Trap, decode_arguments};
 use ledger_core::codec::{self, Bytes, Decode, Encode, Format, List, Text};
@@ -15,7 +17,7 @@ use ledger_core::{AccountId, Fuel};
 
 use crate::epcis::{Event, EventKey, Item, Limits, Role};
 use crate::guess;
-use crate::records::{self, ItemNames, ItemRecord, Link, Recorded, event_name, item_name};
+use crate::records::{self, ItemNames, ItemRecord, Link, Recorded, Same, event_name, item_name, same_name};
 use crate::walk::{Graph, WalkError, WalkLimits, walk};
 
 pub use crate::records::RECORD;
@@ -52,7 +54,7 @@ const FUEL_PER_BYTE: u64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[bincode(crate = "ledger_core::codec::wire")]
 pub struct RecordAnswer {
-    /// The event's key.
+    /// The key under which the event is stored.
     pub event: [u8; 32],
     /// Whether it was stored now; `false` when it was there already.
     pub new: bool,
@@ -174,13 +176,22 @@ fn record(host: &mut dyn Host, bytes: &[u8]) -> Result<Vec<u8>, Trap> {
     if event.to_bytes() != bytes {
         return Err(Trap::refused(NOT_CANONICAL, "the event is not given in its canonical bytes"));
     }
+    let same = same_name(&event.identity());
+    if let Some(Same { event }) = host.get_value(&same)? {
+        return Ok(codec::encode(&RecordAnswer { event, new: false }));
+    }
+    host.put_value(&same, &Same { event: *key.as_bytes() })?;
     let recorded = Recorded { recorder: host.caller(), event: Bytes::from(bytes) };
     host.put_value(&event_name(&key), &recorded)?;
-    let mut linked: Vec<(Item, Role)> = event.mentions().into_iter().map(|named| (named.item, named.role)).collect();
-    linked.sort_unstable();
-    linked.dedup();
-    for (item, role) in linked {
-        link(host, &item, Link::new(key, role))?;
+    // In an order that the names alone decide; a heap, since a module pays for code by the byte, and sorting takes more.
+    let mut linked: BinaryHeap<(Item, Role)> =
+        event.mentions().into_iter().map(|named| (named.item, named.role)).collect();
+    let mut last = None;
+    while let Some(named) = linked.pop() {
+        if last.as_ref() != Some(&named) {
+            link(host, &named.0, Link::new(key, named.1))?;
+        }
+        last = Some(named);
     }
     host.emit("recorded", key.as_bytes())?;
     Ok(codec::encode(&RecordAnswer { event: *key.as_bytes(), new: true }))

@@ -6,6 +6,15 @@
 //!                                  Event: typed view, canonical bytes to sign and store, key
 //! ```
 //!
+//! | what | where | standard |
+//! |---|---|---|
+//! | identifiers in either spelling, check digits | [`Item`] | EPC Tag Data Standard, GS1 Digital Link |
+//! | one event, one identity; event hash ID | [`Event::identity`], [`Event::hash_id`] | CBV 2.0 |
+//! | sensor reports, units | [`Reading`], [`Unit`], [`Decimal`] | EPCIS 2.0; UN/ECE Recommendation 20 |
+//! | error declarations | [`ErrorDeclaration`], [`Event::content_identity`] | EPCIS 2.0 |
+//! | dispositions that last | [`Disposition`] | EPCIS 2.0 |
+//! | local time | [`Moment`] | RFC 3339 |
+//!
 //! [`read`] takes an `EPCISDocument`, an `EPCISQueryDocument` or a bare event and compares it with the standard. A document is taken
 //! whole or refused whole; a refusal lists where it breaks the standard, each problem with its event and field.
 
@@ -13,6 +22,7 @@ mod certificate;
 mod decimal;
 mod event;
 mod identifier;
+mod identity;
 mod rules;
 mod schema;
 mod sensor;
@@ -29,6 +39,7 @@ pub use certificate::Certificate;
 pub use decimal::{Decimal, MAX_DIGITS, MAX_SCALE};
 pub use event::{Action, Event, EventKey, EventKind};
 pub use identifier::Item;
+pub use identity::{Identity, MAX_PRE_HASH_BYTES};
 pub use rules::Problem;
 pub use sensor::{Limit, Number, Percentile, Reading};
 pub use standing::{Disposition, ErrorDeclaration};

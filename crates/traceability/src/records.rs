@@ -3,6 +3,7 @@
 //! | key, in the contract's namespace | value |
 //! |---|---|
 //! | `e` and the event's [key](EventKey) (32 bytes) | [`Recorded`]: the event and who recorded it |
+//! | `s` and the event's [identity](Identity) (32 bytes) | [`Same`]: the key of the event that was recorded first of those that are the same |
 //! | `i` and the digest of the item's canonical text (32 bytes) | [`ItemRecord`]: the text, and how many links the item has |
 //! | `l`, the item's digest, and the link's number (4 bytes, big-endian, from 0) | [`Link`]: an event and what the item was to it |
 //!
@@ -14,7 +15,7 @@ use ledger_core::codec::{Bytes, Decode, Encode, Format, Text};
 use ledger_core::{AccountId, ContractId, Key};
 use ledger_crypto::{Digest, Domain, hash};
 
-use crate::epcis::{EventKey, Item, Role};
+use crate::epcis::{EventKey, Identity, Item, Role};
 
 /// The name under which the contract is deployed.
 pub const CONTRACT: &str = "traceability";
@@ -37,6 +38,19 @@ pub struct Recorded {
 impl Format for Recorded {
     const NAME: &'static str = "recorded event";
     const LIMIT: usize = 1 << 20;
+}
+
+/// Under which key the event with an identity is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[bincode(crate = "ledger_core::codec::wire")]
+pub struct Same {
+    /// The event's key.
+    pub event: [u8; 32],
+}
+
+impl Format for Same {
+    const NAME: &'static str = "key of an event by its identity";
+    const LIMIT: usize = 64;
 }
 
 /// An item as stored.
@@ -129,6 +143,12 @@ impl ItemNames {
 /// The event that is stored under this name of a key; `None` where none is.
 pub(crate) fn event_of(name: &[u8]) -> Option<EventKey> {
     name.strip_prefix(b"e")?.try_into().ok().map(EventKey::from_bytes)
+}
+
+/// The name of the key under which the key of the event with this identity is stored.
+#[must_use]
+pub fn same_name(identity: &Identity) -> Vec<u8> {
+    [b"s", identity.as_bytes().as_slice()].concat()
 }
 
 /// The name of the key under which an item is stored.

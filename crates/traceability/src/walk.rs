@@ -13,18 +13,21 @@
 //!   the one that took it out; so a reused container brings no stranger's events along.
 //! - Into: a container that the walk starts from is asked for its content.
 //! - Transformations with the same `transformationID` are one transformation.
-//! - An event that its own recorder has declared wrong is kept in sight, but leads nowhere.
+//! - An event that its own recorder has declared wrong is kept in sight, but leads nowhere. A declaration about no event that the ledger
+//!   has, or whose content differs from it, declares nothing wrong; the standard has it kept all the same. Another
+//!   party's declaration is shown with the event, which stands.
 //!
 //! The walk reads a [`Graph`]: the contract's is the ledger's state, a verifier's is what was proven. Both take the same steps, so
 //! a verifier who comes to the end has been shown everything that the ledger would have shown.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use ledger_core::AccountId;
 
-use crate::epcis::{Action, Event, EventKey, EventKind, Item, Role};
+use crate::epcis::{Action, Event, EventKey, EventKind, Identity, Item, Role};
 use crate::records::Link;
 
 /// Where the walk reads links and events.
@@ -148,6 +151,10 @@ pub fn walk<G: Graph>(graph: &mut G, start: &Item, limits: &WalkLimits) -> Resul
 
 type Span = (Timestamp, Timestamp);
 
+/// When something came into a container or left it, and by which event; the earliest first. A heap takes less code than sorting, which a
+/// module in WebAssembly pays for by the byte.
+type Change = Reverse<(Timestamp, bool, EventKey)>;
+
 const ALWAYS: Span = (Timestamp::MIN, Timestamp::MAX);
 
 /// An item to visit, and which ways to go from it.
@@ -258,25 +265,39 @@ impl<G: Graph> Walker<'_, G> {
         Ok(mentioned)
     }
 
-    /// Marks the events that their own recorders have declared wrong. A declaration repeats what it declares, so it is among the
-    /// links of the same item.
+    /// Links declarations and the events that they declare wrong. A declaration repeats what it declares, so it is among the links
+    /// of the same item, and the event's key can be told from it, whichever of the two was recorded first.
     fn declare(&mut self, links: &[Link]) {
-        let keys: BTreeSet<EventKey> = links.iter().map(Link::event).collect();
-        let seen = |key: &EventKey| self.walk.events.get(key);
-        let declarations: Vec<(String, AccountId, EventKey)> = keys
+        let open = |seen: &&Seen| seen.declares.is_none() && seen.event.declares_error();
+        let seen = |link: &Link| self.walk.events.get(&link.event());
+        if !links.iter().filter_map(seen).any(|seen| open(&seen)) {
+            return;
+        }
+        let subjects: Vec<(Identity, EventKey)> = links
             .iter()
-            .filter_map(|key| Some((*key, seen(key)?)))
-            .filter(|(_, seen)| seen.event.declares_error())
-            .filter_map(|(key, seen)| Some((seen.event.id()?.to_owned(), seen.recorder, key)))
+            .filter_map(|link| {
+                Some((seen(link).filter(|seen| !seen.event.declares_error())?.event.identity(), link.event()))
+            })
             .collect();
-        for (id, recorder, by) in declarations {
-            for key in &keys {
-                if let Some(seen) = self.walk.events.get_mut(key) {
-                    let same = seen.event.id() == Some(id.as_str()) && seen.recorder == recorder;
-                    if same && !seen.event.declares_error() {
-                        seen.declared_wrong_by = Some(by);
-                    }
+        for by in links.iter().map(Link::event) {
+            let Some(seen) = self.walk.events.get(&by).filter(open) else { continue };
+            let Some(declared) = seen.event.declared() else { continue };
+            let (content, recorder) = (seen.event.content_identity(), seen.recorder);
+            let Some(&(_, of)) = subjects.iter().find(|(identity, _)| *identity == content) else { continue };
+            let Some(subject) = self.walk.events.get(&of) else { continue };
+            // Of several declarations by the recorder the last one counts.
+            let earlier =
+                subject.declared_wrong_by.and_then(|earlier| self.walk.events.get(&earlier)?.event.declared());
+            let last = earlier.is_none_or(|earlier| earlier <= declared);
+            if let Some(subject) = self.walk.events.get_mut(&of) {
+                if subject.recorder != recorder {
+                    subject.disputed_by.push(by);
+                } else if last {
+                    subject.declared_wrong_by = Some(by);
                 }
+            }
+            if let Some(seen) = self.walk.events.get_mut(&by) {
+                seen.declares = Some(of);
             }
         }
     }
@@ -345,14 +366,17 @@ impl<G: Graph> Walker<'_, G> {
             let emptied = of_container
                 .iter()
                 .filter(|mention| mention.role == Role::Parent && !mention.void && empties(&mention.event));
-            let mut changes: Vec<(Timestamp, Action, EventKey)> = own
+            // What comes in at a time comes before what goes out then.
+            let changes: BinaryHeap<Change> = own
                 .iter()
                 .copied()
                 .chain(emptied)
-                .filter_map(|mention| Some((mention.event.time(), mention.event.action()?, mention.key)))
+                .filter_map(|mention| {
+                    let leaves = mention.event.action()? == Action::Delete;
+                    Some(Reverse((mention.event.time(), leaves, mention.key)))
+                })
                 .collect();
-            changes.sort_unstable_by_key(|(time, action, key)| (*time, *action == Action::Delete, *key));
-            for (from, to) in self.stays(&changes) {
+            for (from, to) in self.stays(changes) {
                 let within = (from.max(step.within.0), to.min(step.within.1));
                 if within.0 <= within.1 {
                     self.push(Step {
@@ -371,18 +395,15 @@ impl<G: Graph> Walker<'_, G> {
 
     /// The spans from each addition to the next removal; what was seen inside without having been added was inside from then
     /// on. The events that end a span are part of the trace.
-    fn stays(&mut self, changes: &[(Timestamp, Action, EventKey)]) -> Vec<Span> {
+    fn stays(&mut self, mut changes: BinaryHeap<Change>) -> Vec<Span> {
         let mut stays = Vec::new();
         let mut since = None;
-        for (time, action, key) in changes {
-            match action {
-                Action::Add | Action::Observe => since = since.or(Some(*time)),
-                Action::Delete => {
-                    if let Some(from) = since.take() {
-                        self.include(*key);
-                        stays.push((from, *time));
-                    }
-                }
+        while let Some(Reverse((time, leaves, key))) = changes.pop() {
+            if !leaves {
+                since = since.or(Some(time));
+            } else if let Some(from) = since.take() {
+                self.include(key);
+                stays.push((from, time));
             }
         }
         stays.extend(since.map(|from| (from, Timestamp::MAX)));

@@ -135,18 +135,18 @@ fn cycles_come_to_an_end() {
 #[test]
 fn an_error_counts_only_when_the_recorder_itself_declares_it() {
     let wrong = made(2, &["urn:x:sand"], &["urn:x:glass"]);
-    let declaration = |party: &str| {
-        let mut event = wrong.clone();
-        event["errorDeclaration"] = json!({"declarationTime": "2026-01-02T00:00:00Z", "reason": "did_not_occur"});
-        event["sourceList"][0]["source"] = json!(party);
-        event
-    };
+    let mut declaration = wrong.clone();
+    declaration["errorDeclaration"] = json!({"declarationTime": "2026-01-02T00:00:00Z", "reason": "did_not_occur"});
     let events = [seen(1, &["urn:x:sand"]), wrong.clone(), seen(3, &["urn:x:glass"])];
     let mut others = ledger(&events);
-    others.record_json(&[declaration("urn:x:party:b")]);
+    let call = others.call(RECORD, &event(&declaration).to_bytes());
+    let signed = others.sign("somebody else", call);
+    assert!(others.block(vec![signed])[0].receipt.succeeded());
     assert_eq!(hours(&mut others, "urn:x:glass"), [1, 2, 2, 3], "another party cannot undo the event");
+    let timeline = others.timeline("urn:x:glass").unwrap();
+    assert_eq!(timeline.warnings.iter().filter(|warning| warning.kind == WarningKind::Disputed).count(), 1);
     let mut own = ledger(&events);
-    own.record_json(&[declaration("urn:x:party:a")]);
+    own.record_json(&[declaration]);
     assert_eq!(hours(&mut own, "urn:x:glass"), [2, 2, 3], "what did not occur leads nowhere");
     let timeline = own.timeline("urn:x:glass").unwrap();
     assert_eq!(timeline.flows, []);

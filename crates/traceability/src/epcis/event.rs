@@ -59,7 +59,7 @@ pub enum Action {
 ///
 /// It isn't the `eventID`: that is optional, an error declaration repeats the ID of the event that it declares wrong, and whoever
 /// records an event must not be able to take the place of another party's by using its ID first. Equal keys mean
-/// equal events, whoever recorded them.
+/// equal bytes; that an event in another spelling is the same says its [`Identity`](super::Identity).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey([u8; 32]);
 

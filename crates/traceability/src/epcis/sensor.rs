@@ -1,6 +1,6 @@
 //! What sensors reported, and what it is held against.
 //!
-//! A report of EPCIS 2.0 (section 7.4.15) may have a single value, or the minimum, maximum, mean, standard deviation and a percentile of
+//! A report of EPCIS 2.0 may have a single value, or the minimum, maximum, mean, standard deviation and a percentile of
 //! many. Times and devices stand in the report, or for all reports of an element in its metadata.
 
 use jiff::Timestamp;

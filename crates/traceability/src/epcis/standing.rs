@@ -6,7 +6,7 @@ use super::view::{local_name, text_of};
 use super::{Event, time};
 use crate::json::Json;
 
-/// What an event says of an earlier one, whose content it repeats: that it was wrong (EPCIS 2.0, section 7.4.1.2).
+/// What an event says of an earlier one, whose content it repeats: that it was wrong (EPCIS 2.0).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorDeclaration {
     /// When it was declared.
@@ -33,13 +33,18 @@ impl Event {
     #[must_use]
     pub fn error_declaration(&self) -> Option<ErrorDeclaration> {
         let declaration = self.body().get("errorDeclaration")?;
-        let declared = text_of(declaration, "declarationTime")?;
         let corrections = declaration.get("correctiveEventIDs").and_then(Json::as_list).unwrap_or_default();
         Some(ErrorDeclaration {
-            declared: time::instant(&declared, self.offset())?,
+            declared: self.declared()?,
             reason: text_of(declaration, "reason").map(|reason| local_name(&reason).to_owned()),
             corrections: corrections.iter().filter_map(Json::as_text).map(str::to_owned).collect(),
         })
+    }
+
+    /// When it was declared that an earlier event with the same content was wrong, where this event is such a declaration.
+    pub(crate) fn declared(&self) -> Option<Timestamp> {
+        let declared = self.body().get("errorDeclaration")?.get("declarationTime")?;
+        time::instant(declared.as_text()?, self.offset())
     }
 
     /// Whether the event says that an earlier one with the same content was wrong.

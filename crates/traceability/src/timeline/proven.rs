@@ -240,9 +240,6 @@ impl Graph for Proven {
         let what = || format!("event {key}");
         let wrong = |reason| TimelineError::Inconsistent { what: what(), reason };
         let (recorded, versioned) = self.value::<Recorded>(&event_name(&key), what)?.ok_or_else(|| unproven(what()))?;
-        if EventKey::of(&recorded.event) != key {
-            return Err(wrong("it is stored under another event's key"));
-        }
         let place = (versioned.version.height.0, versioned.version.index);
         let record = self.records.get(&place).ok_or_else(|| unproven(format!("who recorded event {key}")))?;
         if record.event.as_slice() != &*recorded.event || record.account != recorded.recorder {
@@ -250,6 +247,9 @@ impl Graph for Proven {
         }
         let event = Event::from_bytes(&recorded.event, &Limits::default());
         let event = event.map_err(|_| wrong("it does not keep to the standard"))?;
+        if event.key() != key {
+            return Err(wrong("it is stored under another event's key"));
+        }
         self.places.insert(key, place);
         Ok((event, recorded.recorder))
     }

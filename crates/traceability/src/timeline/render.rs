@@ -78,6 +78,14 @@ impl Timeline {
         if !readings.is_empty() {
             field(f, "sensors", &readings.join(", "))?;
         }
+        if let Some(state) = line.state.as_ref().filter(|state| !state.persistent.is_empty()) {
+            let held: Vec<String> = state.persistent.iter().map(|held| held.disposition.replace('_', " ")).collect();
+            field(f, "holds", &held.join(", "))?;
+        }
+        for wrong in line.corrects.iter().filter_map(|key| self.lines.iter().find(|other| other.key == *key)) {
+            let when = local(wrong.event.time(), wrong.event.offset());
+            field(f, "corrects", &format!("the {} of {when}, which was declared wrong", step_of(&wrong.event)))?;
+        }
         for certificate in event.certificates() {
             field(f, "certified", &certified(&certificate, event))?;
         }

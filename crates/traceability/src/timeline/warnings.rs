@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use ledger_core::AccountId;
 
-use super::Line;
+use super::{Correction, Declaration, Line, Standing};
 use crate::epcis::{Event, EventKey, EventKind, Item, Limit, Number, Reading, Role, Unit};
 use crate::walk::{Seen, Walk};
 
@@ -23,8 +23,12 @@ pub enum WarningKind {
     Split,
     /// Several lots became one.
     Blend,
-    /// The recorder has declared the event wrong.
+    /// The recorder has declared the event wrong, or the event is such a declaration.
     DeclaredWrong,
+    /// Another party than the recorder has declared the event wrong.
+    Disputed,
+    /// An identifier looks like one of GS1's, but isn't: its length or its check digit is wrong.
+    Identifier,
     /// Two different events have the same `eventID`.
     SameId,
     /// Events of one party were signed by different accounts.
@@ -50,7 +54,8 @@ pub(super) fn of(lines: &[Line], found: &Walk) -> Vec<Warning> {
     certificates(lines, found, &mut warnings);
     splits(found, &mut warnings);
     blends(lines, &mut warnings);
-    declared_wrong(lines, found, &mut warnings);
+    declared_wrong(lines, &mut warnings);
+    identifiers(lines, &mut warnings);
     same_id(lines, found, &mut warnings);
     signers(lines, &mut warnings);
     let order: BTreeMap<EventKey, usize> = lines.iter().enumerate().map(|(at, line)| (line.key, at)).collect();
@@ -184,14 +189,60 @@ fn blends(lines: &[Line], warnings: &mut Vec<Warning>) {
     }
 }
 
-fn declared_wrong(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+fn declared_wrong(lines: &[Line], warnings: &mut Vec<Warning>) {
     for line in lines {
-        if found.events.get(&line.key).is_some_and(|seen| seen.declared_wrong_by.is_some()) {
-            let text = "declared wrong by the party that recorded it".to_owned();
+        let text = match &line.standing {
+            Standing::Stands => None,
+            Standing::Withdrawn(withdrawal) => {
+                let reason = withdrawal.reason.as_deref().map(|reason| format!(": {}", reason.replace('_', " ")));
+                let reason = reason.unwrap_or_default();
+                Some(format!(
+                    "declared wrong by the party that recorded it{reason}{}",
+                    instead(&withdrawal.corrections)
+                ))
+            }
+            Standing::Declaration(declaration) => Some(match declaration {
+                Declaration { of: None, .. } => {
+                    "declares wrong what the ledger has no record of: no event has the same content".to_owned()
+                }
+                Declaration { own: false, .. } => "declares another party's record wrong, which stands".to_owned(),
+                Declaration { corrections, .. } => format!("declares an earlier record wrong{}", instead(corrections)),
+            }),
+        };
+        if let Some(text) = text {
             warn(warnings, WarningKind::DeclaredWrong, line.key, text);
-        } else if line.event.declares_error() {
-            let text = "declares an earlier record with this ID wrong".to_owned();
-            warn(warnings, WarningKind::DeclaredWrong, line.key, text);
+        }
+        if !line.disputed_by.is_empty() {
+            let text = "another party than the recorder declares it wrong".to_owned();
+            warn(warnings, WarningKind::Disputed, line.key, text);
+        }
+    }
+}
+
+/// What is right instead, and whether it can be seen here.
+fn instead(corrections: &[Correction]) -> String {
+    let shown = corrections.iter().filter(|correction| correction.event.is_some()).count();
+    match (corrections.len(), corrections.len().saturating_sub(shown)) {
+        (0, _) => String::new(),
+        (_, 0) => "; what corrects it is in this timeline".to_owned(),
+        (_, missing) => format!("; of what corrects it {missing} cannot be seen here"),
+    }
+}
+
+/// Each wrong identifier once, at the first event that has it.
+fn identifiers(lines: &[Line], warnings: &mut Vec<Warning>) {
+    let mut told: BTreeSet<Item> = BTreeSet::new();
+    for line in lines {
+        let places = [line.event.read_point(), line.event.business_location()].into_iter().flatten();
+        let ends = line.event.sources().into_iter().chain(line.event.destinations()).map(|end| end.id);
+        let named =
+            line.event.mentions().into_iter().map(|named| named.item).chain(places.map(|place| place.id)).chain(ends);
+        for item in named.filter(Item::is_faulty) {
+            if told.insert(item.clone()) {
+                let text =
+                    format!("{} is no identifier of GS1's: its length or its check digit is wrong", item.short());
+                warn(warnings, WarningKind::Identifier, line.key, text);
+            }
         }
     }
 }
