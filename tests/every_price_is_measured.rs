@@ -140,10 +140,13 @@ fn called(
     })
 }
 
+/// What one thing costs more than another, under whatever rules.
+type Difference = Box<dyn Fn(&Rules) -> i128>;
+
 /// What a class has paid for, once of what it measures often.
-fn fuels(stage: &Stage, class: &Class) -> Vec<Box<dyn Fn(&Rules) -> i128>> {
+fn fuels(stage: &Stage, class: &Class) -> Vec<Difference> {
     type Doing = Box<dyn Fn(&Rules) -> u64>;
-    let pair = |with: Doing, without: Option<Doing>| -> Box<dyn Fn(&Rules) -> i128> {
+    let pair = |with: Doing, without: Option<Doing>| -> Difference {
         Box::new(move |rules| {
             i128::from(with(rules)) - without.as_ref().map_or(0, |without| i128::from(without(rules)))
         })
