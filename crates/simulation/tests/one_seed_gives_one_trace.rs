@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "b59733fb241647937d1a247d08e269bdf99ab0c60f4ecc310b6e0bd5b88b91cd"),
-    ("crashes", 0, "aa1dd587252d2b7bbf0ab840d1dcdf18797c7402602582d4aac88b21556135ea"),
-    ("disk-errors", 1, "bce1836de49aa906b00532338e088c64f7d25e3c5db1699dede4a9f3b2271e7d"),
-    ("mischief", 0, "8db8cfb8cfcec4810ef72764ad796a77f7a4490c32e7f5e6c819271ef436f5e6"),
+    ("calm", 0, "064b0dfc367b0b830b9811da58d17b1aaef9137cb2f27bc5c028fe5da204bbd1"),
+    ("crashes", 0, "004a991f9f7dd040152222de0c62c510d7794b18a1ab26f9500da7e7c1331ed0"),
+    ("disk-errors", 1, "f7514901e02649aaddf6a478953d81170c7f444f73a0d97ee0cfe0d898864fc1"),
+    ("mischief", 0, "232f6d4b0e36a1f047985006637297edcaae4330b13882fa4045cb9730a6f549"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "47c34ff34dacca5e6e46b2dc895df6196d605bf5be0494cf80d558679716ed9b"),
-    ("mixed", 7, 5, "98280c123c22abf4bce20a6297fb9e266bc1fc27f0e551fc538208fa4fa7a7e2"),
-    ("broken-machines", 4, 0, "11baa5ea4c88d6a54382ea7c7d48034b174c74ab495f2c5db4c52ab040c9629e"),
-    ("twins", 4, 2, "357c4b0b240a5b3499900a0a05b849ab04e18a72f53ce5de737436c6020655a4"),
-    ("forks", 4, 1, "1d0be87bd47182bdc18341e52ec8f214033f55ad73f9457f72dbfc6cd42a42f3"),
+    ("mixed", 4, 3, "066f43eaa4118c2773a1cead746ee84a763ed3a4a99ce0b8c5f4eca9a7a91e78"),
+    ("mixed", 7, 5, "745165a112745db9c3b9f44a3a270afb9c1baddac9a86fcfe8864c8711f391b0"),
+    ("broken-machines", 4, 0, "2b2ab508a96e9bcfdf355cfdcf629b8101a4b3b1067ce8e48b639c2d31fc095d"),
+    ("twins", 4, 2, "5f50f5944eefc9123d1597dbc5f4bb6dd3edc8d1d9b28c62018be6ae626d6c5d"),
+    ("forks", 4, 1, "1466a459e12658d3b8c851545b5e9d86b9006271da691afbb134491bf1128ebb"),
 ];
 
 #[test]
