@@ -275,7 +275,7 @@ impl Chain {
     }
 
     /// What would become of a transaction of any kind on the newest executed state, and what fuel it would use, whatever its
-    /// own limit: [`Executor::simulate_transaction`](ledger_core::Executor::simulate_transaction).
+    /// own limit: [`Executor::simulate_transaction`].
     ///
     /// # Errors
     /// As [`Chain::simulate`].
