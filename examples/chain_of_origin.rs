@@ -8,6 +8,7 @@
 //! cargo run --release --example chain_of_origin
 //! cargo run --release --example chain_of_origin -- --kill
 //! cargo run --release --example chain_of_origin -- --runtime wasm
+//! cargo run --release --example chain_of_origin -- --tamper
 //! cargo run --release --example chain_of_origin -- --help
 //! ```
 
@@ -44,6 +45,8 @@ mod progress;
 mod report;
 #[path = "chain_of_origin/run.rs"]
 mod run;
+#[path = "chain_of_origin/tamper.rs"]
+mod tamper;
 
 use std::process::ExitCode;
 

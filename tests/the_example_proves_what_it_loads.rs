@@ -35,6 +35,8 @@ mod progress;
 mod report;
 #[path = "../examples/chain_of_origin/run.rs"]
 mod run;
+#[path = "../examples/chain_of_origin/tamper.rs"]
+mod tamper;
 
 use std::path::Path;
 
@@ -355,4 +357,25 @@ fn four_members_agree_and_one_may_be_killed_in_the_middle() {
         let other = with(&["--nodes", nodes, "--data", text(&data)]);
         assert!(other.status == 1 && other.err.contains(said), "{}", other.err);
     }
+}
+
+#[test]
+fn a_byte_that_was_changed_behind_the_ledger_s_back_is_caught_by_node_light_client_and_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let run = example(&["--tamper", "--data", text(&data)]);
+    assert_eq!(run.status, 0, "{}", run.err);
+    let tampered = run.out.split_once("tampered ").unwrap().1;
+    let (_, rest) = tampered.split_once("of the event of block ").unwrap();
+    let (block, _) = rest.split_once(',').unwrap();
+    for told in [
+        format!("at height {block} isn't what was written"),
+        format!("light client refuses the proof of block {block}: "),
+        format!("the event of block {block} turns red:"),
+    ] {
+        assert!(tampered.contains(&told), "{told} in {tampered}");
+    }
+    // The folder stays as it was changed: nobody opens it by mistake.
+    assert_eq!(example(&["--nodes", "1", "--data", text(&data)]).status, 1);
+    assert_eq!(example(&["--tamper", "--nodes", "4"]).status, 2);
 }

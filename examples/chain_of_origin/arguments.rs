@@ -25,6 +25,9 @@ usage: cargo run --release --example chain_of_origin -- [options]
                   wasm, which is the same contract as a WebAssembly module that is deployed with
                   the ledger. The history is the same; its proof names another contract.
   --kill          kills one member (SIGKILL) in the middle and starts it again later; needs 4 nodes.
+  --tamper        changes one stored byte in the end, behind the ledger's back, and shows that the
+                  node, a light client and the page each refuse it; for a ledger with one owner,
+                  so --nodes is 1 with it.
   --page FILE     where to write the lot's page, one file that verifies itself when a browser opens it,
                   offline (default: trace.html in the ledger's folder).
   --all           also writes a page of each lot and an index, into the folder `pages` beside it.
@@ -72,6 +75,7 @@ pub(crate) struct Options {
     pub(crate) nodes: usize,
     pub(crate) machine: Machine,
     pub(crate) kill: bool,
+    pub(crate) tamper: bool,
 }
 
 /// The most members: they share one machine.
@@ -83,7 +87,8 @@ impl Default for Options {
     fn default() -> Self {
         let machine = Machine::default();
         let (page, all) = (None, false);
-        Options { events: None, lot: None, data: None, report: None, page, all, nodes: 4, machine, kill: false }
+        let (kill, tamper) = (false, false);
+        Options { events: None, lot: None, data: None, report: None, page, all, nodes: 4, machine, kill, tamper }
     }
 }
 
@@ -98,6 +103,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Some("--help" | "-h") => return Ok(Command::Help),
             Some("--kill") if attached.is_none() => {
                 options.kill = true;
+                continue;
+            }
+            Some("--tamper") if attached.is_none() => {
+                options.tamper = true;
                 continue;
             }
             Some("--all") if attached.is_none() => {
@@ -125,7 +134,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             return Err(format!("{name} is given twice"));
         }
     }
-    options.nodes = nodes.unwrap_or(options.nodes);
+    options.nodes = nodes.unwrap_or(if options.tamper { 1 } else { options.nodes });
+    if options.tamper && options.nodes != 1 {
+        return Err("--tamper needs --nodes 1: the others would only outvote a member whose folder was changed".into());
+    }
     options.machine = machine.unwrap_or(options.machine);
     if options.kill && options.nodes < KILL_NODES {
         return Err(format!("--kill needs at least {KILL_NODES} nodes: fewer can't go on without one"));

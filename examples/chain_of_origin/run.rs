@@ -12,7 +12,7 @@ use ledger_traceability::timeline::timeline_of;
 use tokio::task::JoinSet;
 
 use crate::arguments::{self, Command, HELP, Options};
-use crate::book;
+use crate::book::{self, Evidence};
 use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Recorded};
@@ -22,6 +22,7 @@ use crate::parties::{self, Parties};
 use crate::processes::{Fallible, Program};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::tamper;
 
 /// Transactions on their way at once.
 const WINDOW: usize = 512;
@@ -109,9 +110,18 @@ async fn trace(
     let outcome = load_and_show(&ledger, &sources, &folder, options, report, out, err).await;
     let measured = measure(&ledger, report).await;
     let closed = ledger.close().await;
-    outcome?;
+    let evidence = outcome?;
     measured?;
-    closed
+    closed?;
+    match options.tamper {
+        true => tamper::show(&folder, &page_of(options, &folder), &evidence, options.machine, out).await,
+        false => Ok(()),
+    }
+}
+
+/// Where the page of the lot goes.
+fn page_of(options: &Options, folder: &Path) -> PathBuf {
+    options.page.clone().unwrap_or_else(|| folder.join(pages::PAGE))
 }
 
 async fn show_members(ledger: &Ledger, out: &mut dyn Write) -> Fallible<()> {
@@ -144,7 +154,7 @@ async fn load_and_show(
     report: &mut Report,
     out: &mut dyn Write,
     err: &mut dyn Write,
-) -> Fallible<()> {
+) -> Fallible<Evidence> {
     let started = Instant::now();
     let mut parties = Parties::default();
     let mut fault = Fault::planned(options.kill);
@@ -180,7 +190,7 @@ async fn load_and_show(
     let proven = timeline_of(options.machine.code(), &evidence.trust_root, &evidence.checkpoint, &evidence.proof)?;
     report.trace_events = u64::try_from(proven.lines.len())?;
     report.proofs_verified = u64::try_from(proven.proofs_verified)?;
-    let page = options.page.clone().unwrap_or_else(|| folder.join(pages::PAGE));
+    let page = page_of(options, folder);
     pages::one(&page, &evidence, options.machine, out)?;
     if options.all {
         let mut lots: Vec<Item> = ledger.items(MAX_ITEMS).await?.into_iter().map(|(item, _)| item).collect();
@@ -197,7 +207,7 @@ async fn load_and_show(
         evidence.proof.len()
     )?;
     write!(out, "{proven}")?;
-    Ok(())
+    Ok(evidence)
 }
 
 /// Loads the documents one after the other; those that are refused are reported and left out.
