@@ -142,7 +142,7 @@ fn an_encrypted_key_opens_with_its_passphrase_and_no_other() {
     let again = FileSigner::create_encrypted(&path, SecretKey::from_seed([1; 32]), &passphrase, cheap());
     assert!(matches!(again, Err(KeyFileError::Exists { .. })));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-    assert!(!fs::read_to_string(&path).unwrap().contains("a5a5"));
+    assert!(!fs::read_to_string(&path).unwrap().contains(&"a5".repeat(8)));
     assert!(!format!("{made:?} {passphrase:?}").contains("horse"));
 }
 
