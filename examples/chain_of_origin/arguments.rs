@@ -28,8 +28,8 @@ usage: cargo run --release --example chain_of_origin -- [options]
   --tamper        changes one stored byte in the end, behind the ledger's back, and shows that the
                   node, a light client and the page each refuse it; for a ledger with one owner,
                   so --nodes is 1 with it.
-  --page FILE     where to write the lot's page, one file that verifies itself when a browser opens it,
-                  offline (default: trace.html in the ledger's folder).
+  --page FILE     where to write the lot's page, one file that verifies itself when a browser opens
+                  it, offline (default: trace.html in the ledger's folder).
   --all           also writes a page of each lot and an index, into the folder `pages` beside it.
   --report FILE   also writes what was measured, as JSON.
   --help          this text.
