@@ -76,7 +76,7 @@ fn a_tree_shows_calls_in_calls_with_what_they_did_and_how_they_ended() {
         })
         .collect();
     let expected = format!(
-        r#"call {id}, place 0 · by {by} · fuel _ of 10,000,000, own _ · succeeded
+        r#"call {id}, place 0 · by {by} · fuel _ of 2,500,000, own _ · succeeded
 └─ a.play · native · fuel _ own _
    ├─ read "k", which isn't there, 2 times
    ├─ write "k" 1 bytes

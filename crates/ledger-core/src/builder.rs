@@ -9,8 +9,14 @@ use crate::transaction::{
 use crate::units::{Fuel, Timestamp};
 use ledger_crypto::{Signer, SignerError};
 
-/// Fuel that a transaction may use where its builder isn't told otherwise.
-pub const DEFAULT_FUEL_LIMIT: Fuel = Fuel(10_000_000);
+/// Fuel that a transaction may use where its builder isn't told otherwise: half as much again as the dearest call of the
+/// contracts in `examples/contracts`, with code of up to 26 KB that nothing in the block has loaded before. Larger code needs
+/// more, 61 for each of its bytes under the default rules.
+///
+/// **A block is filled by limits,** whatever is used of them: under the default rules it has room for 80 transactions with
+/// this one, and for 10,000 native transfers with 20,000. So whoever sends many says what they need, which
+/// [`Executor::simulate_transaction`](crate::Executor::simulate_transaction) tells, with some to spare.
+pub const DEFAULT_FUEL_LIMIT: Fuel = Fuel(2_500_000);
 
 /// What a deployment may use besides for each byte of code where its builder isn't told otherwise: what storing the byte and
 /// making it ready cost under the default rules, with some to spare.
@@ -152,6 +158,11 @@ mod tests {
     use ledger_crypto::Digest;
 
     #[test]
+    fn a_block_has_room_for_as_many_by_default_as_the_constant_says() {
+        assert_eq!(Rules::default().max_block_fuel.0 / DEFAULT_FUEL_LIMIT.0, 80);
+    }
+
+    #[test]
     fn a_deployment_may_use_what_the_default_rules_take_for_its_code() {
         let crate::Prices { body_byte, write_byte, prepare_byte, .. } = crate::Prices::default();
         assert!(DEFAULT_FUEL_PER_CODE_BYTE.0 >= body_byte + write_byte + prepare_byte);
@@ -160,7 +171,7 @@ mod tests {
             deploy.envelope(AccountId(Digest::ZERO)).fuel_limit
         };
         assert_eq!(limit(0), DEFAULT_FUEL_LIMIT);
-        assert_eq!(limit(228_000), Fuel(32_800_000));
+        assert_eq!(limit(228_000), Fuel(25_300_000));
         assert_eq!(limit(1 << 20), Rules::default().max_transaction_fuel);
     }
 }

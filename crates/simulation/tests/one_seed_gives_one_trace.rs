@@ -9,19 +9,19 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "064b0dfc367b0b830b9811da58d17b1aaef9137cb2f27bc5c028fe5da204bbd1"),
-    ("crashes", 0, "004a991f9f7dd040152222de0c62c510d7794b18a1ab26f9500da7e7c1331ed0"),
-    ("disk-errors", 1, "f7514901e02649aaddf6a478953d81170c7f444f73a0d97ee0cfe0d898864fc1"),
-    ("mischief", 0, "232f6d4b0e36a1f047985006637297edcaae4330b13882fa4045cb9730a6f549"),
+    ("calm", 0, "73054429c57a540230dcae65633f89f3cfb6dd7928712574a1145270eff693e5"),
+    ("crashes", 0, "c80542579e0f3c3dbe631398d48328c61be45233a5054956f3f9347ad0387100"),
+    ("disk-errors", 1, "0da73b71b623a03110eaf161110e321d7af0a8b16e8b014a3c63b8264382b6a1"),
+    ("mischief", 0, "59482fcec3816eda823542d48fd64e73ec31e01a36965e0f18b5b840b0d8fb6e"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "066f43eaa4118c2773a1cead746ee84a763ed3a4a99ce0b8c5f4eca9a7a91e78"),
-    ("mixed", 7, 5, "745165a112745db9c3b9f44a3a270afb9c1baddac9a86fcfe8864c8711f391b0"),
-    ("broken-machines", 4, 0, "2b2ab508a96e9bcfdf355cfdcf629b8101a4b3b1067ce8e48b639c2d31fc095d"),
-    ("twins", 4, 2, "5f50f5944eefc9123d1597dbc5f4bb6dd3edc8d1d9b28c62018be6ae626d6c5d"),
-    ("forks", 4, 1, "1466a459e12658d3b8c851545b5e9d86b9006271da691afbb134491bf1128ebb"),
+    ("mixed", 4, 3, "ec6e36dd8e1cf7f2f04d570523832260606a98e437fd956ac1d7c862646afd8c"),
+    ("mixed", 7, 5, "93a79d807018798f9540f89dd836779f886bbc89a78a3bca702f2e182dfdd650"),
+    ("broken-machines", 4, 0, "cf8fac33d57d7847203307592bdd779e1e2ecbe589f3d1823ea8c44584d280b2"),
+    ("twins", 4, 2, "bd1a2120b81136046d64fdabf3a3f45d94696af1b53e72ae28f1a132ade3592d"),
+    ("forks", 4, 1, "1149f5b0c36ca556dc4b03eb9c9f3b9b33b978029f81b303190db741cb5411aa"),
 ];
 
 #[test]
