@@ -88,6 +88,14 @@ pub enum TimelineError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// The events are stored by another contract than the reader means.
+    #[error("the events are stored by contract {contract}, not by {expected}")]
+    OtherContract {
+        /// The contract.
+        contract: ContractId,
+        /// The contract that was to have stored them.
+        expected: ContractId,
+    },
     /// A part of the trace isn't proven.
     #[error("{what} is not proven")]
     Unproven {
@@ -267,12 +275,13 @@ fn is_arrival(event: &Event) -> bool {
     matches!(event.text("bizStep"), Some("receiving" | "accepting" | "arriving"))
 }
 
-/// What became of the promise that comes with the event, if one does.
+/// What became of the promise that comes with the event, if one does and the event stands.
 fn delivery(line: &Line, lines: &[Line]) -> Option<Delivery> {
-    let promised = line.event.promised()?;
+    let promised = line.event.promised().filter(|_| line.standing == Standing::Stands)?;
     let shipped = subjects(&line.event);
     let arrival = lines.iter().find(|other| {
-        is_arrival(&other.event)
+        other.standing == Standing::Stands
+            && is_arrival(&other.event)
             && other.event.time() >= line.event.time()
             && subjects(&other.event).iter().any(|item| shipped.contains(item))
     });

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ledger_core::AccountId;
 
 use super::{Correction, Declaration, Line, Standing};
-use crate::epcis::{Event, EventKey, EventKind, Item, Limit, Number, Reading, Role, Unit};
+use crate::epcis::{Decimal, Event, EventKey, EventKind, Item, Limit, Number, Reading, Role, Unit};
 use crate::walk::{Seen, Walk};
 
 /// What kind of thing to know.
@@ -46,17 +46,19 @@ pub struct Warning {
     pub text: String,
 }
 
-/// The warnings for a timeline's lines, which are in the order of time.
+/// The warnings for a timeline's lines, which are in the order of time. What was declared wrong says nothing of the item any more, and its
+/// declaration, which repeats it, doesn't either: they are warned of as such only. `templates/derive.js` of the trace page does the same.
 pub(super) fn of(lines: &[Line], found: &Walk) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    excursions(lines, &mut warnings);
-    late(lines, &mut warnings);
-    certificates(lines, found, &mut warnings);
+    let valid: Vec<&Line> = lines.iter().filter(|line| line.standing == Standing::Stands).collect();
+    excursions(&valid, &mut warnings);
+    late(&valid, &mut warnings);
+    certificates(&valid, found, &mut warnings);
     splits(found, &mut warnings);
-    blends(lines, &mut warnings);
+    blends(&valid, &mut warnings);
     declared_wrong(lines, &mut warnings);
-    identifiers(lines, &mut warnings);
-    same_id(lines, found, &mut warnings);
+    identifiers(&valid, &mut warnings);
+    same_id(&valid, &mut warnings);
     signers(lines, &mut warnings);
     let order: BTreeMap<EventKey, usize> = lines.iter().enumerate().map(|(at, line)| (line.key, at)).collect();
     warnings.sort_by_key(|warning| (order.get(&warning.event).copied(), warning.kind));
@@ -67,8 +69,48 @@ fn warn(warnings: &mut Vec<Warning>, kind: WarningKind, event: EventKey, text: S
     warnings.push(Warning { kind, event, text });
 }
 
+/// Readings of one event that are beyond the same limit, or with the same alarm.
+struct Excursion<'a> {
+    first: &'a Reading,
+    limit: Option<(usize, &'a Limit)>,
+    readings: usize,
+    lowest: Option<Decimal>,
+    highest: Option<Decimal>,
+}
+
+impl<'a> Excursion<'a> {
+    fn is_of(&self, reading: &Reading, limit: Option<(usize, &Limit)>) -> bool {
+        self.first.measured == reading.measured
+            && self.first.unit == reading.unit
+            && self.limit.map(|(at, _)| at) == limit.map(|(at, _)| at)
+            && (limit.is_some() || self.first.exception == reading.exception)
+    }
+
+    fn add(&mut self, reading: &Reading) {
+        self.readings = self.readings.saturating_add(1);
+        self.lowest = self.lowest.into_iter().chain(reading.lowest()).min();
+        self.highest = self.highest.into_iter().chain(reading.highest()).max();
+    }
+
+    fn text(&self) -> String {
+        let name = spaced(&self.first.measured);
+        let unit = symbol(&self.first.unit);
+        let range = match (self.readings, self.lowest, self.highest) {
+            (0..=1, ..) => range_of(self.first),
+            (count, Some(lowest), Some(highest)) if lowest == highest => format!("{lowest}{unit} in {count} readings"),
+            (count, Some(lowest), Some(highest)) => format!("{lowest} to {highest}{unit} in {count} readings"),
+            (count, ..) => format!("no value in {count} readings"),
+        };
+        match (self.limit, self.first.exception.as_deref()) {
+            (Some((_, limit)), _) => format!("{name} {range}, allowed {}", limits_of(limit)),
+            (None, Some("ERROR_CONDITION")) => format!("{name} {range}: the sensor reported an error of its own"),
+            (None, _) => format!("{name} {range}: the sensor raised an alarm"),
+        }
+    }
+}
+
 /// An event without limits of its own is held to the last ones that were stated for one of its items.
-fn excursions(lines: &[Line], warnings: &mut Vec<Warning>) {
+fn excursions(lines: &[&Line], warnings: &mut Vec<Warning>) {
     let mut stated: BTreeMap<Item, Vec<Limit>> = BTreeMap::new();
     for line in lines {
         let items: Vec<Item> = line.event.mentions().into_iter().map(|named| named.item).collect();
@@ -78,22 +120,30 @@ fn excursions(lines: &[Line], warnings: &mut Vec<Warning>) {
         } else {
             stated.extend(items.into_iter().map(|item| (item, limits.clone())));
         }
-        for reading in line.event.readings() {
-            let broken = limits.iter().find(|limit| limit.is_broken_by(&reading));
-            let name = spaced(&reading.measured);
-            let range = range_of(&reading);
-            let text = match (broken, reading.exception.as_deref()) {
-                (Some(limit), _) => format!("{name} {range}, allowed {}", limits_of(limit)),
-                (None, Some("ERROR_CONDITION")) => format!("{name} {range}: the sensor reported an error of its own"),
-                (None, Some(_)) => format!("{name} {range}: the sensor raised an alarm"),
-                (None, None) => continue,
-            };
-            warn(warnings, WarningKind::Excursion, line.key, text);
+        let readings = line.event.readings();
+        let mut beyond: Vec<Excursion<'_>> = Vec::new();
+        for reading in &readings {
+            let broken = limits.iter().enumerate().find(|(_, limit)| limit.is_broken_by(reading));
+            if broken.is_none() && reading.exception.is_none() {
+                continue;
+            }
+            match beyond.iter_mut().find(|excursion| excursion.is_of(reading, broken)) {
+                Some(excursion) => excursion.add(reading),
+                None => {
+                    let mut excursion =
+                        Excursion { first: reading, limit: broken, readings: 0, lowest: None, highest: None };
+                    excursion.add(reading);
+                    beyond.push(excursion);
+                }
+            }
+        }
+        for excursion in beyond {
+            warn(warnings, WarningKind::Excursion, line.key, excursion.text());
         }
     }
 }
 
-fn late(lines: &[Line], warnings: &mut Vec<Warning>) {
+fn late(lines: &[&Line], warnings: &mut Vec<Warning>) {
     for line in lines {
         let Some(delivery) = line.delivery else { continue };
         if let Some(received) = delivery.received.filter(|received| *received > delivery.promised) {
@@ -104,7 +154,7 @@ fn late(lines: &[Line], warnings: &mut Vec<Warning>) {
 }
 
 /// For each certificate the first event at which it didn't hold, of the items it was given for and of what they became.
-fn certificates(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+fn certificates(lines: &[&Line], found: &Walk, warnings: &mut Vec<Warning>) {
     for line in lines {
         for certificate in line.event.certificates() {
             let covered = descendants(line.event.mentions().into_iter().map(|named| named.item).collect(), found);
@@ -171,7 +221,7 @@ fn is_void(seen: &Seen) -> bool {
     seen.declared_wrong_by.is_some() || seen.event.declares_error()
 }
 
-fn blends(lines: &[Line], warnings: &mut Vec<Warning>) {
+fn blends(lines: &[&Line], warnings: &mut Vec<Warning>) {
     for line in lines.iter().filter(|line| line.event.kind() == EventKind::Transformation) {
         let inputs: BTreeSet<Item> = line
             .event
@@ -230,7 +280,7 @@ fn instead(corrections: &[Correction]) -> String {
 }
 
 /// Each wrong identifier once, at the first event that has it.
-fn identifiers(lines: &[Line], warnings: &mut Vec<Warning>) {
+fn identifiers(lines: &[&Line], warnings: &mut Vec<Warning>) {
     let mut told: BTreeSet<Item> = BTreeSet::new();
     for line in lines {
         let places = [line.event.read_point(), line.event.business_location()].into_iter().flatten();
@@ -247,9 +297,9 @@ fn identifiers(lines: &[Line], warnings: &mut Vec<Warning>) {
     }
 }
 
-fn same_id(lines: &[Line], found: &Walk, warnings: &mut Vec<Warning>) {
+fn same_id(lines: &[&Line], warnings: &mut Vec<Warning>) {
     let mut by_id: BTreeMap<&str, usize> = BTreeMap::new();
-    for line in lines.iter().filter(|line| found.events.get(&line.key).is_some_and(|seen| !is_void(seen))) {
+    for line in lines {
         let Some(id) = line.event.id() else { continue };
         let count = by_id.entry(id).or_default();
         *count += 1;

@@ -44,16 +44,25 @@ pub(crate) struct Ledger {
     blocks: Vec<Block>,
     outcomes: Vec<Outcome>,
     numbers: BTreeMap<AccountId, u64>,
+    /// What a call may use.
+    fuel: Fuel,
 }
 
 impl Ledger {
     pub(crate) fn new() -> Self {
+        let native =
+            LedgerExecutor::new(ExecutorConfig::default()).with(NativeRuntime::new().with(Traceability::default()));
+        Self::with(native, Fuel(50_000_000), NATIVE, records::CONTRACT.as_bytes())
+    }
+
+    /// A chain with the contract in this form on it.
+    pub(crate) fn with(executor: LedgerExecutor, fuel: Fuel, runtime: &str, code: &[u8]) -> Self {
         let owner = signer("owner");
         let genesis = Genesis::solo("coffee", owner.public_key(), Timestamp(1_700_000_000_000));
         let block = Block { header: genesis.header(), transactions: List::new() };
-        let runtime = NativeRuntime::new().with(Traceability::default());
         let mut ledger = Ledger {
-            executor: LedgerExecutor::new(ExecutorConfig::default()).with(runtime),
+            executor,
+            fuel,
             contract: ContractId(Digest::ZERO),
             deployment: (1, 0),
             state: MapState::new(),
@@ -62,12 +71,17 @@ impl Ledger {
             numbers: BTreeMap::new(),
             genesis,
         };
-        ledger.contract = ledger.deploy(records::CONTRACT);
+        ledger.contract = ledger.deploy_on(runtime, code);
         ledger
     }
 
     pub(crate) fn deploy(&mut self, code: &str) -> ContractId {
-        let deployment = TransactionBuilder::deploy(self.genesis.chain(), NATIVE, code.into(), Vec::new());
+        self.deploy_on(NATIVE, code.as_bytes())
+    }
+
+    fn deploy_on(&mut self, runtime: &str, code: &[u8]) -> ContractId {
+        let deployment = TransactionBuilder::deploy(self.genesis.chain(), runtime, code.to_vec(), Vec::new());
+        let deployment = deployment.fuel_limit(self.genesis.rules.max_transaction_fuel);
         let signed = self.sign("owner", deployment);
         let id = ContractId::deployed_by(&signed.id());
         assert_eq!(self.block(vec![signed])[0].receipt.status, Status::Succeeded);
@@ -118,8 +132,7 @@ impl Ledger {
 
     /// A call of the contract.
     pub(crate) fn call(&self, method: &str, arguments: &[u8]) -> TransactionBuilder {
-        TransactionBuilder::call(self.genesis.chain(), self.contract, method, arguments.to_vec())
-            .fuel_limit(Fuel(50_000_000))
+        TransactionBuilder::call(self.genesis.chain(), self.contract, method, arguments.to_vec()).fuel_limit(self.fuel)
     }
 
     /// Records events, all in one block, each signed by the party that it names.
