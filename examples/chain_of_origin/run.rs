@@ -106,7 +106,7 @@ async fn trace(
     writeln!(out, "ledger       {}", folder.display())?;
     writeln!(out, "keys         made from a public seed for this demonstration: they prove nothing to anybody else")?;
     show_members(&ledger, out).await?;
-    writeln!(out, "contract     {}", options.machine.described())?;
+    writeln!(out, "contract     {}, {}", ledger.contract().0, options.machine.described())?;
     let outcome = load_and_show(&ledger, &sources, &folder, options, report, out, err).await;
     let measured = measure(&ledger, report).await;
     let closed = ledger.close().await;

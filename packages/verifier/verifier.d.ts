@@ -43,6 +43,8 @@ export interface Trace {
   pieces: Piece[];
   /** The events' bytes, as they are shown. */
   events: Uint8Array[];
+  /** The contract that is to have stored the events. Without it, a contract that is a module is the trace's own choice. */
+  expected?: string;
 }
 
 /** A line that doesn't hold. */
@@ -62,14 +64,20 @@ export interface ProvenLine {
   signedBy: string;
   transaction: string;
   place: { height: string; timestamp: string; index: number };
-  /** When it happened, in ms since 1970. */
+  /** When it happened, in ms since 1970, with fractions. */
   time: number;
-  /** Which proven items it names, as what. */
+  /** The same with each number as a text of NUL and the digits as written; a text that begins with NUL has one more. */
+  exact: Record<string, any>;
+  /** Which items it names, by their canonical identifiers, as what, in its own order. */
   roles: { item: string; role: string }[];
   /** Whether it is part of the item's history; else it was read only to know that. */
   included: boolean;
   /** The key of the event by which its recorder declared it wrong. */
   wrong: string | null;
+  /** The key of the event that it declares wrong, whoever recorded that. */
+  declares: string | null;
+  /** The keys of other parties' declarations that it is wrong: it stands all the same. */
+  disputed: string[];
 }
 
 /** What became of a trace. */
@@ -96,5 +104,5 @@ export function load(module: BufferSource): Promise<Verifier>;
 export function readPieces(bytes: Uint8Array): Piece[];
 /** Verifies a trace line by line. Doesn't throw, whatever the bytes. */
 export function checkTrace(verifier: Verifier, trace: Trace): CheckedTrace;
-/** The instant that an EPCIS time names, in ms since 1970; NaN where it names none. */
+/** The instant that an EPCIS time names, in ms since 1970, with fractions; NaN where it names none. */
 export function instant(text: unknown, local?: string): number;

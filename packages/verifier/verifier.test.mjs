@@ -44,7 +44,7 @@ test('a network\'s checkpoint names all who signed it', async () => {
 
 test('times are read with their zones', () => {
   assert.equal(instant('2026-01-31T12:00:00+02:00'), Date.UTC(2026, 0, 31, 10));
-  assert.equal(instant('2026-01-31T12:00:00.123456789', '-01:00'), Date.UTC(2026, 0, 31, 13, 0, 0, 123));
+  assert.equal(instant('2026-01-31T12:00:00.123456789', '-01:00'), Date.UTC(2026, 0, 31, 13, 0, 0, 123) + 0.456789);
   assert.equal(instant('2026-01-31T23:59:60Z'), Date.UTC(2026, 0, 31, 23, 59, 59));
   assert(Number.isNaN(instant(7)));
 });

@@ -131,6 +131,10 @@ pub(crate) struct VerifyOptions {
     /// file agrees with itself.
     #[arg(long, value_name = "FILE")]
     pub(crate) trust: Option<PathBuf>,
+    /// Of a trace: the contract that is to have stored the events, from somebody you trust. Without it, a contract that is a WebAssembly
+    /// module is the file's own choice.
+    #[arg(long, value_name = "ID")]
+    pub(crate) contract: Option<ledger_core::ContractId>,
 }
 
 #[derive(Debug, Args)]

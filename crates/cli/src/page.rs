@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ledger_trace_page::{Verdict, check};
+use ledger_trace_page::{Verdict, check_contract};
 use ledger_traceability::timeline::{Checked, ContractCode};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) fn run(options: &VerifyOptions, bytes: &[u8], output: Output) -> Resu
     let refused = |reason: String| CliError::Refused { path: path.clone(), reason };
     let page = str::from_utf8(bytes).map_err(|error| refused(format!("the page is not UTF-8: {error}")))?;
     let trust = options.trust.as_ref().map(|trust| files::read_trust(trust)).transpose()?;
-    let verdict = check(page, trust.as_ref());
+    let verdict = check_contract(page, trust.as_ref(), options.contract);
     let verdict = verdict.map_err(|error| CliError::Page { path: path.clone(), error })?;
     match &verdict.checked {
         Ok(checked) if verdict.holds() => output.answer(&value(&verdict, checked), &text(&verdict, checked)),
@@ -32,6 +32,15 @@ fn code(checked: &Checked) -> String {
             let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             format!("a WebAssembly module with the SHA-256 digest {digest}")
         }
+    }
+}
+
+/// Whose word it is that this contract is the one that makes traces.
+fn contract_trust(verdict: &Verdict, checked: &Checked) -> &'static str {
+    match checked.code {
+        _ if verdict.own_contract => "the file's own word",
+        ContractCode::Native => "native",
+        ContractCode::Module(_) => "given",
     }
 }
 
@@ -63,6 +72,7 @@ fn value(verdict: &Verdict, checked: &Checked) -> Value {
         "proven": "page",
         "item": verdict.item,
         "contract": checked.contract.to_string(),
+        "contract_trust": contract_trust(verdict, checked),
         "code": code(checked),
         "deployer": checked.deployer.to_string(),
         "state_root": checked.state_root.to_string(),
@@ -79,6 +89,13 @@ fn text(verdict: &Verdict, checked: &Checked) -> String {
     let _ = writeln!(text, "chain       {} ({})", root.chain(), root.genesis.name.as_str().escape_debug());
     let _ = writeln!(text, "checkpoint  block {}, history of {} blocks", header.height, header.history.size);
     let _ = writeln!(text, "contract    {}, {}", checked.contract, code(checked));
+    if verdict.own_contract {
+        let _ = writeln!(
+            text,
+            "            THE PAGE'S OWN CHOICE: whoever deployed this module chose its rules. Get the contract's ID from somebody \
+             you trust,\n            and give it with --contract."
+        );
+    }
     let _ = match verdict.own_word {
         true => writeln!(
             text,

@@ -5,7 +5,7 @@ use crate::error::CliError;
 use crate::files;
 use crate::output::Output;
 use crate::proof_file::{self, Content, ProofFile, ProofFileError};
-use ledger_core::{ProofError, TrustRoot, VerifiedCheckpoint, checkpoint, codec};
+use ledger_core::{ContractId, ProofError, TrustRoot, VerifiedCheckpoint, checkpoint, codec};
 use ledger_traceability::timeline::{TimelineError, timeline};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ pub(crate) fn run(options: &VerifyOptions, output: Output) -> Result<(), CliErro
     };
     let verified = checkpoint::verify_bytes(&root, &file.checkpoint)
         .map_err(|error| CliError::Untrusted { path: path.clone(), error: Box::new(error) })?;
-    let proven = proven(&file, &root).map_err(|reason| CliError::Refused { path: path.clone(), reason })?;
+    let proven = proven(&file, &root, options.contract).map_err(|reason| CliError::Refused { path: path.clone(), reason })?;
     answer(output, options, &root, &verified, &proven)
 }
 
@@ -42,9 +42,12 @@ struct Proven {
     text: String,
 }
 
-fn proven(file: &ProofFile, root: &TrustRoot) -> Result<Proven, String> {
+fn proven(file: &ProofFile, root: &TrustRoot, contract: Option<ContractId>) -> Result<Proven, String> {
     let root = codec::encode(root);
     match &file.content {
+        Content::Checkpoint | Content::Proof(_) if contract.is_some() => {
+            Err("--contract is for traces, and this is none".to_owned())
+        }
         Content::Checkpoint => Ok(Proven { value: Value::Null, text: String::new() }),
         Content::Proof(proof) => {
             let text = ledger_verifier::verify(proof, &file.checkpoint, &root);
@@ -56,6 +59,9 @@ fn proven(file: &ProofFile, root: &TrustRoot) -> Result<Proven, String> {
         }
         Content::Trace(trace) => {
             let shown = timeline(&root, &file.checkpoint, trace).map_err(|error: TimelineError| error.to_string())?;
+            if let Some(expected) = contract.filter(|expected| *expected != shown.contract) {
+                return Err(TimelineError::OtherContract { contract: shown.contract, expected }.to_string());
+            }
             let warnings: Vec<String> = shown.warnings.iter().map(|warning| warning.text.clone()).collect();
             let value = json!({
                 "proven": "trace",

@@ -1,8 +1,8 @@
 //! Checking a page as a browser would, and then every byte of it.
 
 use ledger_core::codec::{self, CodecError};
-use ledger_core::{Genesis, TrustRoot};
-use ledger_traceability::timeline::{Checked, TimelineError, check_lines};
+use ledger_core::{ContractId, Genesis, TrustRoot};
+use ledger_traceability::timeline::{Checked, ContractCode, TimelineError, check_lines};
 
 use crate::data::Data;
 use crate::write::{LINE, LINE_END, SIGNED, html};
@@ -19,6 +19,8 @@ pub struct Verdict {
     pub root: TrustRoot,
     /// Whether that was the page's own: then the page only agrees with itself.
     pub own_word: bool,
+    /// Whether nobody but the page says which contract has stored the events, and that is a module, which may keep to any rules.
+    pub own_contract: bool,
     /// Each line, and whether they are all; or why nothing can be said of any.
     pub checked: Result<Checked, TimelineError>,
     /// Where the file isn't what this version writes for these proofs: the first byte of the file that differs.
@@ -65,6 +67,18 @@ impl Verdict {
 /// # Errors
 /// [`PageError`] where the text is no trace page.
 pub fn check(page: &str, trust: Option<&TrustRoot>) -> Result<Verdict, PageError> {
+    check_contract(page, trust, None)
+}
+
+/// The same as [`check`], of events that this contract has stored, where one is given.
+///
+/// # Errors
+/// [`PageError`] where the text is no trace page.
+pub fn check_contract(
+    page: &str,
+    trust: Option<&TrustRoot>,
+    contract: Option<ContractId>,
+) -> Result<Verdict, PageError> {
     if page.len() > MAX_PAGE_BYTES {
         return Err(PageError::TooLarge { what: "the page", limit: MAX_PAGE_BYTES });
     }
@@ -78,10 +92,19 @@ pub fn check(page: &str, trust: Option<&TrustRoot>) -> Result<Verdict, PageError
         None => own(&data.trust_root).map_err(|error| not_a_page(format!("its trust root is none: {error}")))?,
     };
     let checked = check_lines(&root, &data.checkpoint, &data.item, &data.pieces, &events);
+    let checked = checked.and_then(|checked| match contract {
+        Some(expected) if expected != checked.contract => {
+            Err(TimelineError::OtherContract { contract: checked.contract, expected })
+        }
+        _ => Ok(checked),
+    });
+    let module = |checked: &Checked| matches!(checked.code, ContractCode::Module(_));
+    let own_contract = contract.is_none() && checked.as_ref().is_ok_and(module);
     let ours = html(&data, &events);
     let same = ours.bytes().zip(page.bytes()).take_while(|(ours, theirs)| ours == theirs).count();
     let differs_at = (ours != page).then_some(same);
-    Ok(Verdict { item: data.item, events: events.len(), root, own_word: trust.is_none(), checked, differs_at })
+    let (item, own_word) = (data.item, trust.is_none());
+    Ok(Verdict { item, events: events.len(), root, own_word, own_contract, checked, differs_at })
 }
 
 fn missing() -> PageError {

@@ -37,7 +37,7 @@ mod write;
 
 use ledger_traceability::timeline::TimelineError;
 
-pub use check::{Verdict, check};
+pub use check::{Verdict, check, check_contract};
 pub use index::{Entry, index};
 pub use write::{Page, write};
 

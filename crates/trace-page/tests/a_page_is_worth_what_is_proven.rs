@@ -6,29 +6,78 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use ledger_contracts::wasm::{WASM, WasmRuntime};
+use ledger_contracts::{ExecutorConfig, LedgerExecutor};
 use ledger_core::codec;
-use ledger_core::{Genesis, Timestamp, TrustRoot};
-use ledger_crypto::Signer as _;
-use ledger_trace_page::{Page, PageError, VERIFIER, check, write};
-use ledger_traceability::epcis::Item;
-use ledger_traceability::timeline::ContractCode;
+use ledger_core::{ContractId, Genesis, Rules, Timestamp, TrustRoot};
+use ledger_crypto::{Digest, Signer as _};
+use ledger_trace_page::{Entry, Page, PageError, VERIFIER, check, check_contract, index, write};
+use ledger_traceability::epcis::{EventKey, Item};
+use ledger_traceability::timeline::{ContractCode, Standing, State, Timeline};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use support::{Ledger, coffee, signer};
 
 /// The longest page of 30 lines, in bytes.
 const LONGEST: usize = 400_000;
 
 fn page_of(ledger: &mut Ledger, item: &str) -> Page {
+    page_of_code(ContractCode::Native, ledger, item)
+}
+
+fn page_of_code(code: ContractCode, ledger: &mut Ledger, item: &str) -> Page {
     let (root, checkpoint, proof) = (ledger.trust_root(), ledger.checkpoint(), codec::encode(&ledger.prove(item)));
-    let page = write(ContractCode::Native, &root, &checkpoint, &proof, &BTreeMap::new()).unwrap();
-    if let Some(folder) = std::env::var_os("LEDGERKIT_PAGES") {
-        // For a browser to open: see `.ci/page`.
-        let name: String =
-            item.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(std::path::Path::new(&folder).join(format!("{name}.html")), &page.html).unwrap();
-    }
+    let page = write(code, &root, &checkpoint, &proof, &BTreeMap::new()).unwrap();
+    let name = file_of(item);
+    for_browsers(&format!("{name}.html"), page.html.as_bytes());
+    // What it has to show, whoever derives it, and what its reader may know.
+    for_browsers(&format!("{name}.json"), derived(&page.timeline).to_string().as_bytes());
+    for_browsers(&format!("{name}.contract"), ledger.contract.to_string().as_bytes());
+    for_browsers(&format!("{name}.root"), &root);
     page
+}
+
+fn file_of(item: &str) -> String {
+    item.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).take(60).collect()
+}
+
+/// Puts a file where a browser is to open it, if that is asked for: see `.ci/page`.
+fn for_browsers(name: &str, bytes: &[u8]) {
+    let Some(folder) = std::env::var_os("LEDGERKIT_PAGES") else { return };
+    let path = std::path::Path::new(&folder).join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// What the timeline says of its lines together, which the page's script has to derive too. Lines have their numbers on the page.
+fn derived(timeline: &Timeline) -> Value {
+    let numbers: BTreeMap<EventKey, usize> = timeline.lines.iter().zip(1..).map(|(line, at)| (line.key, at)).collect();
+    let number = |key: &EventKey| numbers.get(key).copied();
+    let words = |state: &State| {
+        let held = state.current.iter().chain(&state.persistent);
+        held.map(|held| json!([held.disposition, number(&held.by)])).collect::<Vec<_>>()
+    };
+    let lines = timeline.lines.iter().map(|line| {
+        let (standing, other, corrections) = match &line.standing {
+            Standing::Stands => ("stands", None, &[][..]),
+            Standing::Withdrawn(withdrawal) => ("wrong", Some(withdrawal.by), &withdrawal.corrections[..]),
+            Standing::Declaration(declaration) => ("declaration", declaration.of, &declaration.corrections[..]),
+        };
+        let corrections = corrections.iter().filter_map(|correction| number(&correction.event?));
+        json!({
+            "standing": standing,
+            "other": other.and_then(|other| number(&other)),
+            "instead": corrections.collect::<Vec<_>>(),
+            "corrects": line.corrects.iter().map(number).collect::<Vec<_>>(),
+            "disputed": line.disputed_by.iter().map(number).collect::<Vec<_>>(),
+            "holds": line.state.as_ref().map(|state| state.persistent.len()),
+        })
+    });
+    let warnings = timeline.warnings.iter().map(|warning| json!([number(&warning.event), warning.text]));
+    json!({
+        "warnings": warnings.collect::<Vec<_>>(), "state": words(&timeline.state), "lines": lines.collect::<Vec<_>>(),
+    })
 }
 
 fn sold() -> Vec<String> {
@@ -122,7 +171,9 @@ fn another_chains_trust_root_and_another_lots_proofs_are_refused() {
     let lots = sold();
     let (one, other) = (page_of(&mut ledger, &lots[0]).html, page_of(&mut ledger, &lots[1]).html);
     let stranger = Genesis::solo("coffee", signer("somebody else").public_key(), Timestamp(1_700_000_000_000));
-    let verdict = check(&one, Some(&TrustRoot::new(stranger))).unwrap();
+    let stranger = TrustRoot::new(stranger);
+    let verdict = check(&one, Some(&stranger)).unwrap();
+    let stranger = codec::encode(&stranger);
     assert!(!verdict.holds());
     assert!(verdict.faults()[0].starts_with("the checkpoint is not trusted"), "{:?}", verdict.faults());
     // The events of one lot with the proofs of another.
@@ -134,9 +185,20 @@ fn another_chains_trust_root_and_another_lots_proofs_are_refused() {
     let mixed = [&one[..from], &other[begin..end], &one[to..]].concat();
     let verdict = check(&mixed, None);
     assert!(!verdict.is_ok_and(|verdict| verdict.holds()));
+    for_browsers("refused/other-lots-proofs.html", mixed.as_bytes());
     // The same proofs for a lot that they aren't of.
     let renamed = one.replace(&lots[0], &lots[1]);
     assert!(!check(&renamed, None).unwrap().checked.is_ok_and(|checked| checked.walk.is_ok()));
+    let named = [&one[..from], &one[from..to].replace(&lots[0], &lots[1]), &one[to..]].concat();
+    assert!(!check(&named, None).unwrap().checked.is_ok_and(|checked| checked.walk.is_ok()));
+    for_browsers("refused/other-lots-name.html", named.as_bytes());
+    // A page that brings another chain's trust root along.
+    let own = |root: &[u8]| format!("\"trust_root\":\"{}\"", base64::engine::general_purpose::STANDARD.encode(root));
+    let foreign = one.replace(&own(&ledger.trust_root()), &own(&stranger));
+    assert_ne!(foreign, one);
+    assert!(check(&foreign, None).unwrap().checked.is_err());
+    for_browsers("refused/other-chains-root.html", foreign.as_bytes());
+    for_browsers("refused/stranger.root", &stranger);
 }
 
 #[test]
@@ -171,8 +233,25 @@ fn what_events_say_stays_text() {
 #[test]
 fn strange_histories_make_pages_too() {
     let mut ledger = Ledger::new();
+    // One event, and nothing says where.
     ledger.record_json(&[harvest("urn:example:alone")]);
     assert!(check(&page_of(&mut ledger, "urn:example:alone").html, None).unwrap().holds());
+
+    // As long as the goal for the time that opening takes.
+    let thirty = (0..30).map(|number| {
+        about_lot("urn:example:thirty", 0, json!({
+            "eventTime": format!("2026-02-{:02}T12:00:00Z", 1 + number % 28), "eventID": format!("urn:example:event:{number}"),
+            "readPoint": { "id": format!("urn:example:place:{}", number / 4), "trace:name": format!("Place {}", number / 4) },
+            "sensorElementList": [{ "sensorReport": [
+                { "type": "Temperature", "uom": "CEL", "minValue": 12.5, "maxValue": 20 + number, "meanValue": 18 },
+                { "type": "RelativeHumidity", "uom": "P1", "value": 50 + number } ] }],
+            "trace:limits": [{ "type": "Temperature", "minValue": 10, "maxValue": 45, "uom": "CEL" }],
+        }))
+    });
+    ledger.record_json(&thirty.collect::<Vec<_>>());
+    let page = page_of(&mut ledger, "urn:example:thirty").html;
+    assert!(check(&page, None).is_ok_and(|verdict| verdict.holds() && verdict.events == 30));
+    assert!(page.len() <= LONGEST, "{}", page.len());
 
     let many = (0..500).map(|number| {
         let mut event = harvest("urn:example:many");
@@ -205,7 +284,220 @@ fn strange_histories_make_pages_too() {
     for result in ledger.record_json(&events) {
         assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
     }
-    assert!(check(&page_of(&mut ledger, "urn:example:measured").html, None).unwrap().holds());
+    let page = page_of(&mut ledger, "urn:example:measured");
+    assert!(check(&page.html, None).unwrap().holds());
+    // Thousands of readings beyond one limit are one thing to know of their event.
+    assert!((1..=20).contains(&page.timeline.warnings.len()), "{}", page.timeline.warnings.len());
+}
+
+#[test]
+fn huge_texts_make_a_page() {
+    let mut ledger = Ledger::new();
+    let lot = format!("urn:example:{}", "long".repeat(500));
+    let mut event = harvest(&lot);
+    let long = "W".repeat(40_000);
+    event["trace:note"] = long.clone().into();
+    event["readPoint"] = json!({ "id": format!("urn:example:{long}"), "trace:name": long });
+    event["bizStep"] = format!("https://example.com/steps/{}", "step_".repeat(500)).into();
+    event["disposition"] = format!("urn:example:{}", "disposition".repeat(200)).into();
+    event["persistentDisposition"] = json!({ "set": [format!("urn:example:{}", "holds".repeat(500))] });
+    event["ilmd"] = json!({ "example:variety": long, (format!("example:{}", "name".repeat(500))): "Bourbon" });
+    event["@context"] = json!([
+        "https://ref.gs1.org/standards/epcis/2.0.0/epcis-context.jsonld",
+        { "trace": "https://ns.example.com/ledgerkit/traceability/", "example": "urn:example:" }
+    ]);
+    event["sensorElementList"] = json!([{ "sensorReport": [
+        { "type": format!("urn:example:{}", "Measure".repeat(300)), "value": 1e19, "uom": "U".repeat(500) },
+        { "type": "urn:example:Word", "stringValue": long },
+    ] }]);
+    for result in ledger.record_json(&[event]) {
+        assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
+    }
+    assert!(check(&page_of(&mut ledger, &lot).html, None).unwrap().holds());
+}
+
+/// An event of a lot at an hour of one day.
+fn about(hour: u8, members: Value) -> Value {
+    about_lot("urn:example:told", hour, members)
+}
+
+fn about_lot(lot: &str, hour: u8, members: Value) -> Value {
+    let mut event = harvest(lot);
+    event["action"] = "OBSERVE".into();
+    event["bizStep"] = "inspecting".into();
+    event["eventTime"] = format!("2026-04-01T{hour:02}:00:00Z").into();
+    event["sourceList"] = json!([{ "type": "owning_party", "source": "urn:example:party" }]);
+    event.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    event
+}
+
+#[test]
+fn errors_and_corrections_make_a_page() {
+    let reading = |value: u32| json!([{ "sensorReport": [{ "type": "Temperature", "value": value, "uom": "CEL" }] }]);
+    let limits = json!([{ "type": "Temperature", "maxValue": 8, "uom": "CEL" }]);
+    let wrong = about(
+        1,
+        json!({
+            "eventID": "urn:example:event:wrong", "disposition": "damaged", "sensorElementList": reading(40), "trace:limits": limits,
+            "readPoint": { "id": "urn:epc:id:sgln:0614141.07346.1234" }, "persistentDisposition": { "set": ["completeness_inferred"] },
+        }),
+    );
+    let right = about(
+        2,
+        json!({
+            "eventID": "urn:example:event:right", "disposition": "conformant", "sensorElementList": reading(4), "trace:limits": limits,
+            "persistentDisposition": { "set": ["completeness_verified", "urn:example:kosher"], "unset": ["completeness_inferred"] },
+        }),
+    );
+    // The same content in another spelling, also of the identifiers, the time and the numbers.
+    let mut declaration = wrong.clone();
+    declaration["eventTime"] = "2026-04-01T03:00:00.000+02:00".into();
+    declaration["readPoint"] = json!({ "id": "https://example.com/414/0614141073467/254/1234" });
+    declaration["bizStep"] = "https://ref.gs1.org/cbv/BizStep-inspecting".into();
+    declaration["sensorElementList"][0]["sensorReport"][0]["value"] = json!(4e1);
+    declaration["errorDeclaration"] = json!({
+        "declarationTime": "2026-05-01T00:00:00Z", "reason": "incorrect_data",
+        "correctiveEventIDs": ["urn:example:event:right", "urn:example:event:elsewhere"],
+    });
+    let claimed = about(3, json!({ "eventID": "urn:example:event:claimed", "disposition": "in_progress" }));
+    let mut dispute = claimed.clone();
+    dispute["errorDeclaration"] = json!({ "declarationTime": "2026-05-02T00:00:00Z", "reason": "did_not_occur" });
+    let mut unknown = about(4, json!({}));
+    unknown["errorDeclaration"] = json!({ "declarationTime": "2026-05-03T00:00:00Z" });
+    let unset = about(5, json!({ "persistentDisposition": { "unset": ["urn:other:kosher"] } }));
+    let mut ledger = Ledger::new();
+    for result in ledger.record_json(&[declaration, wrong, right, claimed, unknown, unset]) {
+        assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
+    }
+    let call = ledger.call("record", &support::event(&dispute).to_bytes());
+    let signed = ledger.sign("somebody else", call);
+    assert!(ledger.block(vec![signed])[0].receipt.succeeded());
+    let page = page_of(&mut ledger, "urn:example:told");
+    assert!(check(&page.html, None).unwrap().holds());
+    let told = derived(&page.timeline);
+    let of =
+        |standing: &str| told["lines"].as_array().unwrap().iter().filter(|line| line["standing"] == standing).count();
+    assert_eq!((of("wrong"), of("declaration"), of("stands")), (1, 3, 3), "{told}");
+    // A reading of what was declared wrong warns nobody.
+    assert!(
+        told["warnings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|warning| !warning[1].as_str().unwrap().contains("temperature"))
+    );
+    assert_eq!(told["state"].as_array().unwrap().len(), 2, "{told}");
+}
+
+#[test]
+fn units_make_a_page() {
+    let sensed = |hour, reports: Value| about(hour, json!({ "sensorElementList": [{ "sensorReport": reports }] }));
+    let mut stated = sensed(1, json!([{ "type": "Temperature", "value": 4, "uom": "CEL" }]));
+    stated["trace:limits"] = json!([
+        { "type": "Temperature", "minValue": 0, "maxValue": 8, "uom": "CEL" },
+        { "type": "RelativeHumidity", "maxValue": 0.6, "uom": "P1" },
+        { "type": "Pressure", "minValue": 1, "uom": "BAR" },
+        { "type": "Mass", "maxValue": 1, "uom": "KGM" },
+        { "type": "Luminosity", "maxValue": 1, "uom": "XYZ" },
+    ]);
+    let mut ledger = Ledger::new();
+    let events = [
+        stated,
+        sensed(
+            2,
+            json!([
+                { "type": "Temperature", "value": 46.4, "uom": "FAH" }, { "type": "Temperature", "value": 281.15, "uom": "KEL" },
+                { "type": "Temperature", "value": 8.000000000000000001, "uom": "CEL" },
+                { "type": "RelativeHumidity", "value": 6000, "uom": "59" }, { "type": "Pressure", "value": 1000, "uom": "A97" },
+                { "type": "Mass", "value": 2.2, "uom": "LBR" }, { "type": "Luminosity", "value": 1, "uom": "XYZ" },
+            ]),
+        ),
+        sensed(
+            3,
+            json!([
+                { "type": "Temperature", "value": 46.40000000001, "uom": "FAH" }, { "type": "Temperature", "minValue": 273.14, "uom": "KEL" },
+                { "type": "RelativeHumidity", "value": 6000.1, "uom": "59" }, { "type": "Pressure", "value": 999.9, "uom": "MBR" },
+                { "type": "Mass", "value": 2.21, "uom": "LBR" }, { "type": "Luminosity", "value": 1.1, "uom": "XYZ" },
+            ]),
+        ),
+        // Nothing of this can be held against the limits.
+        sensed(
+            4,
+            json!([
+                { "type": "Temperature", "value": 900, "uom": "XYZ" }, { "type": "Temperature", "value": 900 },
+                { "type": "Luminosity", "value": 900, "uom": "LUX" }, { "type": "Temperature", "stringValue": "hot" },
+                { "type": "Temperature", "value": 1e30, "uom": "CEL" },
+            ]),
+        ),
+        sensed(
+            5,
+            json!([
+                { "type": "Temperature", "value": 9, "uom": "CEL" }, { "type": "Temperature", "minValue": 8.5, "maxValue": 10.25, "uom": "CEL" },
+                { "type": "Temperature", "value": 3, "uom": "CEL", "exception": "ALARM_CONDITION" },
+                { "type": "Speed", "value": 1, "percRank": 95, "percValue": 2.50, "meanValue": 1, "uom": "KMH", "exception": "ERROR_CONDITION" },
+            ]),
+        ),
+    ];
+    for result in ledger.record_json(&events.map(|mut event| {
+        event["epcList"] = json!(["urn:example:units"]);
+        event
+    })) {
+        assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
+    }
+    let page = page_of(&mut ledger, "urn:example:units");
+    assert!(check(&page.html, None).unwrap().holds());
+    let warnings: Vec<String> = page.timeline.warnings.iter().map(|warning| warning.text.clone()).collect();
+    assert_eq!(warnings.iter().filter(|text| text.contains("allowed")).count(), 7, "{warnings:#?}");
+    assert!(
+        warnings.iter().any(|text| text == "temperature 8.5 to 10.25 °C in 2 readings, allowed 0 to 8 °C"),
+        "{warnings:#?}"
+    );
+}
+
+#[test]
+fn a_module_is_the_pages_own_choice_until_the_reader_names_it() {
+    let module = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/contracts/fixtures/origin.wasm");
+    let executor = LedgerExecutor::new(ExecutorConfig::default()).with(WasmRuntime::wasmi().unwrap());
+    let code = std::fs::read(module).unwrap();
+    let mut ledger = Ledger::with(executor, Rules::default().max_transaction_fuel, WASM, &code);
+    for result in ledger.record_json(&[harvest("urn:example:module")]) {
+        assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
+    }
+    let code = ContractCode::Module(Sha256::digest(&code).into());
+    let page = page_of_code(code, &mut ledger, "urn:example:module").html;
+    let root: TrustRoot = codec::decode(&ledger.trust_root()).unwrap();
+    let verdict = check(&page, Some(&root)).unwrap();
+    assert!(verdict.holds() && !verdict.own_word && verdict.own_contract);
+    let verdict = check_contract(&page, Some(&root), Some(ledger.contract)).unwrap();
+    assert!(verdict.holds() && !verdict.own_contract);
+    let verdict = check_contract(&page, Some(&root), Some(ContractId(Digest::ZERO))).unwrap();
+    assert!(!verdict.holds());
+    assert!(verdict.faults()[0].contains("are stored by contract"), "{:?}", verdict.faults());
+    let mut native = Ledger::new();
+    native.record_json(&[harvest("urn:example:native")]);
+    assert!(check(&page_of(&mut native, "urn:example:native").html, None).is_ok_and(|verdict| !verdict.own_contract));
+}
+
+#[test]
+fn an_index_links_to_its_pages() {
+    let mut ledger = coffee_ledger();
+    let (one, other) = (sold()[0].clone(), sold()[1].clone());
+    let entries = [one, other].map(|lot| {
+        let page = page_of(&mut ledger, &lot);
+        let warnings = page.timeline.warnings.iter().map(|warning| warning.text.clone()).collect();
+        Entry {
+            file: format!("{}.html", file_of(&lot)),
+            name: format!("{lot} <b>&amp;"),
+            events: page.timeline.lines.len(),
+            warnings,
+        }
+    });
+    let html = index("Lots <i>of</i> \"this\" ledger", &entries);
+    assert!(!html.contains("<b>") && !html.contains("<i>"));
+    for entry in &entries {
+        assert_eq!(html.matches(&format!("<a href=\"{}\">", entry.file)).count(), 1);
+    }
+    for_browsers("index.html", html.as_bytes());
 }
 
 #[test]
