@@ -7,6 +7,7 @@
 //! ```
 
 mod bulk;
+mod journal;
 mod needs;
 mod recent;
 mod segment;
@@ -20,6 +21,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 
 use super::{Address, Batch, Direction, Engine, EngineError, Entries, Snapshot, Space};
 use bulk::{Bulk, Keys};
+use journal::Journal;
 use needs::{KEPT, SCRATCH};
 
 /// The one keyspace: chains keep apart by the prefix of their keys, since a keyspace each would cost files each.
@@ -102,6 +104,7 @@ struct FjallKeys {
     database: Database,
     views: Keyspace,
     folder: Arc<Path>,
+    journal: Arc<Journal>,
 }
 
 impl FjallEngine {
@@ -127,7 +130,11 @@ impl FjallEngine {
         };
         // fjall panics on some damage (missing settings, impossible lengths) where it could return an error.
         let keys = match catch_unwind(AssertUnwindSafe(open)) {
-            Ok(Ok((database, views))) => FjallKeys { database, views, folder: Arc::from(folder) },
+            Ok(Ok((database, views))) => {
+                let journal = Journal::begin(path)
+                    .map_err(|error| EngineError::Failed { folder: folder.clone(), reason: error.to_string() })?;
+                FjallKeys { database, views, folder: Arc::from(folder), journal: Arc::new(journal) }
+            }
             Ok(Err(error)) => return Err(error_of(&folder, &error)),
             Err(_) => return Err(EngineError::Damaged { folder, reason: "opening it panicked".into() }),
         };
@@ -172,24 +179,23 @@ impl Keys for FjallKeys {
     fn apply(&self, batch: Batch) -> Result<(), EngineError> {
         let operations = batch.into_operations()?;
         let mut batch = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), operations.len());
+        let mut bytes = 0_u64;
         for (key, value) in operations {
+            let length = key.len().saturating_add(value.as_ref().map_or(0, Vec::len));
+            bytes = bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
             match value {
                 Some(value) => batch.insert(&self.views, key, value),
                 None => batch.remove(&self.views, key),
             }
         }
-        batch.commit().map_err(|error| error_of(&self.folder, &error))
+        batch.commit().map_err(|error| error_of(&self.folder, &error))?;
+        self.journal.grown(bytes);
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         // fjall holds its writers up while it syncs; this leaves it little to sync.
-        if let Ok(entries) = std::fs::read_dir(&self.folder) {
-            let journals = entries.flatten().map(|entry| entry.path());
-            for journal in journals.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")) {
-                // Only fjall's own sync below counts; a journal may go away in between.
-                let _ = std::fs::File::open(journal).and_then(|file| file.sync_data());
-            }
-        }
+        journal::write_out_all(&self.folder);
         self.database.persist(PersistMode::SyncAll).map_err(|error| error_of(&self.folder, &error))
     }
 }
