@@ -5,8 +5,8 @@ use axum::http::Method;
 use ledger_client::wire::schema::Schema;
 use ledger_client::wire::{
     Answer, BlockPage, ChainInfo, ChainList, CheckpointInfo, ConsistencyAnswer, GenesisInfo, HeaderAnswer, Health, Hex,
-    NextNumber, PeerList, ProblemKind, QueryAnswer, QueryRequest, ReceiptAnswer, StateAnswer, StatePage, StreamedEvent,
-    SubmitRequest, TransactionAnswer, TransactionProofAnswer, U64,
+    NextNumber, PeerList, ProblemKind, QueryAnswer, QueryRequest, ReceiptAnswer, SimulationAnswer, StateAnswer,
+    StatePage, StreamedEvent, SubmitRequest, TransactionAnswer, TransactionProofAnswer, U64,
 };
 use ledger_core::{AccountId, ChainId, ContractId, TransactionId};
 use ledger_crypto::Digest;
@@ -34,6 +34,7 @@ pub(crate) enum Operation {
     Checkpoint,
     Consistency,
     NextNumber,
+    Simulate,
     Query,
     Events,
     Peers,
@@ -164,6 +165,7 @@ const SUBMITTING: &[P] = &[
     P::OutcomeUnknown,
     P::ChainClosed,
 ];
+const SIMULATING: &[P] = &[P::UnknownChain, P::BodyTooLarge, P::UnsupportedMediaType, P::InvalidTransaction];
 const OF_TRANSACTION: &[P] = &[P::UnknownChain, P::UnknownTransaction, P::NotCertified, P::NotKept];
 
 macro_rules! routes {
@@ -231,6 +233,11 @@ routes! {
     NextNumber, GET "/v1/chains/{chain}/accounts/{account}/next-number", ReadOrSubmit,
         "The number that comes next in a stream of an account, without counting transactions under way",
         [CHAIN, ACCOUNT, LANE], None, Answers::Json(body::<NextNumber>()), &[P::UnknownChain];
+    Simulate, POST "/v1/chains/{chain}/simulations", ReadOrSubmit,
+        "Says what would become of a signed transaction on the newest state, and what fuel it would use, whatever its own \
+         limit; nothing is changed. Neither its signature nor its place in a stream is looked at, so it may be signed \
+         anew with a limit that is better. The answer is this node's word, and holds as long as the state does",
+        [CHAIN], Some(body::<SubmitRequest>()), Answers::Json(body::<SimulationAnswer>()), SIMULATING;
     Query, POST "/v1/chains/{chain}/contracts/{contract}/query/{method}", Read,
         "Calls a contract's reading method on the newest state. The answer is this node's word; no proof shows it",
         [CHAIN, CONTRACT, METHOD], Some(body::<QueryRequest>()), Answers::Json(body::<QueryAnswer>()),

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::{Node, account, owner};
 use ledger_client::wire::{
-    BlockPage, CheckpointInfo, ConsistencyAnswer, GenesisInfo, HeaderAnswer, ReceiptAnswer, StateAnswer, StatePage,
-    StreamedEvent, TransactionAnswer, TransactionProofAnswer,
+    BlockPage, CheckpointInfo, ConsistencyAnswer, GenesisInfo, HeaderAnswer, ReceiptAnswer, SimulationAnswer,
+    StateAnswer, StatePage, StreamedEvent, TransactionAnswer, TransactionProofAnswer,
 };
-use ledger_core::{Genesis, Header, Key, Proven, TransactionId, TrustRoot, codec, verify};
+use ledger_core::{Genesis, Header, Key, Proven, SignedTransaction, TransactionId, TrustRoot, codec, verify};
 use ledger_crypto::Digest;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -203,6 +203,45 @@ async fn blocks_headers_state_and_the_rest_are_the_chains() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_simulation_tells_the_fuel_that_the_transaction_then_uses() {
+    let mut node = Node::start().await;
+    node.mint_certified(1).await;
+    let (bytes, json) = ("Content-Type: application/octet-stream\r\n", "Content-Type: application/json\r\n");
+    // Number `at` in the stream, signed with this limit.
+    let limited = |node: &Node, at: u64, limit: u64| {
+        let SignedTransaction { mut transaction, body, .. } = node.mint_at(at);
+        transaction.fuel_limit.0 = limit;
+        transaction.sign(&owner(), body.unwrap()).unwrap()
+    };
+    // Too little to get anywhere.
+    let mint = limited(&node, 2, 1);
+    let (path, before) = (node.path("/simulations"), node.chain().progress().ordered);
+    let reply = node.post(&path, bytes, &codec::encode(&mint)).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let answer: SimulationAnswer = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!((answer.transaction, answer.status.name(), &answer.reason), (mint.id(), "succeeded", &None));
+    assert_eq!(answer.events.len(), 1);
+    let body = json!({"transaction": STANDARD.encode(codec::encode(&mint))}).to_string();
+    assert_eq!(node.post(&path, json, body.as_bytes()).await.json(), reply.json());
+    // Nothing happened: no block, and the number in the stream is still free for the same with a better limit.
+    assert_eq!(node.chain().progress().ordered, before);
+    let needed = answer.fuel_used.0;
+    for (at, limit, status) in [(2, needed - 1, "failed"), (3, needed, "succeeded")] {
+        let mint = limited(&node, at, limit);
+        let reply = node.submit(&mint, "?wait=executed&timeout_ms=20000").await;
+        let receipt = serde_json::from_slice::<TransactionAnswer>(&reply.body).unwrap().receipt.unwrap();
+        assert_eq!(receipt.status.name(), status, "{limit}: {receipt:?}");
+    }
+    // What would fail says why.
+    let grant = ledger_core::TransactionBuilder::call(node.chain().id(), node.contract, "nothing", Vec::new());
+    let reply = node.post(&path, bytes, &codec::encode(&grant.sequence(0, 9).sign(&owner()).unwrap())).await;
+    let answer: SimulationAnswer = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(answer.status.name(), "failed");
+    assert!(answer.reason.unwrap().contains("nothing"));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_error_is_a_problem_of_a_stable_kind() {
     let mut node = Node::start().await;
     let id = node.mint_certified(1).await[0];
@@ -233,7 +272,7 @@ async fn every_error_is_a_problem_of_a_stable_kind() {
         assert_eq!((reply.status, reply.problem().as_str()), (status, kind), "{path}: {reply:?}");
         assert_eq!(reply.json()["instance"], path.split('?').next().unwrap());
     }
-    let submit = node.path("/transactions");
+    let (submit, simulate) = (node.path("/transactions"), node.path("/simulations"));
     let wrong_chain =
         ledger_core::TransactionBuilder::call(ledger_core::ChainId(zero), node.contract, "mint", Vec::new());
     let wrong_chain = codec::encode(&wrong_chain.sequence(0, 2).sign(&owner()).unwrap());
@@ -244,7 +283,10 @@ async fn every_error_is_a_problem_of_a_stable_kind() {
     let used = used.transaction.sign(&owner(), used.body.unwrap()).unwrap();
     for (path, headers, body, status, kind) in [
         (&submit, bytes, b"garbage".to_vec(), 422, "invalid-transaction"),
-        (&submit, bytes, wrong_chain, 422, "invalid-transaction"),
+        (&submit, bytes, wrong_chain.clone(), 422, "invalid-transaction"),
+        (&simulate, bytes, wrong_chain, 422, "invalid-transaction"),
+        (&simulate, bytes, b"garbage".to_vec(), 422, "invalid-transaction"),
+        (&simulate, "", Vec::new(), 415, "unsupported-media-type"),
         (&submit, bytes, codec::encode(&forged), 422, "invalid-transaction"),
         (&submit, bytes, codec::encode(&used), 409, "transaction-refused"),
         (&submit, "", Vec::new(), 415, "unsupported-media-type"),

@@ -106,6 +106,10 @@ async fn every_operation_answers_as_it_says() {
                     let transaction = node.mint();
                     node.submit(&transaction, "?wait=certified").await
                 }
+                "post" if path.ends_with("simulations") => {
+                    let body = ledger_core::codec::encode(&node.mint_at(0));
+                    node.post(&filled, "Content-Type: application/octet-stream\r\n", &body).await
+                }
                 _ => node.post(&filled, "Content-Type: application/octet-stream\r\n", &[]).await,
             };
             assert!(reply.status == 200, "{method} {path}: {reply:?}");
@@ -116,7 +120,7 @@ async fn every_operation_answers_as_it_says() {
             }
         }
     }
-    assert_eq!(operations, 22);
+    assert_eq!(operations, 23);
     let problem = node.get("/v1/chains/0").await;
     check(&schemas["Problem"], &problem.json(), schemas, "Problem");
     node.stop().await;

@@ -108,6 +108,11 @@ async fn what_an_honest_server_says_verifies() {
     assert!(client.trust_root().pinned.is_some());
     let supply = client.unverified().query(node.contract, "supply", &[]).await.unwrap();
     assert_eq!(supply, 3_u128.to_le_bytes());
+    let next = node.mint();
+    let simulated = client.unverified().simulate(&next).await.unwrap();
+    let submitted = client.submit(&next).await.unwrap();
+    let receipt = client.wait_certified(submitted.id, WAIT).await.unwrap();
+    assert_eq!((simulated.transaction, simulated.fuel_used.0), (submitted.id, receipt.receipt.fuel_used.0));
     node.stop().await;
 }
 

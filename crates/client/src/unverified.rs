@@ -3,9 +3,12 @@
 use crate::client::Inner;
 use crate::error::ClientError;
 use crate::http::Ask;
-use crate::wire::{Answer, BlockPage, ChainInfo, GenesisInfo, HeaderAnswer, QueryAnswer, StatePage, TransactionAnswer};
+use crate::wire::{
+    Answer, BlockPage, ChainInfo, GenesisInfo, HeaderAnswer, QueryAnswer, SimulationAnswer, StatePage,
+    TransactionAnswer,
+};
 use hyper::body::Bytes;
-use ledger_core::{ContractId, Height, TransactionId};
+use ledger_core::{ContractId, Height, SignedTransaction, TransactionId, codec};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +88,25 @@ impl Unverified {
     /// [`ClientError`].
     pub async fn keys(&self, contract: ContractId, prefix: &[u8]) -> Result<StatePage, ClientError> {
         self.get(&format!("/state/{contract}?prefix={}", crate::wire::Hex(prefix.to_vec()))).await
+    }
+
+    /// What would become of a transaction on the server's newest state, and what fuel it would use, whatever its own limit:
+    /// sign it once with any limit, ask, and sign it anew with what it uses and some room for a state that has moved on.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a transaction that would fail is no error, the answer says so. [`ClientError::Mismatch`] when the
+    /// answer is for another one.
+    pub async fn simulate(&self, transaction: &SignedTransaction) -> Result<SimulationAnswer, ClientError> {
+        let body = Some(Bytes::from(codec::encode(transaction)));
+        let ask = Ask { path: self.inner.path("/simulations"), body, wait: Duration::ZERO };
+        let (answer, number) = self.inner.http.ask::<SimulationAnswer>(&ask).await?;
+        let id = transaction.id();
+        if answer.transaction == id {
+            return Ok(answer);
+        }
+        let server = self.inner.http.name(number);
+        let reason = format!("it answers for transaction {}, not {id}", answer.transaction);
+        Err(ClientError::Mismatch { server, what: "simulation", reason })
     }
 
     /// Calls a contract's reading method.

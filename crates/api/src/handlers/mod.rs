@@ -33,6 +33,7 @@ pub(crate) async fn handle(operation: Operation, context: Context, wait: Option<
         Operation::Header => reading::header(context).await,
         Operation::StatePage => reading::state_page(context).await,
         Operation::NextNumber => reading::next_number(context).await,
+        Operation::Simulate => transactions::simulate(context).await,
         Operation::Query => reading::query(context).await,
         Operation::Events => events::stream(&context),
     }

@@ -6,7 +6,9 @@ use crate::gate::{Content, Context, Reply, ahead};
 use crate::params::Params;
 use crate::routes::Operation;
 use axum::http::StatusCode;
-use ledger_client::wire::{Answer, Place, Problem, ProblemKind, ReceiptInfo, SubmitRequest, TransactionAnswer};
+use ledger_client::wire::{
+    Answer, Place, Problem, ProblemKind, ReceiptInfo, SimulationAnswer, SubmitRequest, TransactionAnswer,
+};
 use ledger_core::{Height, SignedTransaction, TransactionId, codec};
 use ledger_node::{Chain, Executed, Progress, Refusal, SubmitError, TransactionStatus};
 use std::time::Duration;
@@ -61,6 +63,17 @@ pub(crate) async fn submit(context: Context, wait: Option<Wait>) -> Result<Reply
     answer.duplicate = duplicate;
     let status = if answer.receipt.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     context.json(status, &answer)
+}
+
+pub(crate) async fn simulate(context: Context) -> Result<Reply, Problem> {
+    let chain = context.chain()?;
+    let transaction = transaction(&context.body)?;
+    // One of another chain says nothing about this one, however alike they are.
+    transaction.check_form(&chain.id()).map_err(|error| Problem::new(ProblemKind::InvalidTransaction, error))?;
+    let id = transaction.id();
+    let simulated = move || chain.simulate_transaction(&transaction).map_err(failure::of_chain);
+    let simulation = context.shared.read(simulated).await?;
+    context.json(StatusCode::OK, &SimulationAnswer::new(id, &simulation))
 }
 
 fn transaction(body: &Content) -> Result<SignedTransaction, Problem> {

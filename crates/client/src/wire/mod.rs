@@ -22,7 +22,7 @@ pub use problem::{PROBLEM_PREFIX, Problem, ProblemKind};
 pub use types::{
     Answer, BlockPage, ChainInfo, ChainList, CheckpointInfo, ConsistencyAnswer, EventInfo, GenesisInfo, HeaderAnswer,
     HeaderInfo, Health, HistoryInfo, NextNumber, PeerInfo, PeerList, Place, Proved, QueryAnswer, QueryRequest,
-    ReceiptAnswer, ReceiptInfo, ReceiptStatus, StateAnswer, StateEntry, StatePage, StreamedEvent, SubmitRequest,
-    TransactionAnswer, TransactionInfo, TransactionProofAnswer,
+    ReceiptAnswer, ReceiptInfo, ReceiptStatus, SimulationAnswer, StateAnswer, StateEntry, StatePage, StreamedEvent,
+    SubmitRequest, TransactionAnswer, TransactionInfo, TransactionProofAnswer,
 };
 pub use values::{Base64, Hex, U64};

@@ -4,7 +4,7 @@ use super::schema::{names, wire};
 use super::{Base64, Hex, U64};
 use ledger_core::{
     AccountId, Action, ChainId, Checkpoint, ContractId, Event, Failure, Genesis, Header, HistoryHead, Order, Receipt,
-    SignedTransaction, Status, TransactionId, TransactionResult, Version, codec,
+    SignedTransaction, Simulation, Status, TransactionId, TransactionResult, Version, codec,
 };
 use ledger_crypto::Digest;
 
@@ -109,6 +109,24 @@ wire! {
         /// The list root of its events.
         pub events_root: Digest,
         /// Its events, in order.
+        pub events: Vec<EventInfo>,
+    }
+
+    /// What would become of a transaction. No proof shows it: it is this node's word.
+    pub struct SimulationAnswer {
+        /// The transaction that was asked about.
+        pub transaction: TransactionId,
+        /// What would become of it.
+        pub status: ReceiptStatus,
+        /// Why it wouldn't succeed.
+        pub reason: Option<String>,
+        /// The contract's own number for the reason, when the contract would refuse.
+        pub code: Option<u32>,
+        /// Fuel that it would use. With this as limit it succeeds while the state stays as it is; leave room for changes.
+        pub fuel_used: U64,
+        /// What the contract would return.
+        pub output: Base64,
+        /// The events that it would emit, in order.
         pub events: Vec<EventInfo>,
     }
 
@@ -390,18 +408,41 @@ impl EventInfo {
     }
 }
 
+/// A status, its reason, and the contract's own number for it.
+fn of_status(status: &Status) -> (ReceiptStatus, Option<String>, Option<u32>) {
+    match status {
+        Status::Succeeded => (ReceiptStatus::Succeeded, None, None),
+        Status::Failed(failure) => {
+            let code = match failure {
+                Failure::Refused { code, .. } => Some(*code),
+                _ => None,
+            };
+            (ReceiptStatus::Failed, Some(failure.to_string()), code)
+        }
+        Status::Rejected(rejection) => (ReceiptStatus::Rejected, Some(rejection.to_string()), None),
+    }
+}
+
+impl SimulationAnswer {
+    /// What would become of transaction `id`.
+    pub fn new(id: TransactionId, simulation: &Simulation) -> Self {
+        let (status, reason, code) = of_status(&simulation.status);
+        SimulationAnswer {
+            transaction: id,
+            status,
+            reason,
+            code,
+            fuel_used: simulation.fuel_used.into(),
+            output: Base64(simulation.output.to_vec()),
+            events: simulation.events.iter().map(EventInfo::from).collect(),
+        }
+    }
+}
+
 impl ReceiptInfo {
     /// A receipt and the events that it commits to.
     pub fn new(receipt: &Receipt, events: &[Event]) -> Self {
-        let (status, reason) = match &receipt.status {
-            Status::Succeeded => (ReceiptStatus::Succeeded, None),
-            Status::Failed(failure) => (ReceiptStatus::Failed, Some(failure.to_string())),
-            Status::Rejected(rejection) => (ReceiptStatus::Rejected, Some(rejection.to_string())),
-        };
-        let code = match &receipt.status {
-            Status::Failed(Failure::Refused { code, .. }) => Some(*code),
-            _ => None,
-        };
+        let (status, reason, code) = of_status(&receipt.status);
         ReceiptInfo {
             transaction: receipt.transaction,
             index: receipt.index,
