@@ -5,6 +5,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { inflateSync } from 'node:zlib';
+import { contentOf, exactly, isFaulty, mentions, short } from './epcis.js';
 import { checkTrace, instant, load, readPieces } from './verifier.js';
 
 const here = (name) => new URL(name, import.meta.url);
@@ -47,6 +48,23 @@ test('times are read with their zones', () => {
   assert.equal(instant('2026-01-31T12:00:00.123456789', '-01:00'), Date.UTC(2026, 0, 31, 13, 0, 0, 123) + 0.456789);
   assert.equal(instant('2026-01-31T23:59:60Z'), Date.UTC(2026, 0, 31, 23, 59, 59));
   assert(Number.isNaN(instant(7)));
+});
+
+const written = process.env.LEDGERKIT_EVENTS;
+test('events are read as in Rust: which are the same, when they were, and what they name', { skip: written === undefined }, () => {
+  const [byRust, byUs] = [new Map(), new Map()];
+  const cases = JSON.parse(readFileSync(written, 'utf8'));
+  assert(cases.length > 600);
+  cases.forEach(({ event: text, content, time, items }, number) => {
+    const event = exactly(text);
+    // The first event of the same content, by either's word.
+    const [first, ours] = [[byRust, content], [byUs, contentOf(event)]].map(([map, key]) => map.get(key) ?? map.set(key, number).get(key));
+    assert.equal(ours, first, text);
+    const nanoseconds = BigInt(Math.round(instant(event.eventTime, event.eventTimeZoneOffset))) * 1_000_000n - BigInt(time);
+    assert(-1_000_000n < nanoseconds && nanoseconds < 1_000_000n, text);
+    assert.deepEqual(mentions(event).map(({ role, item }) => [role, item, isFaulty(item), short(item)]), items, text);
+  });
+  console.log(`${cases.length} events, ${byUs.size} different`);
 });
 
 const folder = process.env.LEDGERKIT_PAGES;

@@ -302,6 +302,56 @@ fn every_published_event_has_an_identity_of_its_own() {
     assert!(events > 1_000 && seen.len() > 900, "{events} events, {} different", seen.len());
 }
 
+/// The coffee document's events, one event in two spellings and with other values in each field, error declarations, and what GS1 publishes.
+fn many() -> Vec<Event> {
+    let read = |value: &Value| Event::from_bytes(value.to_string().as_bytes(), &Limits::default());
+    let mut events = support::coffee();
+    let mut ways = Vec::new();
+    leaves(&full(), "", &mut ways);
+    for whole in [full(), respelled()] {
+        for way in &ways {
+            let Some(value) = whole.pointer(way) else { continue };
+            for other in others(way, value) {
+                let mut event = whole.clone();
+                *event.pointer_mut(way).unwrap() = other.clone();
+                events.extend(read(&event));
+            }
+        }
+        let mut declaration = whole.clone();
+        declaration["errorDeclaration"] =
+            json!({"declarationTime": "2024-03-02T00:00:00Z", "reason": "incorrect_data"});
+        events.extend([read(&whole).unwrap(), read(&declaration).unwrap()]);
+    }
+    let published = ledger_testdata::read("epcis-gs1/our-schema-check.json");
+    let published: Map<String, Value> = published.map(|text| serde_json::from_str(&text).unwrap()).unwrap_or_default();
+    for name in published.keys() {
+        let Some(path) = ledger_testdata::path(name) else { continue };
+        let document = epcis::read(name, &std::fs::read(path).unwrap(), &Limits::default());
+        events.extend(document.into_iter().flat_map(|document| document.events));
+    }
+    events
+}
+
+/// For `packages/verifier`, which has to read the same from them in another language: what each is, and which items it names.
+#[test]
+fn what_other_languages_have_to_read_is_written_where_asked_for() {
+    let events = many();
+    let contents: std::collections::BTreeSet<Identity> = events.iter().map(Event::content_identity).collect();
+    assert!(events.len() > 600 && contents.len() > 500, "{} events, {} contents", events.len(), contents.len());
+    let Some(file) = std::env::var_os("LEDGERKIT_EVENTS") else { return };
+    let shown = events.iter().map(|event| {
+        let content: String = event.content_identity().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let named = event.mentions().into_iter().map(|named| {
+            json!([format!("{:?}", named.role).to_lowercase(), named.item.as_str(), named.item.is_faulty(), named.item.short()])
+        });
+        json!({
+            "event": str::from_utf8(&event.to_bytes()).unwrap(), "content": content, "time": event.time().as_nanosecond().to_string(),
+            "items": named.collect::<Vec<_>>(),
+        })
+    });
+    std::fs::write(file, Value::from(shown.collect::<Vec<_>>()).to_string()).unwrap();
+}
+
 #[test]
 fn names_that_would_fill_the_memory_cost_what_they_say() {
     // A long namespace or name that many names or items share.
