@@ -76,9 +76,11 @@ export function start(chromium, screenshots) {
   }
 
   async function stop() {
-    browser.kill();
-    await new Promise((done) => { browser.once('exit', done); });
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    const exited = new Promise((done) => { browser.once('exit', done); });
+    // It stops what it has started itself, and then itself.
+    await send('Browser.close').catch(() => browser.kill());
+    await exited;
+    rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
   return { open, stop };
 }
