@@ -15,14 +15,14 @@ pub(crate) fn open(bytes: &[u8], trust: &[u8]) -> Result<(VerifiedCheckpoint, St
     let keys = signers(&root.genesis, verified.checkpoint());
     let shown = object(&[
         ("proven", words("checkpoint")),
-        ("chain", text(root.chain())),
+        ("chain", text(&root.chain())),
         ("name", words(root.genesis.name.as_str())),
         ("engine", words(root.genesis.engine.name.as_str())),
-        ("height", text(header.height)),
-        ("timestamp", text(header.timestamp)),
-        ("digest", text(header.digest())),
+        ("height", text(&header.height)),
+        ("timestamp", text(&header.timestamp)),
+        ("digest", text(&header.digest())),
         ("history", head(&header.history)),
-        ("signed_by", array(&mut keys.iter().map(text))),
+        ("signed_by", array(&mut keys.iter().map(|key| text(key)))),
     ]);
     Ok((verified, shown.0))
 }

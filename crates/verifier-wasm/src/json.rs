@@ -43,7 +43,7 @@ pub(crate) fn proven(proven: &Proven) -> Option<String> {
             ("key", shown_key(&values.key)),
             ("value", versioned(&values.newest)),
             ("older", array(&mut values.older.iter().map(versioned))),
-            ("height", text(values.at)),
+            ("height", text(&values.at)),
         ]),
         Proven::History(consistency) => object(&[("proven", words("history")), ("from", head(&consistency.from))]),
         _ => return None,
@@ -117,7 +117,7 @@ fn number(value: u32) -> Json {
 }
 
 /// An id, a digest, a key, or a 64-bit number: nothing that needs an escape.
-pub(crate) fn text(value: impl std::fmt::Display) -> Json {
+pub(crate) fn text(value: &dyn std::fmt::Display) -> Json {
     words(&value.to_string())
 }
 
@@ -134,7 +134,7 @@ fn state(proven: &str, key: &Key, value: Option<&Versioned>, at: Height) -> Json
         ("proven", words(proven)),
         ("key", shown_key(key)),
         ("value", maybe(value.map(versioned))),
-        ("height", text(at)),
+        ("height", text(&at)),
     ])
 }
 
@@ -142,35 +142,35 @@ fn shown_range(proven: &str, range: &KeyRange, entries: &[(Key, Versioned)], at:
     let entry = |(key, value): &(Key, Versioned)| object(&[("name", hex(&key.name)), ("value", versioned(value))]);
     object(&[
         ("proven", words(proven)),
-        ("namespace", text(range.namespace)),
+        ("namespace", text(&range.namespace)),
         ("from", hex(&range.from)),
         ("to", maybe(range.to.as_ref().map(|to| hex(to)))),
         ("entries", array(&mut entries.iter().map(entry))),
-        ("height", text(at)),
+        ("height", text(&at)),
     ])
 }
 
 fn shown_place(place: &Place) -> Json {
-    object(&[("height", text(place.height)), ("timestamp", text(place.timestamp)), ("index", number(place.index))])
+    object(&[("height", text(&place.height)), ("timestamp", text(&place.timestamp)), ("index", number(place.index))])
 }
 
 pub(crate) fn head(head: &HistoryHead) -> Json {
-    object(&[("size", text(head.size)), ("root", text(head.root))])
+    object(&[("size", text(&head.size)), ("root", text(&head.root))])
 }
 
 fn shown_key(key: &Key) -> Json {
-    object(&[("namespace", text(key.namespace)), ("name", hex(&key.name))])
+    object(&[("namespace", text(&key.namespace)), ("name", hex(&key.name))])
 }
 
 fn version(version: Version) -> Json {
-    object(&[("height", text(version.height)), ("index", number(version.index))])
+    object(&[("height", text(&version.height)), ("index", number(version.index))])
 }
 
 fn versioned(versioned: &Versioned) -> Json {
     object(&[
         ("value", hex(&versioned.value)),
         ("version", version(versioned.version)),
-        ("predecessor", maybe(versioned.predecessor.map(text))),
+        ("predecessor", maybe(versioned.predecessor.map(|digest| text(&digest)))),
     ])
 }
 
@@ -182,50 +182,50 @@ fn transaction(leaf: &TransactionLeaf) -> Json {
     let transaction = &leaf.transaction;
     let Witness::Ed25519 { key, signature } = &leaf.witness;
     let order = match transaction.order {
-        Order::Sequence { lane, number } => object(&[("lane", text(lane)), ("number", text(number))]),
+        Order::Sequence { lane, number } => object(&[("lane", text(&lane)), ("number", text(&number))]),
         Order::Unordered => maybe(None),
     };
     let (kind, action) = match &transaction.action {
         Action::Deploy { runtime } => {
-            let contract = text(ContractId::deployed_by(&transaction.id()));
+            let contract = text(&ContractId::deployed_by(&transaction.id()));
             ("deploy", object(&[("runtime", words(runtime.as_str())), ("contract", contract)]))
         }
         Action::Call { contract, method } => {
             ("call", object(&[("contract", text(contract)), ("method", words(method.as_str()))]))
         }
         Action::Commit { endorsements } => {
-            let mut keys = endorsements.iter().map(|endorsement| text(endorsement.key));
+            let mut keys = endorsements.iter().map(|endorsement| text(&endorsement.key));
             ("commit", object(&[("endorsed_by", array(&mut keys))]))
         }
     };
     object(&[
         ("version", number(transaction.version.into())),
-        ("chain", text(transaction.chain)),
-        ("account", text(transaction.account)),
+        ("chain", text(&transaction.chain)),
+        ("account", text(&transaction.account)),
         ("order", order),
-        ("expires_at", maybe(transaction.expires_at.map(text))),
-        ("fuel_limit", text(transaction.fuel_limit)),
-        ("fee", text(transaction.fee)),
+        ("expires_at", maybe(transaction.expires_at.map(|time| text(&time)))),
+        ("fuel_limit", text(&transaction.fuel_limit)),
+        ("fee", text(&transaction.fee)),
         ("action", object(&[(kind, action)])),
-        ("body", text(transaction.body)),
+        ("body", text(&transaction.body)),
         ("key", text(key)),
         ("signature", text(signature)),
     ])
 }
 
 fn shown_event(event: &Event) -> Json {
-    object(&[("contract", text(event.contract)), ("topic", words(event.topic.as_str())), ("data", hex(&event.data))])
+    object(&[("contract", text(&event.contract)), ("topic", words(event.topic.as_str())), ("data", hex(&event.data))])
 }
 
 fn shown_receipt(receipt: &Receipt) -> Json {
     object(&[
-        ("transaction", text(receipt.transaction)),
+        ("transaction", text(&receipt.transaction)),
         ("index", number(receipt.index)),
         ("status", status(&receipt.status)),
-        ("fuel_used", text(receipt.fuel_used)),
+        ("fuel_used", text(&receipt.fuel_used)),
         ("output", hex(&receipt.output)),
         ("event_count", number(receipt.event_count)),
-        ("events_root", text(receipt.events_root)),
+        ("events_root", text(&receipt.events_root)),
     ])
 }
 
