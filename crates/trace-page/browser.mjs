@@ -107,8 +107,8 @@ async function readersChoice(view, page, name, isModule) {
   const own = await view.ask('JSON.parse(document.getElementById("trace-data").textContent).trust_root');
   assert.equal((await judged(view, { root: own })).kind, good, `${name}: its own trust root, pasted`);
   for (const wrong of [{ root: 'AAAA' }, { root: '?' }]) {
-    const { kind, text } = await judged(view, wrong);
-    assert.deepEqual([kind, text.startsWith('NOT VERIFIED: ')], ['bad', true], `${name}: ${text}`);
+    const { kind, text, good: lines } = await judged(view, wrong);
+    assert.deepEqual([kind, lines, text.startsWith('NOT VERIFIED: ')], ['bad', 0, true], `${name}: ${text}`);
   }
   if (existsSync(beside('.root'))) {
     assert.equal((await judged(view, { file: beside('.root') })).kind, good, `${name}: a trust root in a file`);

@@ -112,6 +112,10 @@ fn proofs_verify_offline_and_folders_are_inspected_without_a_change() {
     let genesis = network.folder.join("genesis.bin");
     assert_eq!(ledgerkit(&["verify", text(&proof), "--trust", text(&genesis)]).status, 0);
 
+    // A contract is named for traces only; of another proof it would hold nothing.
+    let named = ledgerkit(&["verify", text(&proof), "--trust", text(&root), "--contract", &"12".repeat(32)]);
+    assert!(named.status == 1 && named.err.contains("--contract is for traces"), "{}", named.err);
+
     // Without a trust root there is nothing to go by; with the file's own, that is said.
     let alone = ledgerkit(&["verify", text(&proof)]);
     assert!(alone.status == 1 && alone.err.contains("`trust_root`"), "{}", alone.err);

@@ -175,10 +175,24 @@ function downloads(data, events, checkpoint, trustRoot) {
   $('downloads').replaceChildren(...joined(all, ' '));
 }
 
+function say(kind, text) {
+  $('verdict').className = kind;
+  $('verdict').textContent = text;
+}
+
+/** Nothing can be said of any line. */
+function refuse(why) {
+  say('bad', `NOT VERIFIED: ${why}.`);
+  document.documentElement.dataset.verified = 'false';
+  document.querySelectorAll('#events > .line').forEach((line) => {
+    line.classList.remove('good');
+    line.classList.add('bad');
+    line.querySelector('.shown')?.replaceChildren(h('p', { class: 'proof' }, `✗ Not proven: ${why}.`));
+  });
+}
+
 async function main() {
   const began = performance.now();
-  const verdict = $('verdict');
-  const say = (kind, text) => { verdict.className = kind; verdict.textContent = text; };
   try {
     const data = JSON.parse($('trace-data').textContent);
     const lines = [...document.querySelectorAll('#events > .line')];
@@ -231,9 +245,9 @@ async function main() {
         const contract = $('contract').value.trim().toLowerCase() || undefined;
         show({ trustRoot, contract }, performance.now());
       } catch (error) {
-        say('bad', `NOT VERIFIED: the trust root can't be read: ${error.message}`);
+        refuse(`the trust root can't be read: ${error.message}`);
       }
-      verdict.scrollIntoView();
+      $('verdict').scrollIntoView();
     });
     $('trust-own').addEventListener('click', () => {
       $('trust').reset();
@@ -242,13 +256,7 @@ async function main() {
     show({}, began);
     downloads(data, signed, parts.checkpoint, ownRoot);
   } catch (error) {
-    say('bad', `NOT VERIFIED: ${error.message}`);
-    document.documentElement.dataset.verified = 'false';
-    document.querySelectorAll('#events > .line').forEach((line) => {
-      line.classList.add('bad');
-      const why = `✗ Not proven: the page's proofs can't be read: ${error.message}`;
-      line.querySelector('.shown')?.replaceChildren(h('p', { class: 'proof' }, why));
-    });
+    refuse(`the page's proofs can't be read: ${error.message}`);
   }
 }
 await main();
