@@ -61,6 +61,31 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// One chain and `many` with the same accounts altogether, each with its own key. Above, one chain has as many accounts as each of
+/// the others, writes each of them once a block for hundreds of transfers, and so has less to do, whatever chains cost.
+fn with_the_same_accounts(options: &Options, many: usize, folder: &Path) -> Figures {
+    let mut figures = Figures::new();
+    let options = Options { population: Some(many * load::ACCOUNTS), ..options.clone() };
+    let rate = |chains: usize| {
+        let folder = folder.join(format!("same-accounts-{chains}"));
+        process::run(&options, Phase::Create, chains, &folder)?;
+        let opened = process::run(&options, Phase::Open, chains, &folder)?;
+        drop(std::fs::remove_dir_all(&folder));
+        Some(opened["transactions_per_s"])
+    };
+    if let (Some(one), Some(rate)) = (rate(1), rate(many)) {
+        println!(
+            "with {} accounts altogether: {rate:.0}/s on {many} chains, {one:.0}/s on one: {:.3}",
+            many * load::ACCOUNTS,
+            rate / one
+        );
+        figures.insert("transactions_per_s_same_accounts_1".to_owned(), one);
+        figures.insert(format!("transactions_per_s_same_accounts_{many}"), rate);
+        figures.insert("throughput_ratio_same_accounts".to_owned(), rate / one);
+    }
+    figures
+}
+
 /// Runs each phase in a process of its own, so that memory is counted from a fresh start.
 fn measure(options: &Options, folder: &Path) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
@@ -69,9 +94,12 @@ fn measure(options: &Options, folder: &Path) {
          checks and fsync on,"
     );
     println!(
-        "            {} transfers under way altogether, {} accounts a chain, {} shard(s), allocator: mimalloc, load before: {}",
+        "            {} transfers under way altogether, {}, {} shard(s), allocator: mimalloc, load before: {}",
         options.window,
-        load::ACCOUNTS,
+        match options.population {
+            None => format!("{} accounts a chain", load::ACCOUNTS),
+            Some(population) => format!("{population} accounts dealt out to the chains"),
+        },
         options.shards,
         process::load_average()
     );
@@ -102,6 +130,9 @@ fn measure(options: &Options, folder: &Path) {
         println!("throughput of {many} chains over that of one: {:.3}", rate / one);
         report.insert("throughput_ratio".to_owned(), rate / one);
         report.insert("throughput_ratio_of".to_owned(), many as f64);
+        if options.population.is_none() {
+            report.extend(with_the_same_accounts(options, many, folder));
+        }
     }
     if options.flood > 0
         && let Some(figures) = process::run(options, Phase::Flood, options.flood, &folder.join("flood"))

@@ -24,7 +24,7 @@ pub(crate) async fn measure(options: &Options, folder: &Path) -> Figures {
     let mut quiet = Vec::with_capacity(count);
     for number in 0..count + options.rounds {
         let chain = host.chain(load::genesis(number), Solo::new(load::owner())).await.expect("the chain is made");
-        load::set_up(&chain).await;
+        load::set_up(&chain, accounts()).await;
         let contract = load::contract(chain.id());
         quiet.push((chain, contract));
     }
@@ -58,7 +58,7 @@ async fn measure_round(
     let run = Duration::from_secs(options.seconds);
     let whole = run + Duration::from_secs(options.warm_up);
     let count = (options.rate.min(MOST_FLOOD) * whole.as_secs()) as usize;
-    let transactions = load::sign(&[(flooded.id(), contract)], count).remove(0);
+    let transactions = load::sign(&[(flooded.id(), contract, accounts())], count).remove(0);
     // The numbers go on where they were.
     let sent = 2 * round * rounds_of(run);
     let alone = ask(quiet, sent, run).await;
@@ -85,6 +85,11 @@ async fn measure_round(
     figures.insert("flood_p99_ratio".to_owned(), figures["flooded_p99_ms"] / figures["quiet_p99_ms"]);
     figures.insert("flood_per_s".to_owned(), flooded as f64 / whole.as_secs_f64());
     figures
+}
+
+/// Each chain's accounts, the flooded one's too.
+fn accounts() -> load::Share {
+    load::Share::of(0, 1, None)
 }
 
 /// No chain of this bench takes more in a second beside others.

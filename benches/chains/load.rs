@@ -13,8 +13,31 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
-/// Accounts of each chain that transfers are made between.
+/// Accounts of each chain that transfers are made between, unless there is a population to be dealt out.
 pub(crate) const ACCOUNTS: usize = 64;
+
+/// A chain's accounts: those of the signers from `first` on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    first: usize,
+    count: usize,
+}
+
+impl Share {
+    /// What chain `number` of so many gets. With no population every chain has the same signers.
+    pub(crate) fn of(number: usize, chains: usize, population: Option<usize>) -> Self {
+        let Some(population) = population else { return Share { first: 0, count: ACCOUNTS } };
+        // A transfer takes two.
+        let count = (population / chains).max(2);
+        Share { first: number * count, count }
+    }
+
+    /// That of a chain that this bench has made, whose name has its number.
+    pub(crate) fn of_chain(chain: &Chain, chains: usize, population: Option<usize>) -> Self {
+        let number = chain.genesis().name.rsplit(' ').next().and_then(|number| number.parse().ok());
+        Share::of(number.expect("the chain's name ends with its number"), chains, population)
+    }
+}
 
 pub(crate) fn signer(index: usize) -> MemorySigner {
     let mut seed = [0x5a; 32];
@@ -42,21 +65,26 @@ pub(crate) fn contract(chain: ChainId) -> ContractId {
 }
 
 /// Deploys the token and funds the accounts.
-pub(crate) async fn set_up(chain: &Chain) {
+pub(crate) async fn set_up(chain: &Chain, share: Share) {
     let account = |index| AccountId::of_ed25519(&signer(index).public_key());
-    let grants: Vec<Grant> = (0..ACCOUNTS).map(|index| Grant { account: account(index), amount: 1_000_000 }).collect();
-    let mint = TransactionBuilder::call(chain.id(), contract(chain.id()), "mint", mint_arguments(&grants));
-    let mint = mint.sequence(0, 1).fuel_limit(Fuel(20_000_000)).sign(&owner()).unwrap();
     let mut deployed = chain.submit(deployment(chain.id())).await.unwrap();
-    let mut minted = chain.submit(mint).await.unwrap();
+    let accounts: Vec<usize> = (share.first..share.first + share.count).collect();
+    for (number, accounts) in accounts.chunks(ACCOUNTS).enumerate() {
+        let grants: Vec<Grant> =
+            accounts.iter().map(|&index| Grant { account: account(index), amount: 1_000_000 }).collect();
+        let mint = TransactionBuilder::call(chain.id(), contract(chain.id()), "mint", mint_arguments(&grants));
+        let mint = mint.sequence(0, number as u64 + 1).fuel_limit(Fuel(20_000_000)).sign(&owner()).unwrap();
+        let mut minted = chain.submit(mint).await.unwrap();
+        assert!(minted.certified().await.unwrap().executed.result.receipt.succeeded());
+    }
     assert!(deployed.executed().await.unwrap().result.receipt.succeeded());
-    assert!(minted.certified().await.unwrap().executed.result.receipt.succeeded());
 }
 
 /// Signs transfers for each of the chains, `count` altogether, on all cores.
-pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<SignedTransaction>> {
+pub(crate) fn sign(chains: &[(ChainId, ContractId, Share)], count: usize) -> Vec<Vec<SignedTransaction>> {
     let each = count.div_ceil(chains.len());
-    let signers: Vec<_> = (0..ACCOUNTS).map(signer).collect();
+    let all = chains.iter().map(|(_, _, share)| share.first + share.count).max().unwrap_or(0);
+    let signers: Vec<_> = (0..all).map(signer).collect();
     let accounts: Vec<_> = signers.iter().map(|signer| AccountId::of_ed25519(&signer.public_key())).collect();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let plan: Vec<(usize, usize)> =
@@ -64,11 +92,11 @@ pub(crate) fn sign(chains: &[(ChainId, ContractId)], count: usize) -> Vec<Vec<Si
     let mut signed: Vec<Vec<SignedTransaction>> = vec![Vec::new(); chains.len()];
     std::thread::scope(|scope| {
         let make = |&(chain, index): &(usize, usize)| {
-            let (id, contract) = chains[chain];
-            let grant = Grant { account: accounts[(index * 7 + 1) % ACCOUNTS], amount: 1 };
+            let (id, contract, Share { first, count }) = chains[chain];
+            let grant = Grant { account: accounts[first + (index * 7 + 1) % count], amount: 1 };
             let call = TransactionBuilder::call(id, contract, "transfer", grant.to_bytes().to_vec());
-            let call = call.sequence(0, (index / ACCOUNTS) as u64).fuel_limit(Fuel(100_000));
-            (chain, call.sign(&signers[index % ACCOUNTS]).unwrap())
+            let call = call.sequence(0, (index / count) as u64).fuel_limit(Fuel(100_000));
+            (chain, call.sign(&signers[first + index % count]).unwrap())
         };
         let parts: Vec<_> = plan
             .chunks(plan.len().div_ceil(cores))

@@ -13,6 +13,8 @@ cargo bench --bench chains -- [options]
   --block N        the most transactions of a block while there are several chains (default: the host's)
   --flood N        quiet chains beside a flooded one (default 100; 0 leaves it out)
   --rounds N       how often they are measured, alone and beside it in turn; the middle counts (default 5)
+  --population N   accounts in all, dealt out to the chains, each with a key of its own (default: 64 a chain, whose keys
+                   all chains share); without it, 1 and 1,000 chains are measured with the same accounts besides
   --data DIR       where fresh folders are made; not on tmpfs (default: below target/)
   --report FILE    the figures as lines of name=value; a name without a number of chains is of the most chains";
 
@@ -36,6 +38,7 @@ impl Phase {
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) chains: Vec<usize>,
     pub(crate) seconds: u64,
@@ -46,6 +49,7 @@ pub(crate) struct Options {
     pub(crate) block: Option<usize>,
     pub(crate) flood: usize,
     pub(crate) rounds: usize,
+    pub(crate) population: Option<usize>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) phase: Option<Phase>,
@@ -64,6 +68,7 @@ impl Options {
             block: None,
             flood: 100,
             rounds: 5,
+            population: None,
             data: None,
             report: None,
             phase: None,
@@ -93,6 +98,7 @@ impl Options {
                 "--shards" => options.shards = positive(value()?)? as usize,
                 "--block" => options.block = Some(positive(value()?)? as usize),
                 "--rounds" => options.rounds = positive(value()?)? as usize,
+                "--population" => options.population = Some(positive(value()?)? as usize),
                 "--flood" => options.flood = number(value()?)? as usize,
                 "--data" => options.data = Some(value()?.into()),
                 "--report" => options.report = Some(value()?.into()),

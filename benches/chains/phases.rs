@@ -16,7 +16,7 @@ pub(crate) async fn start(folder: &Path, options: &Options, chains: usize) -> Ho
     let mut limits = Limits::default();
     limits.core.mempool.max_transactions = 2 * options.window.max(50_000);
     limits.core.mempool.max_unexecutable = options.window.max(10_000);
-    limits.cached_keys = 4 * load::ACCOUNTS.max(chains / 4);
+    limits.cached_keys = 4 * load::ACCOUNTS.max(chains / 4).max(options.population.unwrap_or(0));
     if let Some(block) = options.block {
         limits.shared_block_transactions = block;
     }
@@ -44,9 +44,10 @@ pub(crate) async fn create(options: &Options, folder: &Path) -> Figures {
         .drain(..)
         .map(|chain| {
             let permits = Arc::clone(&permits);
+            let share = load::Share::of_chain(&chain, count, options.population);
             tokio::spawn(async move {
                 let _permit = permits.acquire().await.unwrap();
-                load::set_up(&chain).await
+                load::set_up(&chain, share).await
             })
         })
         .collect();
@@ -122,7 +123,8 @@ async fn open(options: &Options, folder: &Path) -> (Host, Vec<Chain>, Figures) {
 }
 
 async fn put_under_load(options: &Options, host: &Host, chains: &[Chain]) -> Figures {
-    let ready: Vec<_> = chains.iter().map(|chain| (chain.id(), load::contract(chain.id()))).collect();
+    let share = |chain| load::Share::of_chain(chain, chains.len(), options.population);
+    let ready: Vec<_> = chains.iter().map(|chain| (chain.id(), load::contract(chain.id()), share(chain))).collect();
     let transactions = load::sign(&ready, (options.rate * (options.seconds + options.warm_up)) as usize);
     let warm_up = Duration::from_secs(options.warm_up);
     let run = warm_up + Duration::from_secs(options.seconds);

@@ -26,6 +26,9 @@ pub(crate) fn run(options: &Options, phase: Phase, chains: usize, folder: &Path)
     if let Some(block) = options.block {
         command.arg("--block").arg(block.to_string());
     }
+    if let Some(population) = options.population {
+        command.arg("--population").arg(population.to_string());
+    }
     for (name, number) in numbers {
         command.arg(name).arg(number.to_string());
     }
