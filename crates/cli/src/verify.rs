@@ -27,7 +27,8 @@ pub(crate) fn run(options: &VerifyOptions, output: Output) -> Result<(), CliErro
     };
     let verified = checkpoint::verify_bytes(&root, &file.checkpoint)
         .map_err(|error| CliError::Untrusted { path: path.clone(), error: Box::new(error) })?;
-    let proven = proven(&file, &root, options.contract).map_err(|reason| CliError::Refused { path: path.clone(), reason })?;
+    let proven =
+        proven(&file, &root, options.contract).map_err(|reason| CliError::Refused { path: path.clone(), reason })?;
     answer(output, options, &root, &verified, &proven)
 }
 
