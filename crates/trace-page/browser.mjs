@@ -52,6 +52,7 @@ const DERIVED = `(() => {
     .map((it) => { const [before, after] = it.textContent.split('Right instead'); const count = (before.match(/line \\d+/g) ?? []).length;
       return { other: numbers(it).slice(0, count), instead: numbers(it).slice(count) }; })[0];
   return {
+    flows: [...document.querySelectorAll('#graph tbody tr')].map((row) => [...row.cells].slice(0, 2).map((cell) => cell.textContent)),
     warnings: [...document.querySelectorAll('#warnings li')].map((it) => [numbers(it)[0], it.textContent]),
     state: (document.getElementById('state')?.textContent ?? '').split('; ').filter((it) => it)
       .map((it, at) => [it.split(' since ')[0], numbers(document.getElementById('state'))[at]]),
@@ -61,6 +62,7 @@ const DERIVED = `(() => {
       const struck = line.querySelector('h3 s') !== null;
       return {
         standing: wrong ? 'wrong' : declaration ? 'declaration' : 'stands', struck, marked: line.classList.contains('wrong'),
+        aside: line.classList.contains('aside'),
         other: (wrong ?? declaration)?.other[0] ?? null, instead: (wrong ?? declaration)?.instead ?? [],
         corrects: said(line, /^Corrects/)?.other ?? [], disputed: said(line, /^Stands, though/)?.other ?? [],
       };
@@ -80,10 +82,13 @@ function compare(name, shown, derived) {
   const words = (disposition) => { const text = disposition.replaceAll('_', ' '); return text.length > 100 ? `${text.slice(0, 100)}…` : text; };
   assert.deepEqual(shown.state, derived.state.map(([disposition, line]) => [words(disposition), line]), name);
   derived.lines.forEach(({ holds, ...line }, at) => {
-    const { struck, marked, ...found } = shown.lines[at];
+    const { struck, marked, aside, ...found } = shown.lines[at];
+    assert(!aside, `${name}: line ${at + 1} belongs to the history`);
     assert.deepEqual(found, line, `${name}: line ${at + 1}`);
     assert.deepEqual([struck, marked], [line.standing === 'wrong', line.standing !== 'stands'], `${name}: line ${at + 1}`);
   });
+  for (const line of shown.lines.slice(derived.lines.length)) assert(line.aside, `${name}: a line that doesn't belong to the history`);
+  if (derived.flows.length <= 200) assert.deepEqual(shown.flows.sort(), derived.flows.sort(), `${name}: what became of what`);
 }
 
 /** What the reader gives, and the verdict on the page then. */

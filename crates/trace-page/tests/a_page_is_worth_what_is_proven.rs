@@ -77,6 +77,7 @@ fn derived(timeline: &Timeline) -> Value {
     let warnings = timeline.warnings.iter().map(|warning| json!([number(&warning.event), warning.text]));
     json!({
         "warnings": warnings.collect::<Vec<_>>(), "state": words(&timeline.state), "lines": lines.collect::<Vec<_>>(),
+        "flows": timeline.flows.iter().map(|flow| json!([flow.from.short(), flow.to.short()])).collect::<Vec<_>>(),
     })
 }
 
@@ -387,6 +388,79 @@ fn errors_and_corrections_make_a_page() {
             .all(|warning| !warning[1].as_str().unwrap().contains("temperature"))
     );
     assert_eq!(told["state"].as_array().unwrap().len(), 2, "{told}");
+}
+
+#[test]
+fn tangled_histories_make_pages() {
+    let packed = |hour, action: &str, parent: &str, children: &[&str]| {
+        let mut event = about(
+            hour,
+            json!({
+                "type": "AggregationEvent", "action": action, "parentID": format!("urn:example:{parent}"),
+                "childEPCs": children.iter().map(|child| format!("urn:example:{child}")).collect::<Vec<_>>(),
+            }),
+        );
+        event.as_object_mut().unwrap().remove("epcList");
+        event
+    };
+    let seen = |hour, item: &str| about(hour, json!({ "epcList": [format!("urn:example:{item}")] }));
+    let made = |hour, process: Option<&str>, inputs: &[&str], outputs: &[&str]| {
+        let names = |items: &[&str]| items.iter().map(|item| format!("urn:example:{item}")).collect::<Vec<_>>();
+        let mut event = about(hour, json!({ "type": "TransformationEvent", "bizStep": "commissioning" }));
+        let members = event.as_object_mut().unwrap();
+        members.retain(|name, _| !["epcList", "action"].contains(&name.as_str()));
+        for (name, items) in [("inputEPCList", inputs), ("outputEPCList", outputs)] {
+            members.extend((!items.is_empty()).then(|| (name.to_owned(), json!(names(items)))));
+        }
+        members.extend(process.map(|process| ("transformationID".to_owned(), json!(format!("urn:example:{process}")))));
+        event
+    };
+    let wrong = made(3, None, &["bean"], &["never"]);
+    let mut declaration = wrong.clone();
+    declaration["errorDeclaration"] = json!({ "declarationTime": "2026-05-01T00:00:00Z", "reason": "did_not_occur" });
+    let events = [
+        seen(0, "bean"),
+        made(1, None, &["bean", "berry"], &["roast"]),
+        made(2, None, &["bean"], &["other"]),
+        wrong,
+        declaration,
+        // A box in a pallet, both of which are used again.
+        seen(1, "box"),
+        packed(4, "ADD", "box", &["roast"]),
+        packed(5, "ADD", "pallet", &["box"]),
+        seen(6, "pallet"),
+        seen(7, "box"),
+        packed(8, "DELETE", "pallet", &["box"]),
+        seen(9, "pallet"),
+        packed(10, "DELETE", "box", &[]),
+        seen(11, "box"),
+        packed(12, "ADD", "box", &["stranger"]),
+        packed(13, "OBSERVE", "pallet", &["box"]),
+        seen(14, "pallet"),
+        seen(15, "roast"),
+        // One transformation in two events, and two that come to each other's beginning.
+        made(16, Some("process"), &["roast", "sugar"], &[]),
+        made(17, Some("process"), &[], &["drink", "waste"]),
+        made(18, None, &["round"], &["about"]),
+        made(19, None, &["about"], &["round"]),
+        seen(20, "drink"),
+        seen(21, "sugar"),
+    ];
+    let mut ledger = Ledger::new();
+    for result in ledger.record_json(&events) {
+        assert!(result.receipt.succeeded(), "{:?}", result.receipt.status);
+    }
+    let mut aside = 0;
+    for item in [
+        "bean", "berry", "roast", "other", "never", "box", "pallet", "stranger", "drink", "waste", "sugar", "round",
+        "about",
+    ] {
+        let page = page_of(&mut ledger, &format!("urn:example:{item}"));
+        let verdict = check(&page.html, None).unwrap();
+        assert!(verdict.holds(), "{item}: {:?}", verdict.faults());
+        aside += verdict.events - page.timeline.lines.len();
+    }
+    assert!(aside > 20, "{aside} lines were read only to know that they don't belong to a history");
 }
 
 #[test]
