@@ -23,6 +23,7 @@ use ledger_core::codec::{self, Bytes, CodecError};
 use ledger_core::{ContractId, Rules};
 use ledger_crypto::Digest;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// For what code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub(super) struct Codes {
     /// Looked up and never walked.
     ready: HashMap<Digest, Vec<Ready>, RandomState>,
     /// The records of contracts that were called, with the bytes that they were decoded from. Looked up and never walked.
-    records: HashMap<ContractId, (Bytes, ContractRecord), RandomState>,
+    records: HashMap<ContractId, (Bytes, Arc<ContractRecord>), RandomState>,
     /// How many bytes of new code there may be that aren't paid for as work.
     allowance: u64,
 }
@@ -58,12 +59,12 @@ impl Codes {
 
     /// A contract's record, whose encoding the state has. It is decoded when a contract is called first, and when it was
     /// changed.
-    pub(super) fn record(&mut self, contract: &ContractId, encoded: Bytes) -> Result<ContractRecord, CodecError> {
-        if let Some((_, record)) = self.records.get(contract).filter(|(bytes, _)| *bytes == encoded) {
-            return Ok(record.clone());
+    pub(super) fn record(&mut self, contract: &ContractId, encoded: &Bytes) -> Result<Arc<ContractRecord>, CodecError> {
+        if let Some((_, record)) = self.records.get(contract).filter(|(bytes, _)| bytes == encoded) {
+            return Ok(Arc::clone(record));
         }
-        let record: ContractRecord = codec::decode(&encoded)?;
-        self.records.insert(*contract, (encoded, record.clone()));
+        let record: Arc<ContractRecord> = Arc::new(codec::decode(encoded)?);
+        self.records.insert(*contract, (encoded.clone(), Arc::clone(&record)));
         Ok(record)
     }
 

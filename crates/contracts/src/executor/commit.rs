@@ -61,11 +61,11 @@ impl Run<'_, '_> {
             meter.charge_sized(prices.write, prices.write_byte, size)?;
             match value {
                 Some(value) => {
-                    self.note(&key, AccessKind::Write { bytes: value.len() });
+                    self.note(&key.namespace, &key.name, AccessKind::Write { bytes: value.len() });
                     self.journal.put(key, value);
                 }
                 None => {
-                    self.note(&key, AccessKind::Delete);
+                    self.note(&key.namespace, &key.name, AccessKind::Delete);
                     self.journal.delete(key);
                 }
             }
@@ -168,7 +168,7 @@ impl Run<'_, '_> {
             for (key, _) in some {
                 let found = self.journal.version(key, self.context.height)?;
                 let length = found.map(|(_, bytes)| bytes);
-                self.note(key, AccessKind::Read { bytes: length });
+                self.note(&key.namespace, &key.name, AccessKind::Read { bytes: length });
                 bytes = bytes.saturating_add(length.unwrap_or(0));
                 there.push(found.map(|(version, _)| version));
             }

@@ -6,7 +6,7 @@ use crate::fuel::Meter;
 use crate::host::{Entry, Environment, HashFunction, Host, HostError};
 use crate::trace::AccessKind;
 use ledger_core::codec::{Bytes, Text};
-use ledger_core::{AccountId, ContractId, Event, Fuel, Key, KeyRange};
+use ledger_core::{AccountId, ContractId, Event, Fuel, KeyRange};
 use ledger_crypto::{PublicKey, Signature, verify_raw};
 use sha2::{Digest as _, Sha256};
 
@@ -39,9 +39,10 @@ impl<'h, 'r, 's> TransactionHost<'h, 'r, 's> {
         work(self).inspect_err(|fault| self.fault = Some(fault.clone()))
     }
 
-    fn key(&self, name: &[u8]) -> Result<Key, HostError> {
+    /// The namespace of the key `name`, which isn't too long.
+    fn namespace(&self, name: &[u8]) -> Result<ContractId, HostError> {
         within("a key", name.len(), self.run.context.rules.max_key_bytes.into())?;
-        Ok(Key::new(self.environment.contract, name))
+        Ok(self.environment.contract)
     }
 
     fn writable(&self) -> Result<(), HostError> {
@@ -62,11 +63,11 @@ impl Host for TransactionHost<'_, '_, '_> {
 
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>, HostError> {
         self.guarded(|host| {
-            let key = host.key(key)?;
+            let namespace = host.namespace(key)?;
             host.meter.charge(host.run.context.rules.prices.read)?;
             let (meter, read_byte) = (&mut *host.meter, host.run.context.rules.prices.read_byte);
-            let value = host.run.journal.get_if(&key, |bytes| meter.charge_done(read_byte, bytes))?;
-            host.run.note(&key, AccessKind::Read { bytes: value.as_ref().map(|value| value.len()) });
+            let value = host.run.journal.get_if(&namespace, key, |bytes| meter.charge_done(read_byte, bytes))?;
+            host.run.note(&namespace, key, AccessKind::Read { bytes: value.as_ref().map(|value| value.len()) });
             Ok(value.map(Bytes::into_vec))
         })
     }
@@ -102,7 +103,7 @@ impl Host for TransactionHost<'_, '_, '_> {
             }
             drop(steps);
             for (key, version) in seen {
-                host.run.journal.record(&key, version);
+                host.run.journal.record(&key.namespace, &key.name, version);
             }
             host.run.note_scan(&range, || (entries.len(), bytes_of(&entries)));
             host.run.journal.record_range(range);
@@ -115,10 +116,10 @@ impl Host for TransactionHost<'_, '_, '_> {
             host.writable()?;
             let prices = &host.run.context.rules.prices;
             host.meter.charge_sized(prices.write, prices.write_byte, key.len().saturating_add(value.len()))?;
-            let key = host.key(key)?;
+            let namespace = host.namespace(key)?;
             within("a value", value.len(), host.run.context.rules.max_value_bytes.into())?;
-            host.run.note(&key, AccessKind::Write { bytes: value.len() });
-            host.run.journal.put(key, value);
+            host.run.note(&namespace, key, AccessKind::Write { bytes: value.len() });
+            host.run.journal.set(&namespace, key, Some(Bytes::from(value)));
             Ok(())
         })
     }
@@ -128,9 +129,9 @@ impl Host for TransactionHost<'_, '_, '_> {
             host.writable()?;
             let prices = &host.run.context.rules.prices;
             host.meter.charge_sized(prices.write, prices.write_byte, key.len())?;
-            let key = host.key(key)?;
-            host.run.note(&key, AccessKind::Delete);
-            host.run.journal.delete(key);
+            let namespace = host.namespace(key)?;
+            host.run.note(&namespace, key, AccessKind::Delete);
+            host.run.journal.set(&namespace, key, None);
             Ok(())
         })
     }

@@ -83,7 +83,7 @@ impl<'r> Run<'r, '_> {
         let ready = self.make_ready(runtime, &digest, &Stored { bytes: &code, in_state: false }, meter)?;
         let place = code_key(&digest);
         if self.journal.peek(&place)?.is_none() {
-            self.note(&place, AccessKind::Write { bytes: code.len() });
+            self.note(&place.namespace, &place.name, AccessKind::Write { bytes: code.len() });
             self.journal.put(place, code);
         }
         Ok((digest, ready))
@@ -192,7 +192,7 @@ impl<'r> Run<'r, '_> {
     ) -> Result<ContractRecord, Stop> {
         let record = self.record(contract, meter)?;
         if record.policy.allows(&caller.account) {
-            return Ok(record);
+            return Ok(ContractRecord::clone(&record));
         }
         Err(Failure::Forbidden { what: Text::from(what) }.into())
     }
@@ -200,7 +200,7 @@ impl<'r> Run<'r, '_> {
     fn describe(&mut self, contract: &ContractId, meter: &mut Meter) -> Result<Vec<u8>, Stop> {
         let record = self.record(contract, meter)?;
         let metadata = self.metadata(contract, meter)?;
-        Ok(codec::encode(&Description { record, metadata }))
+        Ok(codec::encode(&Description { record: ContractRecord::clone(&record), metadata }))
     }
 
     /// What a contract's deployer says of it.
@@ -218,7 +218,7 @@ impl<'r> Run<'r, '_> {
         let prices = &self.context.rules.prices;
         let encoded = codec::encode(value);
         meter.charge_sized(prices.write, prices.write_byte, encoded.len())?;
-        self.note(&key, AccessKind::Write { bytes: encoded.len() });
+        self.note(&key.namespace, &key.name, AccessKind::Write { bytes: encoded.len() });
         self.journal.put(key, encoded);
         Ok(())
     }

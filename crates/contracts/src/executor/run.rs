@@ -17,6 +17,7 @@ use ledger_core::outcome::MAX_MESSAGE_BYTES;
 use ledger_core::{
     AccountId, Context, ContractId, Event, ExecutionError, Failure, Fuel, Key, StateError, TransactionId,
 };
+use std::sync::Arc;
 
 /// What nobody may do.
 pub(super) const USE_PAUSED: &str = "use a paused contract";
@@ -207,14 +208,17 @@ impl<'r, 's> Run<'r, 's> {
     }
 
     /// What is known of a contract.
-    pub(super) fn record(&mut self, contract: &ContractId, meter: &mut Meter) -> Result<ContractRecord, Stop> {
+    pub(super) fn record(&mut self, contract: &ContractId, meter: &mut Meter) -> Result<Arc<ContractRecord>, Stop> {
         meter.charge(self.context.rules.prices.read)?;
         let key = Key::contract(contract);
-        let Some(encoded) = self.journal.get(&key)? else {
-            return Err(Failure::UnknownContract { contract: *contract }.into());
-        };
-        let record = self.codes.record(contract, encoded);
-        record.map_err(|error| ExecutionError::Corrupt { key, reason: error.to_string() }.into())
+        self.journal.look(&key.namespace, &key.name, |encoded| {
+            let Some(encoded) = encoded else { return Err(Failure::UnknownContract { contract: *contract }.into()) };
+            let record = self.codes.record(contract, encoded);
+            record.map_err(|error| {
+                let (key, reason) = (key.clone(), error.to_string());
+                ExecutionError::Corrupt { key, reason }.into()
+            })
+        })
     }
 
     /// The code of a contract.

@@ -158,9 +158,9 @@ impl Run<'_, '_> {
 
     /// Notes an access to the state.
     #[inline]
-    pub(super) fn note(&mut self, key: &Key, kind: AccessKind) {
+    pub(super) fn note(&mut self, namespace: &ContractId, name: &[u8], kind: AccessKind) {
         if let Some(trace) = &mut self.trace {
-            trace.access(key, kind);
+            trace.access(&Key::new(*namespace, name), kind);
         }
     }
 

@@ -9,14 +9,16 @@
 //! ```
 //! No virtual machine keeps a journal of its own, so there is one place where rolling back is right or wrong.
 
+mod keys;
 mod scan;
 mod versions;
 
 pub use scan::{Merged, Step};
 
-use foldhash::quality::RandomState;
+use core::mem::take;
+use keys::Keys;
 use ledger_core::codec::Bytes;
-use ledger_core::{Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
+use ledger_core::{ContractId, Height, Key, KeyRange, StateError, StateView, Version, Versioned, Write, Writes};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use versions::Versions;
@@ -31,10 +33,8 @@ const PREFETCHED_AT_ONCE: usize = 512;
 /// has read, and undoes exactly what was done since a [`Savepoint`].
 pub struct Journal<'s> {
     state: &'s dyn StateView,
-    /// Where in `slots` a key is. Only looked up until the end, when what comes out of it is sorted: its order leaks
-    /// nowhere. A key is hashed a dozen times for each transaction, so the hash is one of few steps; whoever chooses
-    /// keys to fall together doesn't know its seed.
-    places: HashMap<Key, usize, RandomState>,
+    keys: Keys,
+    /// What is known of each key, in its place.
     slots: Vec<Slot>,
     /// The keys that are written, in order: made when the first scan asks for it, since few blocks do.
     order: OnceCell<Order>,
@@ -116,7 +116,7 @@ impl<'s> Journal<'s> {
     pub fn new(state: &'s dyn StateView) -> Self {
         Journal {
             state,
-            places: HashMap::default(),
+            keys: Keys::default(),
             slots: Vec::new(),
             order: OnceCell::new(),
             undo: Vec::new(),
@@ -137,7 +137,7 @@ impl<'s> Journal<'s> {
     /// Makes room for so many keys at once.
     #[must_use]
     pub fn expecting(mut self, keys: usize) -> Self {
-        self.places.reserve(keys);
+        self.keys.reserve(keys);
         self.slots.reserve(keys);
         self.undo.reserve(keys);
         self
@@ -156,21 +156,31 @@ impl<'s> Journal<'s> {
         self.index = self.index.max(index);
     }
 
-    /// Reads `keys` at one go, as far as there is room to keep what they have, so that reading them later costs nothing.
+    /// Reads those of `keys` that it doesn't know yet at one go, as far as there is room to keep what they have, so that
+    /// reading them later costs nothing.
     ///
     /// # Errors
     /// [`StateError`] when the state can't be read.
-    pub fn prefetch(&mut self, keys: Vec<Key>) -> Result<(), StateError> {
-        let unknown = keys.into_iter().filter(|key| self.slot(key).is_none_or(|slot| slot.base.is_none()));
-        let mut keys: Vec<Key> = sorted(unknown, |key| key).into_iter().map(|(_, key)| key).collect();
-        keys.dedup();
-        let mut keys = keys.into_iter().peekable();
+    pub fn prefetch(&mut self, mut keys: Vec<Key>) -> Result<(), StateError> {
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        keys::sort(&keys, &mut order);
+        let mut order = order.into_iter();
         // Nobody has paid for them yet, so no more is read than will be kept, but for what is read at once.
-        while keys.peek().is_some() && !self.full {
-            let some: Vec<Key> = keys.by_ref().take(PREFETCHED_AT_ONCE).collect();
-            let values = self.state.get_many(&some)?;
-            for (key, value) in some.into_iter().zip(values) {
-                self.remember(key, value);
+        while !self.full {
+            let start = self.slots.len();
+            while self.slots.len() < start.saturating_add(PREFETCHED_AT_ONCE) {
+                let Some(next) = order.next() else { break };
+                let key = keys.get_mut(next).map(|key| Key { namespace: key.namespace, name: take(&mut key.name) });
+                if let Some(key) = key {
+                    self.place(key);
+                }
+            }
+            let new = self.keys.all().get(start..).unwrap_or_default();
+            if new.is_empty() {
+                break;
+            }
+            for (place, value) in (start..).zip(self.state.get_many(new)?) {
+                self.keep(place, value);
             }
         }
         Ok(())
@@ -181,37 +191,51 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub fn get(&mut self, key: &Key) -> Result<Option<Bytes>, StateError> {
-        self.get_if(key, |_| Ok(()))
+        self.get_if(&key.namespace, &key.name, |_| Ok(()))
     }
 
-    /// The value of `key`, if `pay` lets its length in bytes pass; it isn't copied before.
+    /// The value of the key `name` of `namespace`, if `pay` lets its length in bytes pass; it isn't copied before.
     ///
     /// # Errors
     /// That of `pay`, or a [`StateError`] when the state can't be read.
     pub(crate) fn get_if<E: From<StateError>>(
         &mut self,
-        key: &Key,
+        namespace: &ContractId,
+        name: &[u8],
         pay: impl FnOnce(usize) -> Result<(), E>,
     ) -> Result<Option<Bytes>, E> {
-        let paid = |value: Option<&Bytes>| match value {
+        self.look(namespace, name, |value| match value {
             Some(value) => pay(value.len()).map(|()| Some(value.clone())),
             None => Ok(None),
-        };
-        if let Some(slot) = self.slot(key) {
+        })
+    }
+
+    /// What `seen` makes of the value of the key `name` of `namespace`.
+    ///
+    /// # Errors
+    /// That of `seen`, or a [`StateError`] when the state can't be read.
+    pub(crate) fn look<T, E: From<StateError>>(
+        &mut self,
+        namespace: &ContractId,
+        name: &[u8],
+        seen: impl FnOnce(Option<&Bytes>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if let Some(slot) = self.slot(namespace, name) {
             if let Some(value) = slot.latest() {
-                return paid(value);
+                return seen(value);
             }
             if let Some(base) = &slot.base {
-                let value = paid(base.as_ref().map(|found| &found.value));
+                let value = seen(base.as_ref().map(|found| &found.value));
                 let version = base.as_ref().map(|found| found.version);
-                self.record(key, version);
+                self.record(namespace, name, version);
                 return value;
             }
         }
-        let base = self.state.get(key)?;
-        let value = paid(base.as_ref().map(|found| &found.value));
-        self.record(key, base.as_ref().map(|found| found.version));
-        self.remember(key.clone(), base);
+        let key = Key::new(*namespace, name);
+        let base = self.state.get(&key)?;
+        let value = seen(base.as_ref().map(|found| &found.value));
+        self.record(namespace, name, base.as_ref().map(|found| found.version));
+        self.remember(key, base);
         value
     }
 
@@ -220,7 +244,7 @@ impl<'s> Journal<'s> {
     /// # Errors
     /// [`StateError`] when the state can't be read.
     pub(crate) fn peek(&self, key: &Key) -> Result<Option<Bytes>, StateError> {
-        if let Some(value) = self.slot(key).and_then(Slot::latest) {
+        if let Some(value) = self.slot(&key.namespace, &key.name).and_then(Slot::latest) {
             return Ok(value.cloned());
         }
         Ok(self.state.get(key)?.map(|found| found.value))
@@ -232,7 +256,7 @@ impl<'s> Journal<'s> {
     /// [`StateError`] when the state can't be read.
     pub(crate) fn version(&mut self, key: &Key, height: Height) -> Result<Option<(Version, usize)>, StateError> {
         let known = |found: &Versioned| (found.version, found.value.len());
-        if let Some(slot) = self.slot(key) {
+        if let Some(slot) = self.slot(&key.namespace, &key.name) {
             if let Some((index, value)) = slot.versions.last() {
                 return Ok(value.as_ref().map(|value| (Version { height, index: *index }, value.len())));
             }
@@ -248,12 +272,22 @@ impl<'s> Journal<'s> {
 
     /// Sets the value of `key`.
     pub fn put(&mut self, key: Key, value: impl Into<Bytes>) {
-        self.write(key, Some(value.into()));
+        let place = self.place(key);
+        self.write(place, Some(value.into()));
     }
 
     /// Removes `key` and its value, if it has one.
     pub fn delete(&mut self, key: Key) {
-        self.write(key, None);
+        let place = self.place(key);
+        self.write(place, None);
+    }
+
+    /// Sets the value of the key `name` of `namespace`, or removes it. Mostly such a key was read before, and then none is
+    /// made.
+    pub(crate) fn set(&mut self, namespace: &ContractId, name: &[u8], value: Option<Bytes>) {
+        let known = self.keys.find(namespace, name);
+        let place = known.unwrap_or_else(|| self.place(Key::new(*namespace, name)));
+        self.write(place, value);
     }
 
     /// The keys of `range` and their values, in order, one step at a time.
@@ -294,11 +328,15 @@ impl<'s> Journal<'s> {
     /// [`StateError`] when the state can't be read.
     pub fn finish(self) -> Result<(Writes, Reads), StateError> {
         let (mut slots, mut recorder) = (self.slots, self.recorder);
-        let written = |slot: &usize| slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty());
-        let written = self.places.into_iter().filter(|(_, slot)| written(slot));
+        let mut keys = self.keys.into_vec();
+        let written = (0..).zip(&slots).filter(|(_, slot)| !slot.versions.is_empty());
+        let mut written: Vec<usize> = written.map(|(place, _)| place).collect();
+        keys::sort(&keys, &mut written);
         let mut writes = Vec::with_capacity(self.undo.len());
-        for (_, (key, slot)) in sorted(written, |(key, _)| key) {
-            let Some(Slot { base, versions, .. }) = slots.get_mut(slot).map(core::mem::take) else { continue };
+        for place in written {
+            let (Some(slot), Some(key)) = (slots.get_mut(place), keys.get_mut(place)) else { continue };
+            let Slot { base, versions } = take(slot);
+            let key = Key { namespace: key.namespace, name: take(&mut key.name) };
             let mut exists = match (versions.first(), base) {
                 (Some((_, None)), None) => self.state.get(&key)?.is_some(),
                 (Some((_, None)), Some(base)) => base.is_some(),
@@ -323,10 +361,10 @@ impl<'s> Journal<'s> {
         Ok((Writes::new(writes), Reads { keys: reads.keys.into_iter().collect(), ranges: reads.ranges }))
     }
 
-    /// Notes that `key` was read in this version.
-    pub(crate) fn record(&mut self, key: &Key, version: Option<Version>) {
+    /// Notes that the key `name` of `namespace` was read in this version.
+    pub(crate) fn record(&mut self, namespace: &ContractId, name: &[u8], version: Option<Version>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.keys.entry(key.clone()).or_insert(version);
+            recorder.keys.entry(Key::new(*namespace, name)).or_insert(version);
         }
     }
 
@@ -337,17 +375,17 @@ impl<'s> Journal<'s> {
         }
     }
 
-    fn slot(&self, key: &Key) -> Option<&Slot> {
-        self.slots.get(*self.places.get(key)?)
+    fn slot(&self, namespace: &ContractId, name: &[u8]) -> Option<&Slot> {
+        self.slots.get(self.keys.find(namespace, name)?)
     }
 
     /// The keys that are written, in order.
     fn order(&self) -> &BTreeMap<Key, usize> {
         let order = self.order.get_or_init(|| {
             let mut order = Order::default();
-            for (key, slot) in &self.places {
-                if self.slots.get(*slot).is_some_and(|slot| !slot.versions.is_empty()) {
-                    order.insert(key, *slot);
+            for (place, (key, slot)) in self.keys.all().iter().zip(&self.slots).enumerate() {
+                if !slot.versions.is_empty() {
+                    order.insert(key, place);
                 }
             }
             order
@@ -356,38 +394,52 @@ impl<'s> Journal<'s> {
     }
 
     fn remember(&mut self, key: Key, base: Option<Versioned>) {
-        const FIXED: usize = core::mem::size_of::<(Key, usize, Slot)>();
-        let size = FIXED + key.name.len() + base.as_ref().map_or(0, |found| found.value.len());
-        let Some(left) = self.cache_left.checked_sub(size) else {
-            self.full = true;
-            return;
-        };
-        self.cache_left = left;
-        let place = self.place(key);
-        if let Some(slot) = self.slots.get_mut(place) {
+        if self.make_room(key.name.len(), base.as_ref()) {
+            let place = self.place(key);
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.base = Some(base);
+            }
+        }
+    }
+
+    /// As [`remember`](Self::remember), of the key in this place.
+    fn keep(&mut self, place: usize, base: Option<Versioned>) {
+        let name = self.keys.all().get(place).map_or(0, |key| key.name.len());
+        if self.make_room(name, base.as_ref())
+            && let Some(slot) = self.slots.get_mut(place)
+        {
             slot.base = Some(base);
         }
     }
 
-    /// The key's slot, made if there is none.
+    /// Takes room for what a key has, if there is enough.
+    fn make_room(&mut self, name: usize, base: Option<&Versioned>) -> bool {
+        const FIXED: usize = core::mem::size_of::<(Key, usize, Slot)>();
+        let size = FIXED + name + base.map_or(0, |found| found.value.len());
+        let left = self.cache_left.checked_sub(size);
+        match left {
+            Some(left) => self.cache_left = left,
+            None => self.full = true,
+        }
+        left.is_some()
+    }
+
+    /// The key's place, with a slot.
     fn place(&mut self, key: Key) -> usize {
-        let next = self.slots.len();
-        let place = *self.places.entry(key).or_insert(next);
-        if place == next {
+        let place = self.keys.place(key);
+        if place == self.slots.len() {
             self.slots.push(Slot::default());
         }
         place
     }
 
-    fn write(&mut self, key: Key, value: Option<Bytes>) {
-        if let Some(order) = self.order.get_mut() {
-            let place = self.places.get(&key).copied().unwrap_or(self.slots.len());
-            if self.slots.get(place).is_none_or(|slot| slot.versions.is_empty()) {
-                order.insert(&key, place);
-            }
-        }
-        let place = self.place(key);
+    fn write(&mut self, place: usize, value: Option<Bytes>) {
         let Some(slot) = self.slots.get_mut(place) else { return };
+        if let (true, Some(order), Some(key)) =
+            (slot.versions.is_empty(), self.order.get_mut(), self.keys.all().get(place))
+        {
+            order.insert(key, place);
+        }
         let before = match slot.versions.last_mut() {
             Some((last, before)) if *last == self.index => Some(core::mem::replace(before, value)),
             _ => {
@@ -397,27 +449,4 @@ impl<'s> Journal<'s> {
         };
         self.undo.push(Undo { slot: place, before });
     }
-}
-
-/// Sorts by key. The first bytes of a name, side by side with their neighbours', decide nearly always, and far fewer names
-/// have to be fetched from where they are. Gives those bytes, too.
-fn sorted<T>(items: impl Iterator<Item = T>, key: impl Fn(&T) -> &Key) -> Vec<(u128, T)> {
-    let front = |key: &Key| match key.name.first_chunk() {
-        Some(front) => u128::from_be_bytes(*front),
-        None => {
-            let mut front = [0; 16];
-            front.iter_mut().zip(key.name.iter()).for_each(|(to, from)| *to = *from);
-            u128::from_be_bytes(front)
-        }
-    };
-    let mut marked: Vec<(u128, T)> = items.map(|item| (front(key(&item)), item)).collect();
-    marked.sort_unstable_by(|(a_front, a), (b_front, b)| {
-        let (a, b) = (key(a), key(b));
-        // That they are the same is seen in fewer steps than which comes first.
-        if a.namespace == b.namespace {
-            return a_front.cmp(b_front).then_with(|| a.name.cmp(&b.name));
-        }
-        a.namespace.cmp(&b.namespace)
-    });
-    marked
 }
