@@ -4,8 +4,19 @@
 //! traps or a called function doesn't come back. A segment is paid for at its beginning. It ends where control can leave
 //! (a branch, a condition) and where control can come in (a loop's header, the end of a block that a branch targets). A
 //! call doesn't end it: whatever comes after is paid for before. Code that can't be reached belongs to none.
+//!
+//! The charge of a **light** segment is only noted in the function, and is looked at with that of the segment behind it. In
+//! a loop whose condition stands at its head that halves what counting takes. Nobody can tell: a light segment neither
+//! traps, calls, returns nor writes to memory, so there is nothing in it that could be seen or that a lack of fuel should
+//! have prevented; whatever comes after it is charged for in full and looks at both; and it costs at most [`MAX_LIGHT`], so
+//! that no more than that is done before its lack is seen.
 
 use super::instruction::Flow;
+
+/// What a light segment costs at most.
+const MAX_LIGHT: u64 = 64;
+/// How many segments are looked at to see what comes after one.
+const MOST_LOOKS: usize = 8;
 
 /// A run of instructions that is paid for at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +25,8 @@ pub(super) struct Segment {
     pub(super) at: usize,
     /// What its instructions cost together.
     pub(super) cost: u64,
+    /// Whether its charge is looked at with the next one.
+    pub(super) light: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +38,7 @@ enum Kind {
     Else,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Frame {
     kind: Kind,
     /// Whether its beginning can be reached.
@@ -36,11 +49,19 @@ struct Frame {
     first_arm_ends: bool,
     /// How many values a branch to its label takes along.
     carried: u32,
+    /// The segments from where control goes to its end; for [`Kind::Loop`] the one at its header.
+    segments: Vec<usize>,
+    /// For [`Kind::If`] and [`Kind::Else`]: the segment of the condition.
+    condition: usize,
 }
 
 /// Follows a function's instructions and cuts them into segments.
 pub(super) struct Flows {
     segments: Vec<Segment>,
+    /// For each segment, whether it may be light by what is in it.
+    harmless: Vec<bool>,
+    /// From where to where control goes, in segments: all ways that leave a harmless one.
+    ways: Vec<(usize, usize)>,
     /// Whether the next instruction can be reached; then it belongs to the last segment.
     reachable: bool,
     /// The function's own label first.
@@ -63,7 +84,10 @@ impl Flows {
     /// At the beginning of a function with so many results. Its first segment is there even if nothing in it costs anything.
     pub(super) fn new(results: u32) -> Self {
         let mut flows = Flows {
-            segments: vec![Segment { at: 0, cost: 0 }],
+            segments: vec![Segment { at: 0, cost: 0, light: false }],
+            // Here the counter is fetched and the stack is looked at.
+            harmless: vec![false],
+            ways: Vec::new(),
             reachable: true,
             frames: Vec::new(),
             shape: Shape { parameters: 0, results },
@@ -120,6 +144,80 @@ impl Flows {
         }
     }
 
+    /// Notes that the next instruction may end the run or the function, or change what can be seen from outside.
+    pub(super) fn harm(&mut self) {
+        if let (true, Some(harmless)) = (self.reachable, self.harmless.last_mut()) {
+            *harmless = false;
+        }
+    }
+
+    /// The segment that the next instruction is in, if it can be reached.
+    fn here(&self) -> Option<usize> {
+        self.segments.len().checked_sub(1).filter(|_| self.reachable)
+    }
+
+    /// Notes that control goes from here to the label at `depth`.
+    fn way_to(&mut self, depth: u32) {
+        let (Some(here), Some(index)) = (self.here(), self.index(depth)) else { return };
+        let Some(frame) = self.frames.get_mut(index) else { return };
+        match frame.kind {
+            Kind::Loop => self.ways.extend(frame.segments.first().map(|header| (here, *header))),
+            // Out of the function.
+            _ if index == 0 => self.harm(),
+            _ => frame.segments.push(here),
+        }
+    }
+
+    /// Says which segments are light, once the whole function was followed: as many as can be, from its beginning on. None is
+    /// right before or behind another, so there is no way round a loop without a full charge.
+    pub(super) fn settle(&mut self) {
+        self.ways.sort_unstable();
+        // Segments that are reached from a light one.
+        let mut behind = vec![false; self.segments.len()];
+        for segment in 0..self.segments.len() {
+            let candidate = self.harmless.get(segment) == Some(&true) && behind.get(segment) == Some(&false);
+            let cost = self.segments.get(segment).map_or(0, |segment| segment.cost);
+            if !candidate || cost == 0 || cost > MAX_LIGHT {
+                continue;
+            }
+            let mut next = Vec::new();
+            if !self.next_charges(segment, &mut next, &mut 0) || next.contains(&segment) {
+                continue;
+            }
+            if let Some(segment) = self.segments.get_mut(segment) {
+                segment.light = true;
+            }
+            for place in next {
+                if let Some(behind) = behind.get_mut(place) {
+                    *behind = true;
+                }
+            }
+        }
+    }
+
+    /// Whether whatever control comes to from a segment begins with a full charge, those without any cost passed over; and
+    /// which ones they are.
+    fn next_charges(&self, segment: usize, next: &mut Vec<usize>, looks: &mut usize) -> bool {
+        let from = self.ways.partition_point(|(from, _)| *from < segment);
+        let ways = self.ways.get(from..).unwrap_or_default().iter().take_while(|(from, _)| *from == segment);
+        let mut any = false;
+        for (_, to) in ways {
+            *looks += 1;
+            let Some(found) = self.segments.get(*to) else { return false };
+            let charges = if found.cost > 0 {
+                next.push(*to);
+                !found.light
+            } else {
+                self.harmless.get(*to) == Some(&true) && self.next_charges(*to, next, looks)
+            };
+            if !charges || *looks > MOST_LOOKS {
+                return false;
+            }
+            any = true;
+        }
+        any
+    }
+
     /// Notes that a branch goes to the label at `depth`.
     pub(super) fn target(&mut self, depth: u32) {
         let index = self.index(depth);
@@ -134,19 +232,29 @@ impl Flows {
             Flow::Next | Flow::Select | Flow::Call | Flow::Sized(_) => {}
             Flow::Block => self.open(Kind::Block),
             Flow::Loop => {
+                let before = self.here();
                 self.open(Kind::Loop);
-                self.begin(self.reachable, at);
+                let header = self.begin(self.reachable, at, before);
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.segments.extend(header);
+                }
             }
             Flow::If => {
+                let condition = self.here();
                 self.open(Kind::If);
-                self.begin(self.reachable, at);
+                if let (Some(frame), Some(condition)) = (self.frames.last_mut(), condition) {
+                    frame.condition = condition;
+                }
+                self.begin(self.reachable, at, condition);
             }
             Flow::Else => {
+                let here = self.here();
                 if let Some(frame) = self.frames.last_mut() {
                     frame.kind = Kind::Else;
                     frame.first_arm_ends = self.reachable;
-                    let entered = frame.entered;
-                    self.begin(entered, at);
+                    frame.segments.extend(here);
+                    let (entered, condition) = (frame.entered, frame.condition);
+                    self.begin(entered, at, [condition]);
                 }
             }
             Flow::End => {
@@ -154,8 +262,15 @@ impl Flows {
                     self.close(frame, at);
                 }
             }
-            Flow::BranchIf(_) => self.begin(self.reachable, at),
-            Flow::Branch(_) | Flow::BranchTable | Flow::Return | Flow::Unreachable => self.reachable = false,
+            Flow::BranchIf(depth) => {
+                self.way_to(depth);
+                self.begin(self.reachable, at, self.here());
+            }
+            Flow::Branch(depth) => {
+                self.way_to(depth);
+                self.reachable = false;
+            }
+            Flow::BranchTable | Flow::Return | Flow::Unreachable => self.reachable = false,
         }
     }
 
@@ -163,28 +278,56 @@ impl Flows {
         self.loops += u64::from(kind == Kind::Loop);
         let Shape { parameters, results } = std::mem::take(&mut self.shape);
         let carried = if kind == Kind::Loop { parameters } else { results };
-        self.frames.push(Frame { kind, entered: self.reachable, targeted: false, first_arm_ends: false, carried });
+        self.frames.push(Frame {
+            kind,
+            entered: self.reachable,
+            targeted: false,
+            first_arm_ends: false,
+            carried,
+            segments: Vec::new(),
+            condition: 0,
+        });
     }
 
     fn close(&mut self, frame: Frame, at: usize) {
         self.loops = self.loops.saturating_sub(u64::from(frame.kind == Kind::Loop));
+        if self.frames.is_empty() {
+            // The function ends, and what it has counted must be known outside.
+            self.harm();
+        }
+        let mut from = frame.segments;
+        from.extend(self.here());
         match frame.kind {
             // Nothing comes in at a loop's end.
             Kind::Loop => {}
             Kind::Block if !frame.targeted => {}
-            Kind::Block => self.begin(true, at),
+            Kind::Block => {
+                self.begin(true, at, from);
+            }
             // Without an `else` the end is reached when the condition doesn't hold.
-            Kind::If => self.begin(frame.entered, at),
-            Kind::Else => self.begin(self.reachable || frame.first_arm_ends || frame.targeted, at),
+            Kind::If => {
+                from.push(frame.condition);
+                self.begin(frame.entered, at, from);
+            }
+            Kind::Else => {
+                self.begin(self.reachable || frame.first_arm_ends || frame.targeted, at, from);
+            }
         }
     }
 
-    fn begin(&mut self, reachable: bool, at: usize) {
+    /// Begins a segment, to which control comes from others, if it can be reached.
+    fn begin(&mut self, reachable: bool, at: usize, from: impl IntoIterator<Item = usize>) -> Option<usize> {
         self.reachable = reachable;
-        if reachable {
-            self.looked_at = self.looked_at.saturating_add(1 + self.loops);
-            self.segments.push(Segment { at, cost: 0 });
+        if !reachable {
+            return None;
         }
+        self.looked_at = self.looked_at.saturating_add(1 + self.loops);
+        let segment = self.segments.len();
+        self.segments.push(Segment { at, cost: 0, light: false });
+        // Behind the function's last `end` it ends.
+        self.harmless.push(!self.frames.is_empty());
+        self.ways.extend(from.into_iter().map(|from| (from, segment)));
+        Some(segment)
     }
 }
 
@@ -193,16 +336,114 @@ mod tests {
     use super::*;
 
     fn follow(flows: &[(u32, Flow)]) -> Vec<(usize, u64)> {
+        // Those without cost aren't charged.
+        let all = followed(flows);
+        all.segments().iter().filter(|segment| segment.cost > 0).map(|segment| (segment.at, segment.cost)).collect()
+    }
+
+    fn followed(flows: &[(u32, Flow)]) -> Flows {
         let mut all = Flows::new(0);
         for (at, &(cost, flow)) in (1..).zip(flows) {
             all.charge(cost);
             if let Flow::Branch(depth) | Flow::BranchIf(depth) = flow {
                 all.target(depth);
             }
+            if flow == Flow::Call || flow == Flow::Return || flow == Flow::Unreachable {
+                all.harm();
+            }
             all.pass(flow, at);
         }
-        // Those without cost aren't charged.
-        all.segments().iter().filter(|segment| segment.cost > 0).map(|segment| (segment.at, segment.cost)).collect()
+        all.settle();
+        all
+    }
+
+    /// The places of the light segments.
+    fn light(flows: &[(u32, Flow)]) -> Vec<usize> {
+        followed(flows).segments().iter().filter(|segment| segment.light).map(|segment| segment.at).collect()
+    }
+
+    #[test]
+    fn a_loops_head_is_light_if_all_behind_it_is_charged_for() {
+        use Flow::{Block, Branch, BranchIf, Call, End, Loop, Next};
+        let with = |head: (u32, Flow), behind: u32| {
+            light(&[
+                (0, Block),
+                (5, Loop),
+                head,
+                (2, BranchIf(1)),
+                (4, Call),
+                (5, Branch(0)),
+                (0, End),
+                (0, End),
+                (behind, Next),
+                (0, Call),
+                (0, End),
+            ])
+        };
+        assert_eq!(with((1, Next), 8), [2]);
+        // One that calls isn't, nor one that costs much, nor one behind which the function may end without a charge.
+        assert_eq!(with((1, Call), 8), [0usize; 0]);
+        assert_eq!(with((100, Next), 8), [0usize; 0]);
+        assert_eq!(with((1, Next), 0), [0usize; 0]);
+    }
+
+    #[test]
+    fn no_loop_goes_round_without_a_full_charge() {
+        use Flow::{BranchIf, Call, Else, End, If, Loop, Next};
+        // Its own header is what comes next.
+        assert_eq!(
+            light(&[(1, Loop), (1, Next), (1, BranchIf(0)), (1, Next), (0, Call), (0, End), (0, End)]),
+            [0usize; 0]
+        );
+        // Every second one at the most.
+        let arms = [
+            (1, Loop),
+            (1, If),
+            (1, Next),
+            (1, Else),
+            (1, Next),
+            (0, End),
+            (1, Next),
+            (1, BranchIf(0)),
+            (0, End),
+            (1, Call),
+            (0, End),
+        ];
+        assert_eq!(light(&arms), [1]);
+    }
+
+    #[test]
+    fn what_costs_nothing_is_passed_over_to_see_what_comes_next() {
+        use Flow::{Block, BranchIf, Call, End, Next};
+        let nested = |last: u32| {
+            light(&[
+                (1, Block),
+                (0, Block),
+                (0, Block),
+                (1, BranchIf(2)),
+                (1, BranchIf(1)),
+                (1, Call),
+                (1, BranchIf(0)),
+                (0, End),
+                (0, End),
+                (0, End),
+                (last, Next),
+                (0, Call),
+                (0, End),
+            ])
+        };
+        assert_eq!(nested(1), [4]);
+        assert_eq!(nested(0), [0usize; 0]);
+    }
+
+    #[test]
+    fn a_way_out_of_the_function_is_charged_for_in_full() {
+        use Flow::{Block, BranchIf, Call, End, Next};
+        let code = |depth| {
+            [(1, Block), (1, BranchIf(0)), (1, Next), (1, BranchIf(depth)), (1, Call), (0, End), (1, Next), (0, End)]
+        };
+        assert_eq!(light(&code(0)), [2]);
+        assert_eq!(light(&code(1)), [0usize; 0]);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! What the guest wrote is copied byte by byte, so all its indices and labels stay valid. Added are:
 //! - one local for the fuel that is left, and one for operands where an instruction's price depends on one;
 //! - a charge at the beginning of each segment ([`Flows`]): `fuel = fuel - cost`, which is also written to a global, so
-//!   that the global is exact whenever the function is left, by a trap too; below zero the code traps;
+//!   that the global is exact whenever the function is left, by a trap too; below zero the code traps. That of a light
+//!   segment is `fuel = fuel - cost` alone, since the next one does the rest;
 //! - a fresh look at the global after each call;
 //! - a check of the stack at entry. A function that calls others takes its share of the stack, and gives it back on its
 //!   one way out: its body is a block, at which `return` and the branches that left the function end.
@@ -251,11 +252,15 @@ fn code(
         validator.op(offset, &operator)?;
         code.operands = code.operands.max(validator.operand_stack_height());
         code.others |= instruction::changes_tables_or_segments(&operator);
+        if !instruction::goes_on(&operator) {
+            code.flows.harm();
+        }
         let raw = scope.module.get(offset..reader.original_position()).unwrap_or_default();
         code.copy(scope, raw, cost, flow, fuel_local);
         within("the depth of nested blocks", code.flows.depth() as u64, MAX_NESTING, offset)?;
     }
     validator.finish(reader.original_position())?;
+    code.flows.settle();
     Ok(code)
 }
 
@@ -360,7 +365,12 @@ impl Charges<'_> {
             out.bytes(code.bytes.0.get(copied..segment.at).unwrap_or_default());
             copied = segment.at;
             out.indexed(op::LOCAL_GET, self.fuel_local);
-            self.subtract(segment.cost, out);
+            if segment.light {
+                self.take(segment.cost, out);
+                out.indexed(op::LOCAL_SET, self.fuel_local);
+            } else {
+                self.subtract(segment.cost, out);
+            }
         }
         out.bytes(code.bytes.0.get(copied..).unwrap_or_default());
         if code.calls {
@@ -372,8 +382,13 @@ impl Charges<'_> {
 
     /// Takes `cost` from the fuel on the stack of operands, and stores what is left.
     fn subtract(&self, cost: u64, out: &mut Writer) {
-        out.byte(op::I64_CONST).signed(i64::try_from(cost).unwrap_or(i64::MAX)).byte(op::I64_SUB);
+        self.take(cost, out);
         self.store(out);
+    }
+
+    /// Takes `cost` from the fuel on the stack of operands.
+    fn take(&self, cost: u64, out: &mut Writer) {
+        out.byte(op::I64_CONST).signed(i64::try_from(cost).unwrap_or(i64::MAX)).byte(op::I64_SUB);
     }
 
     /// Stores the fuel on the stack of operands; traps if it is below zero.

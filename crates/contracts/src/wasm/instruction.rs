@@ -119,6 +119,99 @@ pub(super) fn classify(operator: &Operator<'_>, costs: &WasmCosts) -> Option<(u3
     })
 }
 
+/// Whether what follows is executed in any case, in the same function, and nothing but locals, globals and operands is
+/// changed: so it neither traps nor calls nor returns, and its work is the same whatever its operands are.
+pub(super) fn goes_on(operator: &Operator<'_>) -> bool {
+    use Operator::*;
+    matches!(
+        operator,
+        Nop | Block { .. }
+            | Loop { .. }
+            | If { .. }
+            | Else
+            | End
+            | Br { .. }
+            | BrIf { .. }
+            | Drop
+            | Select
+            | GlobalGet { .. }
+            | GlobalSet { .. }
+            | LocalGet { .. }
+            | LocalSet { .. }
+            | LocalTee { .. }
+            | I32Const { .. }
+            | I64Const { .. }
+    ) || is_arithmetic(operator)
+}
+
+/// Whether it makes a number of one or two others, and can't trap.
+fn is_arithmetic(operator: &Operator<'_>) -> bool {
+    use Operator::*;
+    matches!(
+        operator,
+        I32Add
+            | I32Sub
+            | I32Mul
+            | I32And
+            | I32Or
+            | I32Xor
+            | I32Shl
+            | I32ShrS
+            | I32ShrU
+            | I32Rotl
+            | I32Rotr
+            | I32Clz
+            | I32Ctz
+            | I32Popcnt
+            | I32Eqz
+            | I32Eq
+            | I32Ne
+            | I32LtS
+            | I32LtU
+            | I32GtS
+            | I32GtU
+            | I32LeS
+            | I32LeU
+            | I32GeS
+            | I32GeU
+            | I32Extend8S
+            | I32Extend16S
+            | I32WrapI64
+    ) || matches!(
+        operator,
+        I64Add
+            | I64Sub
+            | I64Mul
+            | I64And
+            | I64Or
+            | I64Xor
+            | I64Shl
+            | I64ShrS
+            | I64ShrU
+            | I64Rotl
+            | I64Rotr
+            | I64Clz
+            | I64Ctz
+            | I64Popcnt
+            | I64Eqz
+            | I64Eq
+            | I64Ne
+            | I64LtS
+            | I64LtU
+            | I64GtS
+            | I64GtU
+            | I64LeS
+            | I64LeU
+            | I64GeS
+            | I64GeU
+            | I64Extend8S
+            | I64Extend16S
+            | I64Extend32S
+            | I64ExtendI32S
+            | I64ExtendI32U
+    )
+}
+
 /// Whether an instruction changes something of the instance that is neither memory nor a global.
 pub(super) fn changes_tables_or_segments(operator: &Operator<'_>) -> bool {
     use Operator::*;
