@@ -307,4 +307,25 @@ fn preparation(options: &Options, machine: Machine, figures: &mut Figures) {
     });
     println!("  prepare              {ms:.1} ms for {} bytes (goal {})", code.len(), machine.of("25 ms", "none"));
     figures.insert(machine.figure("prepare_ms"), ms);
+    restart(options, machine, &code, figures);
+}
+
+/// Checking and metering a module of which a folder has the compiled code, and taking that, as the first call after a restart
+/// does.
+fn restart(options: &Options, machine: Machine, code: &[u8], figures: &mut Figures) {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(before) = machine.runtime_with(folder.path(), true) else { return };
+    before.prepare(code, &rules()).unwrap();
+    let mut taken = 0;
+    let ms = median(options.rounds, || {
+        let runtime = machine.runtime_with(folder.path(), false).unwrap();
+        let start = Instant::now();
+        let ready = runtime.prepare(code, &rules()).unwrap();
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        taken += usize::from(guests::is_compiled(&ready));
+        ms
+    });
+    let rounds = options.rounds;
+    println!("  after a restart      {ms:.1} ms for {} bytes; {taken} of {rounds} times compiled by then", code.len());
+    figures.insert(machine.figure("prepare_after_restart_ms"), ms);
 }

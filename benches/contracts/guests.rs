@@ -4,7 +4,7 @@ use ledgerkit::contracts::testing::TestLedger;
 #[cfg(feature = "wasmtime")]
 use ledgerkit::contracts::wasm::WasmtimeConfig;
 use ledgerkit::contracts::wasm::{WASM, WasmRuntime};
-use ledgerkit::contracts::{LedgerExecutor, Runtime};
+use ledgerkit::contracts::{LedgerExecutor, Prepared, Runtime};
 use ledgerkit::core::{AccountId, ContractId, Fuel, Rules, Status, TransactionBuilder};
 use ledgerkit::crypto::{Digest, MemorySigner};
 use std::path::Path;
@@ -53,6 +53,20 @@ impl Machine {
         }
     }
 
+    /// With a folder of compiled code, in which all is put that is made ready if `at_once`; `None` if the engine has no such.
+    #[allow(unused_variables)]
+    pub(crate) fn runtime_with(self, folder: &Path, at_once: bool) -> Option<WasmRuntime> {
+        match self {
+            Machine::Wasmi => None,
+            #[cfg(feature = "wasmtime")]
+            Machine::Wasmtime => {
+                let config = if at_once { WasmtimeConfig::at_once() } else { WasmtimeConfig::default() };
+                let config = WasmtimeConfig { cache: Some(folder.to_owned()), ..config };
+                Some(WasmRuntime::wasmtime(config).unwrap())
+            }
+        }
+    }
+
     /// As nodes have it: what isn't used much isn't compiled.
     pub(crate) fn runtime_of_nodes(self) -> WasmRuntime {
         match self {
@@ -61,6 +75,11 @@ impl Machine {
             Machine::Wasmtime => WasmRuntime::wasmtime(WasmtimeConfig::default()).unwrap(),
         }
     }
+}
+
+/// Whether code is compiled.
+pub(crate) fn is_compiled(code: &Prepared) -> bool {
+    ledgerkit::contracts::wasm::is_compiled(code)
 }
 
 /// A ledger under these rules.

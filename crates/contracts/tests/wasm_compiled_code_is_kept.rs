@@ -6,11 +6,11 @@
 mod wasm_support;
 
 use ledger_contracts::Runtime;
-use ledger_contracts::wasm::{WasmRuntime, WasmtimeConfig, engine_error};
+use ledger_contracts::wasm::{WasmRuntime, WasmtimeConfig, engine_error, is_compiled};
 use ledger_core::Rules;
 use std::fs::{File, FileTimes};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use wasm_support::{Remembering, prepared, run};
 
 const ANSWER: &str = r#"(module
@@ -29,10 +29,14 @@ fn answer(folder: &Path) -> Vec<u8> {
 
 /// The files with compiled code: statistics and what is being written have an extension.
 fn files(folder: &Path) -> Vec<PathBuf> {
+    below(&folder.join("modules"))
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.map(|entry| entry.unwrap().path());
     paths
-        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] })
         .filter(|path| path.extension().is_none())
         .collect()
 }
@@ -76,6 +80,52 @@ fn code_under_other_prices_is_other_code() {
         assert_eq!(engine_error(&runtime.prepare(&module, &rules).unwrap()), None);
     }
     assert_eq!(files(folder.path()).len(), 2);
+}
+
+/// Whether code is compiled within some seconds, while nobody runs it.
+fn comes(code: &ledger_contracts::Prepared, within: Duration) -> bool {
+    let start = Instant::now();
+    while !is_compiled(code) && start.elapsed() < within {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    is_compiled(code)
+}
+
+#[test]
+fn after_a_restart_what_was_compiled_is_so_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || {
+        let config = WasmtimeConfig { cache: Some(folder.path().to_owned()), ..WasmtimeConfig::default() };
+        WasmRuntime::wasmtime(config).unwrap()
+    };
+    let other = ANSWER.replace("kept", "left");
+    {
+        let runtime = start();
+        let [code, unused] = [ANSWER, &other].map(|module| prepared(&runtime, module));
+        while !is_compiled(&code) {
+            assert_eq!(run(&runtime, &code, "answer", b"", &mut Remembering::new(1_000_000)).unwrap(), b"kept");
+        }
+        assert!(!is_compiled(&unused));
+    }
+    let [file] = &files(folder.path())[..] else { panic!("{:?}", files(folder.path())) };
+    let before = modified(file);
+    let runtime = start();
+    let [code, unused] = [ANSWER, &other].map(|module| prepared(&runtime, module));
+    // On a machine that stands still meanwhile the wait may end before.
+    assert!(comes(&code, Duration::from_secs(60)));
+    assert_eq!(run(&runtime, &code, "answer", b"", &mut Remembering::new(1_000_000)).unwrap(), b"kept");
+    assert_eq!(modified(file), before);
+    // What wasn't used is interpreted as before.
+    assert!(!comes(&unused, Duration::from_millis(200)));
+    assert_eq!(run(&runtime, &unused, "answer", b"", &mut Remembering::new(1_000_000)).unwrap(), b"left");
+
+    // Without the file, it is compiled again.
+    std::fs::remove_file(file).unwrap();
+    let runtime = start();
+    let code = prepared(&runtime, ANSWER);
+    assert_eq!(run(&runtime, &code, "answer", b"", &mut Remembering::new(1_000_000)).unwrap(), b"kept");
+    assert!(comes(&code, Duration::from_secs(60)));
+    assert!(file.exists());
 }
 
 #[test]

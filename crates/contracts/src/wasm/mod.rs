@@ -74,6 +74,8 @@ mod host;
 mod imports;
 mod instruction;
 #[cfg(feature = "wasmtime")]
+mod known;
+#[cfg(feature = "wasmtime")]
 mod later;
 mod module;
 mod names;

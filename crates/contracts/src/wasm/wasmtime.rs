@@ -13,6 +13,7 @@ use super::frames;
 use super::function::NATIVE_BYTES_PER_SLOT;
 use super::host;
 use super::imports::{MODULE, for_each_import};
+use super::known::Known;
 use super::later::Later;
 use super::module::{FUEL, MEMORY, Metered, STACK};
 use super::renewal::Renewal;
@@ -23,7 +24,9 @@ use ledger_core::WasmRules;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 use wasmtime::{
     Cache, CacheConfig, Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory,
     Module, ModuleExport, PoolConcurrencyLimitError, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
@@ -37,7 +40,9 @@ pub struct WasmtimeConfig {
     /// addresses, and no memory.
     pub instances: u32,
     /// An absolute path to a folder in which compiled code is kept for the next start, and for others with this folder; it
-    /// is made if it isn't there. `None` unless set: then every start compiles anew.
+    /// is made if it isn't there. `None` unless set: then every start compiles anew. What is there is taken when a module is
+    /// made ready, whether it has been used since the start or not; who does that waits a few ms for it, and for all modules
+    /// together half a second at most.
     ///
     /// **What is in it runs as part of this program**: whoever can write there can do all that the program can, and a node
     /// that runs altered code disagrees with the others. It has to be as safe as the program's own file, and on a disk as
@@ -79,6 +84,12 @@ impl WasmtimeConfig {
 /// How much fuel the runs of a module have used for each byte of it, counters included, before it is compiled.
 const USED_BY_BYTE: u64 = 200;
 
+/// How long one waits for a module that was compiled before to be read from the disk: more than that takes. If it isn't
+/// there any more, and is compiled again, it is interpreted until then.
+const MOST_WAIT: Duration = Duration::from_millis(25);
+/// How long all wait for that together: whoever has had many modules compiled could make a block wait for each of them.
+const MOST_WAIT_IN_ALL: Duration = Duration::from_millis(500);
+
 /// How much of a thread's stack compiled code may use, in bytes: what all slots stand for, and the largest function, which has
 /// its frame before it counts it.
 const STACK_BYTES: u64 = (WasmRules::MOST_STACK_SLOTS as u64 / 4 * 5) * NATIVE_BYTES_PER_SLOT;
@@ -104,6 +115,10 @@ struct Shared {
     linker: Linker<Instance>,
     /// What compiles; `None` if that is done at once.
     later: Option<Later>,
+    /// What the folder of compiled code has, if there is one.
+    known: Option<Known>,
+    /// How many µs may still be waited for what it has.
+    patience: AtomicU64,
     /// How many instances simulations have.
     simulating: AtomicU32,
     /// How many they may have.
@@ -146,6 +161,7 @@ impl Wasmtime {
             .wasm_memory64(false)
             .wasm_extended_const(false)
             .generate_address_map(false);
+        let known = limits.cache.as_deref().map(Known::new);
         let cache = limits.cache.map(|folder| {
             let mut cache = CacheConfig::new();
             cache.with_directory(folder);
@@ -161,7 +177,9 @@ impl Wasmtime {
             Compilation::AtOnce => None,
         };
         let simulating = AtomicU32::new(0);
-        Ok(Wasmtime { shared: Arc::new(Shared { engine, linker, later, simulating, most_simulating }) })
+        let patience = AtomicU64::new(micros(MOST_WAIT_IN_ALL));
+        let shared = Shared { engine, linker, later, known, patience, simulating, most_simulating };
+        Ok(Wasmtime { shared: Arc::new(shared) })
     }
 }
 
@@ -185,6 +203,10 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.simulating.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An error with its causes.
@@ -246,22 +268,21 @@ impl Engine for Wasmtime {
         let (compiled, spare) = (OnceLock::new(), OnceLock::new());
         let source = Source { code, slots, work, renewal };
         let (used, asked) = (AtomicU64::new(0), AtomicBool::new(false));
-        let tiers = Tiers { shared: Arc::clone(&self.shared), source, compiled, spare, used, asked };
-        let mut weight = weight;
-        let compiled = match self.shared.later {
-            Some(_) => false,
-            None => match tiers.compile() {
-                Ok(compiled) => {
-                    weight = weight.saturating_sub(native).saturating_add(compiled.weight);
-                    true
-                }
-                Err(_) => false,
-            },
-        };
-        if !compiled {
-            tiers.spare().as_ref().map_err(Clone::clone)?;
+        let tiers = Arc::new(Tiers { shared: Arc::clone(&self.shared), source, compiled, spare, used, asked });
+        match self.shared.later {
+            Some(_) => tiers.recall(),
+            None => {
+                let _ = tiers.compile();
+            }
         }
-        Ok(Box::new(Either { tiers: Arc::new(tiers), weight }))
+        let weight = match tiers.compiled.get() {
+            Some(Ok(compiled)) => weight.saturating_sub(native).saturating_add(compiled.weight),
+            _ => {
+                tiers.spare().as_ref().map_err(Clone::clone)?;
+                weight
+            }
+        };
+        Ok(Box::new(Either { tiers, weight }))
     }
 }
 
@@ -297,6 +318,9 @@ impl Shared {
         // Beside the image it keeps tables of functions and types, and the data of segments, all of which are in the module.
         let weight = image.end.addr().saturating_sub(image.start.addr());
         let weight = weight.saturating_add(module.code.len().saturating_mul(4)).saturating_add(BASE_BYTES);
+        if let Some(known) = &self.known {
+            known.note(&module.code);
+        }
         Ok(Compiled { shared: Arc::clone(self), instance, fuel, stack, memory, entries, weight })
     }
 }
@@ -321,6 +345,34 @@ impl Tiers {
     fn spare(&self) -> &Result<Box<dyn Code>, String> {
         let Source { code, renewal, .. } = &self.source;
         self.spare.get_or_init(|| Wasmi::new().compile_code(code, renewal.as_ref(), false))
+    }
+
+    /// Has the folder of compiled code give what it has of the module, and waits a while for that: reading takes a small part of
+    /// what making the module ready does, and was paid for with that.
+    fn recall(self: &Arc<Self>) {
+        let (Some(later), Some(known)) = (&self.shared.later, &self.shared.known) else { return };
+        if !known.has(&self.source.code) {
+            return;
+        }
+        let (done, end) = sync_channel(1);
+        let tiers = Arc::clone(self);
+        let taken = later.ask(move || {
+            let _ = tiers.compile();
+            // If nobody waits any more, nobody needs to know.
+            let _ = done.send(());
+        });
+        self.asked.store(taken, Ordering::Relaxed);
+        let patience = &self.shared.patience;
+        let left = Duration::from_micros(patience.load(Ordering::Relaxed));
+        if taken && !left.is_zero() {
+            let start = Instant::now();
+            // Whether it came or not shows in what was compiled.
+            let _ = end.recv_timeout(left.min(MOST_WAIT));
+            let waited = micros(start.elapsed());
+            // It only counts, and two at once may wait for the same time.
+            let _ =
+                patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(waited)));
+        }
     }
 
     /// Notes what a run has used; asks the compiler when that is enough. They count, and nothing else is told by them.
