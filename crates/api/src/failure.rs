@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use ledger_client::wire::{Problem, ProblemKind};
-use ledger_core::StateError;
+use ledger_core::{ExecutionError, StateError};
 use ledger_node::{ChainError, PendingError, Refusal, SubmitError, SubscriptionError};
 use ledger_storage::chain::StoreError;
 
@@ -51,6 +51,9 @@ pub(crate) fn of_chain(error: ChainError) -> Problem {
         ChainError::NoTransaction { .. } | ChainError::NoEvent { .. } => ProblemKind::UnknownTransaction,
         ChainError::NotCertified { .. } => {
             return Problem::new(ProblemKind::NotCertified, error).retry_after_ms(BUSY_RETRY_MS);
+        }
+        ChainError::Execution(ExecutionError::Busy { .. }) => {
+            return Problem::new(ProblemKind::Busy, error).retry_after_ms(BUSY_RETRY_MS);
         }
         ChainError::Query(_) => ProblemKind::QueryRefused,
         ChainError::Codec(_) => ProblemKind::InvalidTransaction,

@@ -106,6 +106,12 @@ pub enum ExecutionError {
         /// What was met there.
         reason: String,
     },
+    /// As many as may be are being answered, and this one may be asked again. Only questions are refused so, never blocks.
+    #[error("busy: {what}")]
+    Busy {
+        /// What there may be no more of.
+        what: &'static str,
+    },
 }
 
 /// Turns an ordered block into an outcome. **Deterministic**: the same block, context and state give the same
@@ -136,7 +142,8 @@ pub trait Executor: Send + Sync {
     /// at the fuel that is left.
     ///
     /// # Errors
-    /// [`ExecutionError`] when the state can't be read.
+    /// [`ExecutionError`] when the state can't be read, or [`ExecutionError::Busy`] where making code ready that somebody
+    /// brings along is bounded.
     fn simulate_transaction(
         &self,
         transaction: &SignedTransaction,

@@ -20,10 +20,10 @@ use crate::record::ContractRecord;
 use crate::runtime::{CodeError, Prepared, Runtime};
 use foldhash::quality::RandomState;
 use ledger_core::codec::{self, Bytes, CodecError};
-use ledger_core::{ContractId, Rules};
+use ledger_core::{ContractId, ExecutionError, Rules};
 use ledger_crypto::Digest;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, TryLockError};
 
 /// For what code is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,25 @@ impl Codes {
         meter.charge(prices.prepare_byte.saturating_mul(beyond))?;
         self.allowance = left;
         Ok(None)
+    }
+
+    /// The turn to make ready code that a question brings along; `None` where that needs no turn.
+    pub(super) fn turn<'e>(
+        &self,
+        executor: &'e LedgerExecutor,
+        code: &Stored<'_>,
+    ) -> Result<Option<MutexGuard<'e, ()>>, ExecutionError> {
+        if self.purpose == Purpose::Block || code.in_state {
+            return Ok(None);
+        }
+        match executor.bringing.try_lock() {
+            Ok(turn) => Ok(Some(turn)),
+            // There is nothing in it that a panic could have left half done.
+            Err(TryLockError::Poisoned(turn)) => Ok(Some(turn.into_inner())),
+            Err(TryLockError::WouldBlock) => {
+                Err(ExecutionError::Busy { what: "another simulation's code is being made ready" })
+            }
+        }
     }
 
     /// Makes code ready, unless it is: it was paid for.

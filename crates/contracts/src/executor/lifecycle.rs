@@ -115,6 +115,7 @@ impl<'r> Run<'r, '_> {
         };
         meter.charge_sized(0, rules.prices.prepare_byte, code.bytes.len())?;
         let origin = Origin { runtime, digest, rules: &rules.wasm };
+        let _turn = self.codes.turn(self.executor, code)?;
         let prepared = self.codes.prepare(self.executor, &**runs, &origin, code, rules);
         let prepared = prepared.map_err(|error| Failure::InvalidCode { message: message(&error.message) })?;
         Ok(Code { runtime: &**runs, prepared })

@@ -24,6 +24,7 @@ use ledger_core::{
     Simulation, StateError, StateView, Status, TransactionId, TransactionResult,
 };
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 pub use unordered::FORGOTTEN_AT_LEAST;
 
@@ -52,6 +53,10 @@ impl Default for ExecutorConfig {
 /// Executes deployments and calls with the runtimes it was given, and applies commits. Redacted bodies are refused: see the
 /// [crate's page](crate#failure). A simulation has at most the fuel that a transaction may have.
 ///
+/// Code that a simulation brings along (a deployment's, above all) is made ready for nobody's fuel and isn't kept, so one is made
+/// ready at a time, and others are told [`ExecutionError::Busy`] meanwhile: whoever asks takes one processor of the node at
+/// most, and the memory of one module. Blocks wait for nobody.
+///
 /// Which runtimes there are, and which contracts a native runtime links, is part of what every node of a chain must
 /// agree on.
 pub struct LedgerExecutor {
@@ -62,6 +67,8 @@ pub struct LedgerExecutor {
     asked: PreparedCache,
     /// What was made ready for traces.
     traced: PreparedCache,
+    /// Whose turn it is to have code made ready that a question brings along.
+    bringing: Mutex<()>,
     config: ExecutorConfig,
 }
 
@@ -79,6 +86,7 @@ impl LedgerExecutor {
             prepared: PreparedCache::new(config.prepared_bytes),
             asked: PreparedCache::new(config.asked_bytes),
             traced: PreparedCache::new(TRACED_BYTES),
+            bringing: Mutex::default(),
             config,
         }
     }
