@@ -36,6 +36,10 @@ const FACTS = `({
   cut: document.documentElement.scrollWidth > document.documentElement.clientWidth,
   narrow: [...document.querySelectorAll('main p, main li, main dd, h1, h2, h3')].filter((it) => it.getBoundingClientRect().right > innerWidth + 1
     && !it.closest('.scroll')).length,
+  outside: [...document.querySelectorAll('figure svg text')].filter((it) => {
+    const [box, view] = [it.getBBox(), it.ownerSVGElement.viewBox.baseVal];
+    return box.x < 0 || box.x + box.width > view.width + 1;
+  }).map((it) => it.textContent),
   injected: document.querySelectorAll('img, iframe, main script, #lines b').length,
   reason: document.querySelector('.line.bad .proof')?.textContent ?? '',
   color: document.querySelector('.line.bad') && getComputedStyle(document.querySelector('.line.bad')).borderLeftColor,
@@ -148,6 +152,7 @@ async function verifies(page, first) {
   assert.equal(/module of the page's own choice/.test(facts.verdict), isModule, `${name}: ${facts.verdict}`);
   assert.deepEqual([facts.cut, facts.injected, facts.unnamed, facts.unlabelled, facts.landmarks, facts.language], [false, 0, 0, 0, '', 'en'], name);
   assert.equal(facts.broken, 0, `${name}: links to lines that aren't there`);
+  assert.deepEqual(facts.outside, [], `${name}: words beyond a drawing's edge`);
   const measured = await view.ask('/"type":"Temperature","uom":"CEL","value":|"uom":"CEL","value":/.test(document.body.textContent)');
   if (measured) assert(facts.plots > 0, `${name}: no plots`);
   const derived = page.replace(/\.html$/, '.json');
@@ -206,7 +211,7 @@ async function isIndex(page) {
     if (await view.ask('document.documentElement.dataset.verified === "true"').catch(() => false)) break;
     await new Promise((done) => { setTimeout(done, 50); });
   }
-  assert.match(await view.ask('document.getElementById("verdict").textContent'), /lines verified/);
+  assert.match(await view.ask('document.getElementById("verdict").textContent'), /lines? verified/);
   await view.close();
 }
 

@@ -1,6 +1,8 @@
 // The sections of the page: the lot's story, route, graph, plots and tables.
 
 const MAX_POINTS = 300;
+/** How wide a letter is at most in a drawing, on average. */
+const LETTER = 8;
 
 const section = (id, ...content) => {
   const element = $(id);
@@ -120,7 +122,7 @@ function graph(trace, data) {
     const box = s(
       'g', null, s('title', null, label(item)),
       s('rect', { class: item === data.item ? 'box self' : 'box', x: x - w / 2, y: y - 16, width: w, height: 32, rx: 6 }),
-      s('text', { x, y: y + 4, 'text-anchor': 'middle' }, brief(item)),
+      s('text', { x, y: y + 4, 'text-anchor': 'middle' }, brief(item, Math.floor(w / LETTER) - 1)),
     );
     return page(item) ? s('a', { href: page(item) }, box) : box;
   });
@@ -150,7 +152,11 @@ function thin(points) {
   return buckets;
 }
 
-const shown = (value) => String(Math.round(value * 100) / 100);
+/** A number that has room beside an axis. */
+function shown(value) {
+  const size = Math.abs(value);
+  return size >= 1e5 || (size > 0 && size < 1e-3) ? value.toExponential(1) : String(Number(value.toPrecision(5)));
+}
 
 /** A reading in the plot's unit. */
 function pointOf(reading, unit) {
@@ -176,7 +182,7 @@ function plot(readings, unit) {
   const pad = (high - low || Math.abs(high) || 1) * 0.1;
   [low, high] = [low - pad, high + pad];
   const [first, last] = [points[0].time, points.at(-1).time];
-  const [W, H, L, B] = [340, 180, 44, 24];
+  const [W, H, L, B] = [340, 180, 56, 24];
   const x = (time) => L + 8 + (last > first ? (time - first) / (last - first) : 0.5) * (W - L - 20);
   const y = (value) => 8 + (1 - (value - low) / (high - low)) * (H - B - 8);
   const newest = limits.at(-1);

@@ -153,7 +153,8 @@ function judge(trace, lines, own) {
       + 'What is said of all lines together leaves them out.'];
   }
   if (!trace.holds) return ['bad', `NOT VERIFIED: something is left out: ${clip(trace.faults[0])}.`];
-  const verified = `All ${lines} lines verified, none left out, against the checkpoint at block ${trace.checkpoint.height}`;
+  const all = lines === 1 ? 'The only line' : `All ${lines} lines`;
+  const verified = `${all} verified, none left out, against the checkpoint at block ${trace.checkpoint.height}`;
   const root = own.includes('trust root') ? '. The trust root is the page\'s own word: give one that you trust below.'
     : ', from the trust root that you gave.';
   const contract = own.includes('contract') ? ' The contract that keeps the events is a WebAssembly module of the page\'s own choice: '

@@ -17,7 +17,7 @@ const local = (name) => localName(textOf(name));
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const clip = (text, most = 300) => (text.length > most ? `${text.slice(0, most)}…` : text);
 const label = (item) => clip(short(item), 120);
-const brief = (item) => clip(short(item).split(/\(10\)|\(21\)|[:/]/).pop() || short(item), 18);
+const brief = (item, most) => clip(short(item).split(/\(10\)|\(21\)|[:/]/).pop() || short(item), most);
 const few = (digest) => `${digest.slice(0, 12)}…`;
 const plural = (count, name) => `${count} ${name}${count === 1 ? '' : 's'}`;
 const under = (word) => word.replace(/_/g, ' ');
