@@ -108,8 +108,7 @@ pub(crate) async fn show(
 fn target_on_page(target: &Target) -> Target {
     let escaped = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes);
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        text.replace('"', "&quot;").replace('\'', "&#39;").into_bytes()
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").into_bytes()
     };
     let at = escaped(target.event.get(..target.at).unwrap_or_default()).len();
     Target { event: escaped(&target.event), at, block: target.block, transaction: target.transaction }

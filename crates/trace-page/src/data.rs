@@ -11,8 +11,8 @@ use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 
 use crate::{FORMAT, MAX_PAGE_BYTES, PageError, escape, not_a_page};
 
-/// How hard to compress, 0 to 10: beyond this it takes longer than it saves.
-const LEVEL: u8 = 8;
+/// How hard to compress, 0 to 10. Most of the proofs is digests, which nothing makes smaller: harder takes longer and saves less than a hundredth.
+const LEVEL: u8 = 6;
 
 /// Length, event and place of a piece.
 const PREFIX: usize = 12;
@@ -28,8 +28,8 @@ pub(crate) struct Data {
     pub(crate) pages: BTreeMap<String, String>,
 }
 
-pub(crate) fn compressed(bytes: &[u8]) -> String {
-    BASE64.encode(compress_to_vec_zlib(bytes, LEVEL))
+pub(crate) fn compressed(bytes: &[u8], level: u8) -> String {
+    BASE64.encode(compress_to_vec_zlib(bytes, level))
 }
 
 impl Data {
@@ -42,7 +42,7 @@ impl Data {
             ("item", text(&self.item)),
             ("trust_root", Json::Text(BASE64.encode(&self.trust_root))),
             ("checkpoint", Json::Text(BASE64.encode(&self.checkpoint))),
-            ("proofs", Json::Text(compressed(&joined(&self.pieces)))),
+            ("proofs", Json::Text(compressed(&joined(&self.pieces), LEVEL))),
             ("pages", Json::Object(pages)),
         ];
         let members = members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

@@ -27,6 +27,9 @@ const SCRIPTS: [&str; 7] = [
     include_str!("../templates/page.js"),
 ];
 
+/// How hard to compress what is compressed once for all pages.
+const HARDEST: u8 = 10;
+
 /// A page that was made.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -88,7 +91,12 @@ fn fixed() -> &'static Fixed {
         let lines = SCRIPTS.iter().flat_map(|script| script.split_inclusive('\n'));
         let script: String = lines.filter(|line| !line.contains(" from './")).collect();
         let digest = |text: &str| BASE64.encode(Sha256::digest(text));
-        Fixed { script_digest: digest(&script), style_digest: digest(STYLE), verifier: compressed(VERIFIER), script }
+        Fixed {
+            script_digest: digest(&script),
+            style_digest: digest(STYLE),
+            verifier: compressed(VERIFIER, HARDEST),
+            script,
+        }
     })
 }
 
@@ -131,6 +139,6 @@ pub(crate) const LINE_END: &str = "</pre></details></li>\n";
 
 fn line(index: usize, event: &[u8]) -> String {
     let number = index.saturating_add(1);
-    let event = escape::text(&String::from_utf8_lossy(event));
+    let event = escape::content(&String::from_utf8_lossy(event));
     format!("{LINE}{number}{SIGNED}{event}{LINE_END}")
 }
