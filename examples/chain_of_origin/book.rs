@@ -1,12 +1,13 @@
 //! The book: the traceability contract on a chain that is open, and what is asked of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger_core::codec::{self, Bytes, List};
+use ledger_core::state::tree::Step;
 use ledger_core::{
-    Block, ChainId, Checkpoint, ContractId, Height, Key, Proof, SignedTransaction, StateView as _, TransactionBuilder,
-    TransactionId, TransactionProof, Version,
+    ChainId, Checkpoint, ContractId, Height, Key, Proof, SignedTransaction, StateProof, StateView as _,
+    TransactionBuilder, TransactionId, TransactionProof, Version,
 };
 use ledger_crypto::MemorySigner;
 use ledger_node::Chain;
@@ -21,12 +22,74 @@ use crate::processes::Fallible;
 /// How often a proof is begun anew because the chain went on meanwhile.
 const ATTEMPTS: usize = 10;
 
+/// The most proofs that are kept for other traces: some 3 KB each.
+const SHELF: usize = 20_000;
+
 /// A chain with the contract on it.
 pub(crate) struct Book {
     pub(crate) chain: Chain,
     pub(crate) contract: ContractId,
     pub(crate) machine: Machine,
     deployment: TransactionId,
+    shelf: Shelf,
+}
+
+/// The proofs of blocks' transactions against one checkpoint. A block is read and its tree built for all of them together, and one lot's history
+/// shares blocks with others'.
+#[derive(Default)]
+struct Shelf(Mutex<Shelved>);
+
+#[derive(Default)]
+struct Shelved {
+    checkpoint: Option<Arc<Checkpoint>>,
+    blocks: BTreeMap<Height, Arc<Vec<TransactionProof>>>,
+    /// How many proofs there are in all blocks.
+    proofs: usize,
+}
+
+impl Shelf {
+    /// The proof of the transaction at `place`; `None` when the chain has come to another checkpoint than this one.
+    fn proof(&self, chain: &Chain, checkpoint: &Arc<Checkpoint>, place: Version) -> Fallible<Option<TransactionProof>> {
+        let shelved = |shelf: &Shelved| shelf.blocks.get(&place.height).cloned();
+        let known = self.at(checkpoint, |shelf| shelved(shelf));
+        let block = match known {
+            Some(block) => block,
+            None => {
+                // Without the lock: other traces go on with what is there.
+                let (proofs, at) = chain.prove_block(place.height)?;
+                if at != *checkpoint {
+                    return Ok(None);
+                }
+                let block = Arc::new(proofs);
+                self.at(checkpoint, |shelf| shelf.put(place.height, Arc::clone(&block)));
+                block
+            }
+        };
+        let proof = block.get(usize::try_from(place.index)?).ok_or("a block lacks a transaction")?;
+        Ok(Some(proof.clone()))
+    }
+
+    /// What `of` makes of the shelf, on which nothing stands that is of another checkpoint.
+    fn at<T>(&self, checkpoint: &Arc<Checkpoint>, of: impl FnOnce(&mut Shelved) -> T) -> T {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shelf.checkpoint.as_ref() != Some(checkpoint) {
+            *shelf = Shelved { checkpoint: Some(Arc::clone(checkpoint)), ..Shelved::default() };
+        }
+        of(&mut shelf)
+    }
+}
+
+impl Shelved {
+    fn put(&mut self, height: Height, block: Arc<Vec<TransactionProof>>) {
+        self.proofs += block.len();
+        let replaced = self.blocks.insert(height, block);
+        self.proofs -= replaced.map_or(0, |block| block.len());
+        while self.proofs > SHELF
+            && let Some((_, oldest)) = self.blocks.pop_first()
+        {
+            self.proofs -= oldest.len();
+        }
+    }
 }
 
 /// What a verifier gets: bytes.
@@ -42,7 +105,7 @@ impl Book {
     pub(crate) fn new(chain: Chain) -> Fallible<Self> {
         let machine = Machine::of(chain.genesis()).ok_or("the chain is another program's")?;
         let id = machine.deployment(chain.id())?.id();
-        Ok(Self { chain, contract: ContractId::deployed_by(&id), machine, deployment: id })
+        Ok(Self { chain, contract: ContractId::deployed_by(&id), machine, deployment: id, shelf: Shelf::default() })
     }
 
     /// Whether the contract is there.
@@ -103,47 +166,38 @@ impl Book {
                 _ => return Err("asked for a proof of state, got another".into()),
             }
         }
+        // The keys of the events stand last.
+        let events = states.get(states.len().saturating_sub(events.len())..).unwrap_or_default();
         let mut transactions = Vec::with_capacity(events.len());
-        for id in self.recorded_by(&events)?.iter().chain([&self.deployment]) {
-            match self.transaction(id)? {
-                (proof, at) if at == checkpoint => transactions.push(proof),
-                _ => return Ok(None),
+        for event in events {
+            let place = place_of(event).ok_or("an event of the trace is not in the state")?;
+            match self.shelf.proof(&self.chain, &checkpoint, place)? {
+                Some(proof) => transactions.push(proof),
+                None => return Ok(None),
             }
         }
-        let deployment = transactions.pop().ok_or("the deployment is not proven")?;
+        let deployment = match self.chain.prove_transaction(&self.deployment)? {
+            (Proof::Transaction(proof), at) if at == checkpoint => proof,
+            (Proof::Transaction(_), _) => return Ok(None),
+            _ => return Err("asked for a proof of a transaction, got another".into()),
+        };
         let item = item.as_str().into();
         let (states, transactions) = (List::from(states), List::from(transactions));
         Ok(Some((TraceProof { item, contract: self.contract, deployment, states, transactions }, checkpoint)))
-    }
-
-    fn transaction(&self, id: &TransactionId) -> Fallible<(TransactionProof, Arc<Checkpoint>)> {
-        match self.chain.prove_transaction(id)? {
-            (Proof::Transaction(proof), checkpoint) => Ok((proof, checkpoint)),
-            _ => Err("asked for a proof of a transaction, got another".into()),
-        }
-    }
-
-    /// The transactions that recorded the events.
-    fn recorded_by(&self, events: &[EventKey]) -> Fallible<Vec<TransactionId>> {
-        let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
-        let mut ids = Vec::with_capacity(events.len());
-        for event in events {
-            let stored = self.chain.state().get(&records::event_key(self.contract, event))?;
-            let Version { height, index } = stored.ok_or("an event of the trace is not in the state")?.version;
-            let block = match blocks.entry(height.0) {
-                std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::btree_map::Entry::Vacant(entry) => entry.insert(self.chain.block(height)?),
-            };
-            let transaction = block.transactions.get(usize::try_from(index)?).ok_or("a block lacks a transaction")?;
-            ids.push(transaction.id());
-        }
-        Ok(ids)
     }
 
     /// Proves that the contract is there: what the newest checkpoint's state root is comes with it.
     pub(crate) fn prove_contract(&self) -> Fallible<(Proof, Arc<Checkpoint>)> {
         Ok(self.chain.prove_state(&Key::contract(&self.contract))?)
     }
+}
+
+/// Where the transaction is that wrote the value which is proven; `None` where its absence is.
+fn place_of(proof: &StateProof) -> Option<Version> {
+    proof.path.steps.iter().find_map(|step| match step {
+        Step::Leaf { key, versioned } if *key == proof.key => Some(versioned.version),
+        _ => None,
+    })
 }
 
 /// The transaction with number `number` by which `signer` records `event`.

@@ -86,6 +86,14 @@ async fn a_transaction_gets_four_answers_and_proofs_that_a_stranger_verifies() {
     };
     let proven = verify(chain.prove_transaction(&id).unwrap());
     assert!(matches!(proven, Proven::Transaction { id: found, body: Some(_), .. } if found == id));
+    // All of a block together are each by itself.
+    let (together, checkpoint) = chain.prove_block(ordered.place.height).unwrap();
+    assert_eq!(together.len(), chain.block(ordered.place.height).unwrap().transactions.len());
+    for proof in &together {
+        let alone = chain.prove_transaction(&proof.leaf.transaction.id()).unwrap();
+        assert_eq!((Proof::Transaction(proof.clone()), checkpoint.clone()), alone);
+    }
+    assert!(chain.prove_block(checkpoint.header.height).is_err());
     let proven = verify(chain.prove_receipt(&id).unwrap());
     assert!(matches!(proven, Proven::Receipt { receipt, .. } if receipt == executed.result.receipt));
     let mint_event = chain.subscribe(Height(1), Stage::Certified).next_event(&contract).await.unwrap();

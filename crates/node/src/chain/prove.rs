@@ -9,6 +9,7 @@ use ledger_core::{
 use ledger_crypto::Digest;
 use ledger_crypto::merkle;
 use ledger_storage::chain::StoreError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A proof and the checkpoint that it is against.
@@ -62,6 +63,33 @@ impl Chain {
             path,
         };
         Ok((Proof::Transaction(proof), checkpoint))
+    }
+
+    /// Proves that a block holds its transactions, each by itself and in their order, with the bodies that are still there: for little more than
+    /// proving one of them takes.
+    ///
+    /// # Errors
+    /// [`ChainError::NotCertified`] where no checkpoint commits to the block yet; else as [`Chain::block`].
+    pub fn prove_block(&self, height: Height) -> Result<(Vec<TransactionProof>, Arc<Checkpoint>), ChainError> {
+        let checkpoint = self.checkpoint();
+        let size = checkpoint.header.history.size;
+        if height.0 >= size {
+            return Err(ChainError::NotCertified { height, size });
+        }
+        let block = self.block_proof(height, &checkpoint)?;
+        let transactions = self.block(height)?.transactions.into_vec();
+        let leaves = Block::transaction_leaves(&transactions);
+        let (mut tree, mut nodes) = (merkle::Frontier::<merkle::Blake3>::new(), BTreeMap::new());
+        for leaf in &leaves {
+            tree.append(*leaf, &mut |position, digest| _ = nodes.insert(position, digest));
+        }
+        let proofs = (0..).zip(transactions).map_while(|(index, transaction)| {
+            let path = merkle::inclusion_proof::<merkle::Blake3, _>(&nodes, u64::from(index), tree.size()).ok()?;
+            let leaf = transaction.leaf();
+            let (block, path, count) = (block.clone(), List::from(path), count(&leaves));
+            Some(TransactionProof { block, leaf, body: transaction.body, index, count, path })
+        });
+        Ok((proofs.collect(), checkpoint))
     }
 
     /// Proves what became of the transaction.
