@@ -44,6 +44,7 @@ use processes::Program;
 
 use ledger_core::{Genesis, Timestamp, TrustRoot, codec};
 use ledger_crypto::{MemorySigner, Signer as _};
+use ledger_trace_page::check;
 use ledger_traceability::epcis::Item;
 use ledger_traceability::json::{Bounds, Json};
 use ledger_traceability::timeline::{ContractCode, TimelineError, timeline, timeline_of};
@@ -273,6 +274,66 @@ fn a_bad_document_is_refused_whole_and_the_others_go_on() {
     // The same event out of two documents is one event.
     let good = example(&["--events", text(&events), "--data", text(&data), "--lot", "urn:x:good-lot"]);
     assert!(good.out.contains("\n1 events, "), "{}", good.out);
+}
+
+#[test]
+fn pages_of_all_items_are_written_whole_whatever_these_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, data) = (folder.path().join("events.json"), folder.path().join("data"));
+    let long = format!("urn:x:{}", "a".repeat(400));
+    let hostile = [
+        "urn:x:../../up",
+        "urn:x:con",
+        "urn:x:CON",
+        "urn:x:%2e%2e%2fup",
+        "urn:x:stra\u{df}e",
+        "urn:x:a/b\\\\c",
+        long.as_str(),
+    ];
+    std::fs::write(&events, document(&hostile.map(seen))).unwrap();
+    let page = folder.path().join("trace.html");
+    let arguments = ["--events", text(&events), "--data", text(&data), "--page", text(&page), "--all"];
+    let run = example(&arguments);
+    assert_eq!((run.status, run.err.as_str()), (0, ""), "{}", run.out);
+    let pages = folder.path().join("pages");
+    let names = || {
+        let mut names: Vec<String> =
+            std::fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let written = names();
+    // A page of each, an index, nothing else; and nothing anywhere else.
+    assert_eq!(written.len(), hostile.len() + 1, "{written:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    let index = std::fs::read_to_string(pages.join("index.html")).unwrap();
+    let mut items = std::collections::BTreeSet::new();
+    for name in written.iter().filter(|name| *name != "index.html") {
+        assert!(index.contains(&format!("href=\"{name}\"")), "{name}");
+        let verdict = check(&std::fs::read_to_string(pages.join(name)).unwrap(), None).unwrap();
+        assert!(verdict.holds(), "{name}: {:?}", verdict.faults());
+        items.insert(verdict.item);
+    }
+    assert_eq!(items.len(), hostile.len());
+
+    // Into a folder that is there: what is there is replaced, and what is not of these pages stays.
+    std::fs::write(pages.join("mine.txt"), "mine").unwrap();
+    std::fs::write(pages.join("index.html"), "old").unwrap();
+    assert_eq!(example(&arguments).status, 0);
+    assert_eq!(names().len(), written.len() + 1);
+    assert_eq!(std::fs::read_to_string(pages.join("mine.txt")).unwrap(), "mine");
+    assert_ne!(std::fs::read_to_string(pages.join("index.html")).unwrap(), "old");
+
+    // Where no page can be, that is said before anything is loaded.
+    for (place, said) in
+        [("none/trace.html", "there is no folder"), ("pages", "it is a folder"), ("trace.html/x", "there is no folder")]
+    {
+        let (fresh, place) = (folder.path().join("fresh"), folder.path().join(place));
+        let run = example(&["--events", text(&events), "--data", text(&fresh), "--page", text(&place)]);
+        assert_eq!(run.status, 1, "{}", run.out);
+        assert!(run.err.starts_with(&format!("error: --page {}: {said}", place.display())), "{}", run.err);
+        assert!(!run.out.contains("recorded"), "{}", run.out);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::book::{self, Evidence};
 use crate::documents::{self, Source};
 use crate::fault::Fault;
 use crate::ledger::{Ledger, Recorded};
+use crate::machine::Machine;
 use crate::nearest::nearest;
 use crate::pages;
 use crate::parties::{self, Parties};
@@ -155,6 +156,7 @@ async fn load_and_show(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Fallible<Evidence> {
+    pages::try_place(&page_of(options, folder)).map_err(|error| format!("--page {error}"))?;
     let started = Instant::now();
     let mut parties = Parties::default();
     let mut fault = Fault::planned(options.kill);
@@ -197,7 +199,7 @@ async fn load_and_show(
         if lots.iter().any(is_lot) {
             lots.retain(is_lot);
         }
-        pages::all(&page.with_file_name(pages::FOLDER), ledger, &lots, options.machine, out).await?;
+        write_all(&page.with_file_name(pages::FOLDER), ledger, &lots, options.machine, out)?;
     }
     writeln!(
         out,
@@ -208,6 +210,25 @@ async fn load_and_show(
     )?;
     write!(out, "{proven}")?;
     Ok(evidence)
+}
+
+/// Writes a page of each lot.
+fn write_all(folder: &Path, ledger: &Ledger, lots: &[Item], machine: Machine, out: &mut dyn Write) -> Fallible<()> {
+    let runtime = tokio::runtime::Handle::current();
+    let started = Instant::now();
+    // The threads that write wait for the ledger themselves; so must this one, which its runtime has to know.
+    let written =
+        tokio::task::block_in_place(|| pages::all(folder, lots, machine, &|lot| runtime.block_on(ledger.prove(lot))))?;
+    let bytes: usize = written.iter().map(|written| written.bytes).sum();
+    let longest = written.iter().map(|written| written.bytes).max().unwrap_or(0);
+    writeln!(
+        out,
+        "pages        {} in {}, {bytes} bytes, the longest {longest}; proven and written in {:.2} s",
+        written.len(),
+        folder.display(),
+        started.elapsed().as_secs_f64()
+    )?;
+    Ok(())
 }
 
 /// Loads the documents one after the other; those that are refused are reported and left out.
