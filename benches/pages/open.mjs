@@ -1,0 +1,76 @@
+// Opens trace pages in headless Chromium and says of each, on a line of its own: how many lines it has, the milliseconds that it says
+// verifying took, and the milliseconds from the beginning of the navigation until it said so; medians of several openings.
+//
+//     node open.mjs CHROMIUM ROUNDS PAGE…
+//
+// No npm package: the DevTools protocol over a pipe.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [chromium, rounds, ...pages] = process.argv.slice(2);
+const profile = mkdtempSync(join(tmpdir(), 'trace-pages-'));
+const browser = spawn(chromium, ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--remote-debugging-pipe', `--user-data-dir=${profile}`, 'about:blank'],
+{ stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
+
+const waiting = new Map();
+let rest = Buffer.alloc(0);
+browser.stdio[4].on('data', (bytes) => {
+  rest = Buffer.concat([rest, bytes]);
+  for (let end; (end = rest.indexOf(0)) >= 0; rest = rest.subarray(end + 1)) {
+    const message = JSON.parse(rest.subarray(0, end).toString());
+    waiting.get(message.id)?.(message);
+  }
+});
+let number = 0;
+const send = (method, params = {}, sessionId = undefined) => new Promise((done, failed) => {
+  number += 1;
+  const timer = setTimeout(() => failed(new Error(`${method} has no answer after 60 s`)), 60_000);
+  waiting.set(number, ({ result, error }) => {
+    clearTimeout(timer);
+    if (error) failed(new Error(`${method}: ${error.message}`));
+    else done(result);
+  });
+  browser.stdio[3].write(`${JSON.stringify({ id: number, method, params, sessionId })}\0`);
+});
+const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
+const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
+
+// Runs in the page before anything of the page does: notes when the page says that it has verified itself.
+const WATCH = `new MutationObserver((_, watch) => {
+  if (document.documentElement?.dataset.took === undefined) return;
+  watch.disconnect();
+  globalThis.shownAfter = performance.now();
+}).observe(document, { attributes: true, childList: true, subtree: true, attributeFilter: ['data-took'] });`;
+
+async function opened(page) {
+  const { targetId } = await send('Target.createTarget', { url: 'about:blank' });
+  const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
+  await send('Page.enable', {}, sessionId);
+  await send('Page.addScriptToEvaluateOnNewDocument', { source: WATCH }, sessionId);
+  await send('Page.navigate', { url: pathToFileURL(resolve(page)).href }, sessionId);
+  const ask = async (expression) => (await send('Runtime.evaluate', { expression, returnByValue: true }, sessionId)).result.value;
+  for (let round = 0; round < 600 && !await ask('globalThis.shownAfter !== undefined'); round += 1) await sleep(20);
+  const found = await ask(`({ verified: document.documentElement.dataset.verified, took: Number(document.documentElement.dataset.took),
+    shown: globalThis.shownAfter, lines: document.querySelectorAll('#events > .line.good').length, all: document.querySelectorAll('#events > .line').length })`);
+  await send('Target.closeTarget', { targetId });
+  if (found.verified !== 'true' || found.lines !== found.all) throw new Error(`${page}: ${JSON.stringify(found)}`);
+  return found;
+}
+
+try {
+  // The first page that a browser opens pays for the browser's start.
+  await opened(pages[0]);
+  for (const page of pages) {
+    const found = [];
+    for (let round = 0; round < Number(rounds); round += 1) found.push(await opened(page));
+    console.log(found[0].lines, median(found.map((it) => it.took)).toFixed(1), median(found.map((it) => it.shown)).toFixed(1));
+  }
+} finally {
+  browser.kill();
+  await new Promise((done) => { browser.once('exit', done); });
+  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+}
