@@ -158,6 +158,19 @@ fn another_chain_s_trust_root_is_no_trust() {
 }
 
 #[test]
+fn another_contract_than_the_reader_means_is_refused() {
+    let case = Case::new();
+    let own = case.ledger.contract.to_string();
+    let said = case.verify(case.page.as_bytes(), &["--json", "--contract", &own]).json();
+    assert_eq!((&said["contract"], &said["contract_trust"]), (&json!(own), &json!("native")));
+    let other = "12".repeat(32);
+    let said = case.verify(case.page.as_bytes(), &["--contract", &other]);
+    assert_eq!((said.status, said.out.as_str()), (1, ""));
+    assert!(said.err.contains(&format!("are stored by contract {own}, not by {other}")), "{}", said.err);
+    assert_eq!(case.verify(case.page.as_bytes(), &["--contract", "12"]).status, 2);
+}
+
+#[test]
 fn a_changed_event_is_named_by_its_line() {
     let case = Case::new();
     let starts: Vec<usize> =
