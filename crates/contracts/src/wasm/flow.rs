@@ -55,13 +55,17 @@ struct Frame {
     condition: usize,
 }
 
+/// To which segments control goes from one: where a condition holds, and where it doesn't.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ways([Option<usize>; 2]);
+
 /// Follows a function's instructions and cuts them into segments.
 pub(super) struct Flows {
     segments: Vec<Segment>,
     /// For each segment, whether it may be light by what is in it.
     harmless: Vec<bool>,
-    /// From where to where control goes, in segments: all ways that leave a harmless one.
-    ways: Vec<(usize, usize)>,
+    /// For each segment, to which others control goes from it, if it is harmless.
+    ways: Vec<Ways>,
     /// Whether the next instruction can be reached; then it belongs to the last segment.
     reachable: bool,
     /// The function's own label first.
@@ -87,7 +91,7 @@ impl Flows {
             segments: vec![Segment { at: 0, cost: 0, light: false }],
             // Here the counter is fetched and the stack is looked at.
             harmless: vec![false],
-            ways: Vec::new(),
+            ways: vec![Ways::default()],
             reachable: true,
             frames: Vec::new(),
             shape: Shape { parameters: 0, results },
@@ -161,34 +165,47 @@ impl Flows {
         let (Some(here), Some(index)) = (self.here(), self.index(depth)) else { return };
         let Some(frame) = self.frames.get_mut(index) else { return };
         match frame.kind {
-            Kind::Loop => self.ways.extend(frame.segments.first().map(|header| (here, *header))),
+            Kind::Loop => {
+                let header = frame.segments.first().copied();
+                self.add_way(here, header);
+            }
             // Out of the function.
             _ if index == 0 => self.harm(),
             _ => frame.segments.push(here),
         }
     }
 
+    /// Notes that control goes from one segment to another.
+    fn add_way(&mut self, from: usize, to: Option<usize>) {
+        let Some(ways) = self.ways.get_mut(from) else { return };
+        match ways.0.iter_mut().find(|way| way.is_none()) {
+            Some(free) => *free = to,
+            // Only a table of branches has more, and that isn't harmless.
+            None => self.harmless.get_mut(from).into_iter().for_each(|harmless| *harmless = false),
+        }
+    }
+
     /// Says which segments are light, once the whole function was followed: as many as can be, from its beginning on. None is
     /// right before or behind another, so there is no way round a loop without a full charge.
     pub(super) fn settle(&mut self) {
-        self.ways.sort_unstable();
         // Segments that are reached from a light one.
         let mut behind = vec![false; self.segments.len()];
+        let mut next = Vec::new();
         for segment in 0..self.segments.len() {
             let candidate = self.harmless.get(segment) == Some(&true) && behind.get(segment) == Some(&false);
             let cost = self.segments.get(segment).map_or(0, |segment| segment.cost);
             if !candidate || cost == 0 || cost > MAX_LIGHT {
                 continue;
             }
-            let mut next = Vec::new();
+            next.clear();
             if !self.next_charges(segment, &mut next, &mut 0) || next.contains(&segment) {
                 continue;
             }
             if let Some(segment) = self.segments.get_mut(segment) {
                 segment.light = true;
             }
-            for place in next {
-                if let Some(behind) = behind.get_mut(place) {
+            for place in &next {
+                if let Some(behind) = behind.get_mut(*place) {
                     *behind = true;
                 }
             }
@@ -198,17 +215,16 @@ impl Flows {
     /// Whether whatever control comes to from a segment begins with a full charge, those without any cost passed over; and
     /// which ones they are.
     fn next_charges(&self, segment: usize, next: &mut Vec<usize>, looks: &mut usize) -> bool {
-        let from = self.ways.partition_point(|(from, _)| *from < segment);
-        let ways = self.ways.get(from..).unwrap_or_default().iter().take_while(|(from, _)| *from == segment);
+        let ways = self.ways.get(segment).copied().unwrap_or_default();
         let mut any = false;
-        for (_, to) in ways {
+        for to in ways.0.into_iter().flatten() {
             *looks += 1;
-            let Some(found) = self.segments.get(*to) else { return false };
+            let Some(found) = self.segments.get(to) else { return false };
             let charges = if found.cost > 0 {
-                next.push(*to);
+                next.push(to);
                 !found.light
             } else {
-                self.harmless.get(*to) == Some(&true) && self.next_charges(*to, next, looks)
+                self.harmless.get(to) == Some(&true) && self.next_charges(to, next, looks)
             };
             if !charges || *looks > MOST_LOOKS {
                 return false;
@@ -326,7 +342,10 @@ impl Flows {
         self.segments.push(Segment { at, cost: 0, light: false });
         // Behind the function's last `end` it ends.
         self.harmless.push(!self.frames.is_empty());
-        self.ways.extend(from.into_iter().map(|from| (from, segment)));
+        self.ways.push(Ways::default());
+        for from in from {
+            self.add_way(from, Some(segment));
+        }
         Some(segment)
     }
 }
