@@ -24,9 +24,7 @@ use ledger_core::WasmRules;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 use wasmtime::{
     Cache, CacheConfig, Caller, Config, Error, Extern, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory,
     Module, ModuleExport, PoolConcurrencyLimitError, PoolingAllocationConfig, ResourceLimiter, Store, Trap, Val,
@@ -84,12 +82,6 @@ impl WasmtimeConfig {
 /// How much fuel the runs of a module have used for each byte of it, counters included, before it is compiled.
 const USED_BY_BYTE: u64 = 200;
 
-/// How long one waits for a module that was compiled before to be read from the disk: more than that takes. If it isn't
-/// there any more, and is compiled again, it is interpreted until then.
-const MOST_WAIT: Duration = Duration::from_millis(25);
-/// How long all wait for that together: whoever has had many modules compiled could make a block wait for each of them.
-const MOST_WAIT_IN_ALL: Duration = Duration::from_millis(500);
-
 /// How much of a thread's stack compiled code may use, in bytes: what all slots stand for, and the largest function, which has
 /// its frame before it counts it.
 const STACK_BYTES: u64 = (WasmRules::MOST_STACK_SLOTS as u64 / 4 * 5) * NATIVE_BYTES_PER_SLOT;
@@ -117,8 +109,6 @@ struct Shared {
     later: Option<Later>,
     /// What the folder of compiled code has, if there is one.
     known: Option<Known>,
-    /// How many µs may still be waited for what it has.
-    patience: AtomicU64,
     /// How many instances simulations have.
     simulating: AtomicU32,
     /// How many they may have.
@@ -177,8 +167,7 @@ impl Wasmtime {
             Compilation::AtOnce => None,
         };
         let simulating = AtomicU32::new(0);
-        let patience = AtomicU64::new(micros(MOST_WAIT_IN_ALL));
-        let shared = Shared { engine, linker, later, known, patience, simulating, most_simulating };
+        let shared = Shared { engine, linker, later, known, simulating, most_simulating };
         Ok(Wasmtime { shared: Arc::new(shared) })
     }
 }
@@ -203,10 +192,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.simulating.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// An error with its causes.
@@ -354,25 +339,13 @@ impl Tiers {
         if !known.has(&self.source.code) {
             return;
         }
-        let (done, end) = sync_channel(1);
         let tiers = Arc::clone(self);
-        let taken = later.ask(move || {
+        // Whether it came or not shows in what was compiled. If it isn't there any more it is compiled again, and interpreted until
+        // then.
+        let taken = later.ask_and_wait(move || {
             let _ = tiers.compile();
-            // If nobody waits any more, nobody needs to know.
-            let _ = done.send(());
         });
         self.asked.store(taken, Ordering::Relaxed);
-        let patience = &self.shared.patience;
-        let left = Duration::from_micros(patience.load(Ordering::Relaxed));
-        if taken && !left.is_zero() {
-            let start = Instant::now();
-            // Whether it came or not shows in what was compiled.
-            let _ = end.recv_timeout(left.min(MOST_WAIT));
-            let waited = micros(start.elapsed());
-            // It only counts, and two at once may wait for the same time.
-            let _ =
-                patience.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(waited)));
-        }
     }
 
     /// Notes what a run has used; asks the compiler when that is enough. They count, and nothing else is told by them.
