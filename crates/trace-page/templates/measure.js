@@ -145,7 +145,7 @@ function readingsOf(it) {
 
 /** What the readings of a line had to stay within. */
 const limitsOf = (it) => list(extension(it.event, it.exact, 'limits')).filter((limit) => stringIn(limit, 'type') !== null).map((limit) => ({
-  measured: limit.type, unit: stringIn(limit, 'uom') ?? '', low: numberIn(limit, 'minValue')?.value ?? null,
+  measured: localName(limit.type), unit: stringIn(limit, 'uom') ?? '', low: numberIn(limit, 'minValue')?.value ?? null,
   high: numberIn(limit, 'maxValue')?.value ?? null,
 }));
 

@@ -468,7 +468,7 @@ fn units_make_a_page() {
     let sensed = |hour, reports: Value| about(hour, json!({ "sensorElementList": [{ "sensorReport": reports }] }));
     let mut stated = sensed(1, json!([{ "type": "Temperature", "value": 4, "uom": "CEL" }]));
     stated["trace:limits"] = json!([
-        { "type": "Temperature", "minValue": 0, "maxValue": 8, "uom": "CEL" },
+        { "type": "gs1:Temperature", "minValue": 0, "maxValue": 8, "uom": "CEL" },
         { "type": "RelativeHumidity", "maxValue": 0.6, "uom": "P1" },
         { "type": "Pressure", "minValue": 1, "uom": "BAR" },
         { "type": "Mass", "maxValue": 1, "uom": "KGM" },

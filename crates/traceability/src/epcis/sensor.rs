@@ -144,7 +144,7 @@ impl Event {
             .iter()
             .filter_map(|limit| {
                 Some(Limit {
-                    measured: limit.get("type")?.as_text()?.to_owned(),
+                    measured: local_name(limit.get("type")?.as_text()?).to_owned(),
                     lowest: bound(limit, "minValue"),
                     highest: bound(limit, "maxValue"),
                     unit: unit(limit),
