@@ -2,40 +2,12 @@
 // verifying took, and the milliseconds from the beginning of the navigation until it said so; medians of several openings.
 //
 //     node open.mjs CHROMIUM ROUNDS PAGE…
-//
-// No npm package: the DevTools protocol over a pipe.
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { start } from '../../crates/trace-page/chromium.mjs';
 
 const [chromium, rounds, ...pages] = process.argv.slice(2);
-const profile = mkdtempSync(join(tmpdir(), 'trace-pages-'));
-const browser = spawn(chromium, ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync', '--remote-debugging-pipe', `--user-data-dir=${profile}`, 'about:blank'],
-{ stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
-
-const waiting = new Map();
-let rest = Buffer.alloc(0);
-browser.stdio[4].on('data', (bytes) => {
-  rest = Buffer.concat([rest, bytes]);
-  for (let end; (end = rest.indexOf(0)) >= 0; rest = rest.subarray(end + 1)) {
-    const message = JSON.parse(rest.subarray(0, end).toString());
-    waiting.get(message.id)?.(message);
-  }
-});
-let number = 0;
-const send = (method, params = {}, sessionId = undefined) => new Promise((done, failed) => {
-  number += 1;
-  const timer = setTimeout(() => failed(new Error(`${method} has no answer after 60 s`)), 60_000);
-  waiting.set(number, ({ result, error }) => {
-    clearTimeout(timer);
-    if (error) failed(new Error(`${method}: ${error.message}`));
-    else done(result);
-  });
-  browser.stdio[3].write(`${JSON.stringify({ id: number, method, params, sessionId })}\0`);
-});
+const { send, stop } = start(chromium);
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
@@ -70,7 +42,5 @@ try {
     console.log(found[0].lines, median(found.map((it) => it.took)).toFixed(1), median(found.map((it) => it.shown)).toFixed(1));
   }
 } finally {
-  browser.kill();
-  await new Promise((done) => { browser.once('exit', done); });
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  await stop();
 }

@@ -10,7 +10,7 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
   '--disable-component-update', '--disable-sync', '--remote-debugging-pipe'];
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
-/** Starts the browser; `open(page, view)` opens a file in a tab and waits until it has verified itself, where it does so. */
+/** Starts the browser; `send` gives it a command of the protocol, `open(page, view)` opens a file in a tab and waits until it has verified itself, where it does so. */
 export function start(chromium, screenshots) {
   const profile = mkdtempSync(join(tmpdir(), 'trace-page-'));
   const stdio = ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'];
@@ -82,5 +82,5 @@ export function start(chromium, screenshots) {
     await exited;
     rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
-  return { open, stop };
+  return { open, send, stop };
 }
