@@ -8,7 +8,7 @@
 //!        Check ─▶ signature pool (all chains, batches); CheckSignatures: votes first         │
 //!        Persist ─▶ log (all chains, one group commit) ─▶ vote guard                         │
 //!        Send ─▶ transport, once what was persisted before is durable                        │
-//!        Execute ─▶ Applier: executor on the state before, one engine batch                  ▼
+//!        Execute ─▶ executor on the state before ─▶ one engine batch: two blocks at once      ▼
 //!        Ordered, Executed, Certified ─▶ Progress ─▶ Pending, Subscription, proofs
 //! ```
 //!

@@ -167,8 +167,8 @@ impl World<'_> {
         let applied = self.live(chain).and_then(|live| live.applied.pop_front());
         let block = self.ordered.get_mut(chain).and_then(std::collections::VecDeque::pop_front);
         if let (Some(applied), Some(block), Some((clients, oracle, _))) = (applied, block, self.outside(chain)) {
-            oracle.executed(&applied.outcome, &applied.results)?;
-            clients.executed(&block.transactions, &applied.results);
+            oracle.executed(&applied.outcome, &applied.execution.results)?;
+            clients.executed(&block.transactions, &applied.execution.results);
         }
         Ok(())
     }

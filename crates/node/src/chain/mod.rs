@@ -4,6 +4,7 @@ pub(crate) mod durable;
 mod export;
 mod prove;
 pub(crate) mod shell;
+pub(crate) mod stages;
 mod subscription;
 
 pub use subscription::{BlockUpdate, EventUpdate, Stage, Subscription, SubscriptionError};

@@ -1,9 +1,9 @@
 //! The thin tokio shell around a chain's core: one task that feeds events in and carries effects out.
 
 use super::durable::{Durable, Logged};
+use super::stages::Stages;
 use crate::answers::{Accepted, Pending};
-use crate::apply::Applier;
-use crate::core::{Ask, ChainCore, Effect, Event, Execute, FinalBlock, ReadId, Stop, SubmitError, Token};
+use crate::core::{Ask, ChainCore, Effect, Event, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
 use crate::host::line::{BlockLine, Pass};
@@ -46,7 +46,7 @@ pub(crate) enum Signal {
 pub(crate) struct Shell {
     pub(crate) chain: ChainId,
     pub(crate) core: ChainCore,
-    pub(crate) applier: Arc<Mutex<Applier>>,
+    pub(crate) stages: Stages,
     pub(crate) reader: ChainReader,
     pub(crate) logged: Durable,
     pub(crate) pool: Pool,
@@ -94,6 +94,9 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// The blocks of a flooded chain beside others that aren't are so many times smaller: they wait behind one at least.
 const GIVES_WAY: usize = 4;
+
+/// Blocks that are applied at once where nobody else needs the processors: one is executed, one is stored.
+const EXECUTED_AHEAD: usize = 2;
 
 /// Chains that have waited for so long at the end write no index any more: opening reads more then.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -195,7 +198,7 @@ impl Shell {
             }
         }
         if let Some(done) = desk.closing {
-            write_index(Arc::clone(&self.applier), &self.pool).await;
+            write_index(&self.stages).await;
             // Whoever asked may have gone.
             let _ = done.send(());
         }
@@ -267,6 +270,9 @@ impl Shell {
             false => self.shared_block,
         };
         self.core.limit(pipeline, most);
+        // With other chains' blocks waiting, another one of this chain's beside the one that is stored would only crowd them.
+        let ahead = if self.pool.is_busy() || self.share.gives_way() { 1 } else { EXECUTED_AHEAD };
+        self.core.execute_ahead(ahead);
         self.line_up(desk.now);
         self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
         if self.core.is_settled() {
@@ -366,7 +372,11 @@ impl Shell {
                         stopped = Some(Stop::Log(error.to_string()));
                     }
                 }
-                Effect::Execute(execute) => self.execute(execute),
+                Effect::Execute(execute) => {
+                    // What another chain needs is many short steps, each of which would wait behind a flooded one.
+                    let rests = self.share.gives_way().then(tokio::runtime::Handle::current);
+                    self.stages.begin(execute, rests);
+                }
                 Effect::Answer { ask, id, answer } => self.answer(desk, ask, id, answer),
                 Effect::Drop { id, reason } => drop_transaction(desk, id, reason),
                 Effect::Ordered { block, ids } => {
@@ -495,53 +505,15 @@ impl Shell {
             let _ = signals.send(Signal::Events(vec![Event::PieceRead { read, bytes }]));
         });
     }
-
-    /// Executes a block in the pool. A flooded chain beside others then lets go of the processor for as long as that took:
-    /// what another chain needs is many short steps, each of which would wait behind it.
-    fn execute(&self, execute: Execute) {
-        let (applier, signals) = (Arc::clone(&self.applier), self.context.signals.clone());
-        let rests = self.share.gives_way().then(tokio::runtime::Handle::current);
-        self.pool.run(move || {
-            let begun = Instant::now();
-            let height = execute.block.header.height;
-            let work = || applier.lock().unwrap_or_else(PoisonError::into_inner).apply(&execute);
-            let signal = match catch_unwind(AssertUnwindSafe(work)) {
-                Ok(Ok(applied)) => Signal::Events(vec![Event::Applied(applied)]),
-                Ok(Err(error)) => Signal::Stop(Stop::Apply { height, reason: error.to_string() }),
-                Err(panic) => Signal::Stop(Stop::Panic { place: "execution", message: panic_message(&*panic) }),
-            };
-            match rests {
-                Some(runtime) if matches!(signal, Signal::Events(_)) => {
-                    let rest = begun.elapsed();
-                    runtime.spawn(async move {
-                        tokio::time::sleep(rest).await;
-                        let _ = signals.send(signal);
-                    });
-                }
-                _ => _ = signals.send(signal),
-            }
-        });
-    }
 }
 
 /// Lets the views be opened without reading what is in them twice, where that would take long. Few of a host's chains have
 /// so much that isn't in the index's last copy; those take turns, and all of them a bounded time.
-async fn write_index(applier: Arc<Mutex<Applier>>, pool: &Pool) {
-    if !applier.lock().unwrap_or_else(PoisonError::into_inner).store().is_worth_a_checkpoint() {
-        return;
-    }
-    let (done, written) = oneshot::channel::<()>();
+async fn write_index(stages: &Stages) {
     let asked = Instant::now();
-    pool.run(move || {
-        if asked.elapsed() < CLOSING {
-            // What isn't written is read again from the records.
-            let _ = applier.lock().unwrap_or_else(PoisonError::into_inner).checkpoint();
-        }
-        // The views are let go of before the host hears that the chain is closed.
-        drop(applier);
-        drop(done);
-    });
-    let _ = written.await;
+    if let Some(written) = stages.write_index(move || asked.elapsed() < CLOSING) {
+        written.await;
+    }
 }
 
 /// A finalized block and its certificate, if this node has executed as far.

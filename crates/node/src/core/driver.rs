@@ -30,9 +30,11 @@ pub(super) struct Driver {
     pub(super) blocks: Blocks,
     /// Finalized blocks that wait for their records.
     undurable: VecDeque<Finalized>,
-    /// Finalized, durable blocks that wait for execution; the first one is being executed if `executing`.
+    /// Finalized, durable blocks that aren't applied; the first `executing` were given out for that.
     unapplied: VecDeque<Finalized>,
-    executing: bool,
+    executing: usize,
+    /// The most that are given out at once.
+    execute_ahead: usize,
     /// The last finalized header.
     finalized: Header,
     /// The last applied block and its certificate.
@@ -60,7 +62,8 @@ impl Driver {
             blocks: Blocks::default(),
             undurable: VecDeque::new(),
             unapplied: VecDeque::new(),
-            executing: false,
+            executing: 0,
+            execute_ahead: 1,
             finalized: genesis,
             served: None,
             applied: HistoryHead::EMPTY,
@@ -256,18 +259,22 @@ impl Driver {
         (found != expected).then_some(Stop::Diverged { height: header.height, size, expected, found })
     }
 
+    /// Sets how many blocks are given out at once.
+    pub(super) fn execute_ahead(&mut self, blocks: usize) {
+        self.execute_ahead = blocks.max(1);
+    }
+
     fn execute_next(&mut self, effects: &mut Vec<Effect>) -> Option<Stop> {
-        if self.executing {
-            return None;
+        while self.executing < self.execute_ahead {
+            let next = self.unapplied.get(self.executing)?;
+            let height = next.known.block.header.height;
+            let Some((_, Place::Logged(position))) = self.payloads.get(&next.digest) else {
+                return Some(Stop::Apply { height, reason: "the log doesn't say where its payload is".to_owned() });
+            };
+            self.executing += 1;
+            let (block, certificate) = (Arc::clone(&next.known.block), Arc::clone(&next.certificate));
+            effects.push(Effect::Execute(Execute { block, certificate, position: *position }));
         }
-        let first = self.unapplied.front()?;
-        let height = first.known.block.header.height;
-        let Some((_, Place::Logged(position))) = self.payloads.get(&first.digest) else {
-            return Some(Stop::Apply { height, reason: "the log doesn't say where its payload is".to_owned() });
-        };
-        self.executing = true;
-        let (block, certificate) = (Arc::clone(&first.known.block), Arc::clone(&first.certificate));
-        effects.push(Effect::Execute(Execute { block, certificate, position: *position }));
         None
     }
 
@@ -275,10 +282,10 @@ impl Driver {
     pub(super) fn applied(&mut self, applied: &Applied, effects: &mut Vec<Effect>) -> Result<Arc<Block>, Stop> {
         let height = applied.outcome.height;
         let finalized = match self.unapplied.pop_front() {
-            Some(first) if self.executing && first.known.block.header.height == height => first,
+            Some(first) if self.executing > 0 && first.known.block.header.height == height => first,
             _ => return Err(Stop::Apply { height, reason: "it was not the block to be executed".to_owned() }),
         };
-        self.executing = false;
+        self.executing -= 1;
         self.applied = applied.history;
         self.heads.insert(applied.history.size, applied.history.root);
         self.payloads.retain(|_, (at, _)| *at > height);

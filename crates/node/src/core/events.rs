@@ -5,8 +5,8 @@ use crate::host::QuotaExceeded;
 use crate::mempool::Refusal;
 use ledger_consensus::{Record, TimerId};
 use ledger_core::{
-    Block, Checkpoint, Evidence, Height, HistoryHead, Lane, Outcome, Rejection, SignatureCheck, SignedTransaction,
-    Timestamp, TransactionError, TransactionId, TransactionResult,
+    Block, Checkpoint, Evidence, Execution, Height, HistoryHead, Lane, Outcome, Rejection, SignatureCheck,
+    SignedTransaction, Timestamp, TransactionError, TransactionId,
 };
 use ledger_crypto::{PublicKey, VotePosition};
 use ledger_storage::log::LogPosition;
@@ -152,8 +152,8 @@ pub struct Applied {
     pub outcome: Outcome,
     /// The history including it.
     pub history: HistoryHead,
-    /// What became of the block's transactions.
-    pub results: Arc<Vec<TransactionResult>>,
+    /// What executing it gave, what became of its transactions among that.
+    pub execution: Arc<Execution>,
 }
 
 /// Why a transaction didn't pass its check.
@@ -225,7 +225,8 @@ pub enum Effect {
         /// Where the guard has to move.
         voted: Option<VotePosition>,
     },
-    /// Execute a block on the state before it and store what comes of it, then tell [`Event::Applied`]. One at a time.
+    /// Execute a block on the state before it and store what comes of it, then tell [`Event::Applied`]. In order; as many
+    /// may be under way at once as [`ChainCore::execute_ahead`](super::ChainCore::execute_ahead) says.
     Execute(Execute),
     /// Answer a submission: `Ok` is *Accepted*.
     Answer {

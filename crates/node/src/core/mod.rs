@@ -243,6 +243,12 @@ impl ChainCore {
         self.proposals.limit(pipeline, transactions);
     }
 
+    /// Says how many blocks are given out to be executed at once (1 at the beginning): with 2, the next one can be
+    /// executed while one is being stored.
+    pub fn execute_ahead(&mut self, blocks: usize) {
+        self.driver.execute_ahead(blocks);
+    }
+
     /// Whether nobody else has a say in what this node orders.
     pub fn decides_alone(&self) -> bool {
         self.validators.is_empty() && !self.follows
@@ -344,7 +350,7 @@ impl ChainCore {
         let (height, history) = (applied.outcome.height, applied.history);
         match self.driver.applied(&applied, effects) {
             Ok(block) => {
-                let results = block.transactions.iter().zip(applied.results.iter());
+                let results = block.transactions.iter().zip(applied.execution.results.iter());
                 let dropped =
                     self.mempool.applied(results.map(|(transaction, result)| {
                         (transaction, result.receipt.transaction, &result.receipt.status)

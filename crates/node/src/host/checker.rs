@@ -173,7 +173,7 @@ fn check_run(context: &CheckContext, run: &[CheckJob], signatures: Vec<Result<()
     // What is cached may be newer: a check needs the state of any moment since the transaction arrived.
     let base = context.reader.state();
     let height = base.height();
-    let state = Cached { base, cache: Arc::clone(&context.values), height, exact: false };
+    let state = Cached { base, cache: Arc::clone(&context.values), height, exact: false, unstored: None };
     let head = Block { header: context.reader.head().header.clone(), transactions: Vec::new().into() };
     let surroundings = Applier::context(head.header.chain, &context.genesis.rules, &head);
     let signed: Vec<&SignedTransaction> = run

@@ -25,6 +25,7 @@ pub use snapshots::{SnapshotConfig, SnapshotReport, snapshot_checkpoint};
 use crate::apply::Applier;
 use crate::chain::durable::{self, Durable, Line, Logged};
 use crate::chain::shell::{Peers, Shell, Signal, Turn};
+use crate::chain::stages::Stages;
 use crate::chain::{Chain, Shared};
 use crate::core::{ChainCore, Event, Start};
 use crate::guard::SharedGuards;
@@ -530,10 +531,11 @@ impl Host {
             executor: Arc::clone(&executor),
             signals: signals.clone(),
         };
+        let stages = Stages::new(applier, self.pool.clone(), signals.clone());
         let shell = Shell {
             chain: id,
             core,
-            applier: Arc::new(Mutex::new(applier)),
+            stages,
             reader: reader.clone(),
             logged,
             pool: self.pool.clone(),

@@ -33,7 +33,7 @@ fn bytes_of(key: &Key, value: &Value) -> usize {
 
 /// Takes a hash as it is.
 #[derive(Default)]
-struct Whole(u64);
+pub(super) struct Whole(u64);
 
 impl Hasher for Whole {
     fn finish(&self) -> u64 {

@@ -4,16 +4,21 @@
 //! it in if their view was of the same block; what a block wrote comes in once that is stored. So what is checked before
 //! a transaction is accepted needn't be read again when it is executed.
 //!
+//! The next block may be executed while one is being stored. It sees what that one wrote ([`Unstored`]) above what is
+//! held here, whichever of the two blocks that stands at: all other keys have the same values after both.
+//!
 //! The caches of a host's chains share one [`CacheBudget`]: when they hold more together than it allows, those that have
 //! not been used for longest are emptied. A chain that is idle holds nothing.
 
 mod budget;
 mod entries;
+mod unstored;
 
 pub(crate) use budget::CacheBudget;
+pub(crate) use unstored::Unstored;
 
 use entries::Entries;
-use ledger_core::{Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};
+use ledger_core::{Execution, Height, Key, KeyRange, Scan, StateError, StateView, Version, Versioned, Write, Writes};
 use ledger_crypto::Digest;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -96,10 +101,11 @@ impl ValueCache {
         known.entries.shrink_to(self.capacity);
     }
 
-    /// The block after `height` is about to be executed: what is known is the state after `height`, or is forgotten.
-    pub(crate) fn stands_at(&self, height: Height) {
+    /// The block after `height` is about to be executed: what is known is the state after `height`, or is forgotten. With
+    /// `unstored`, that block may be stored by now.
+    pub(crate) fn stands_at(&self, height: Height, unstored: Option<Height>) {
         let known = self.known();
-        if known.height != Some(height) {
+        if known.height != Some(height) && (unstored.is_none() || known.height != unstored) {
             self.replace(known, Known { height: Some(height), entries: Entries::default() });
         }
     }
@@ -116,6 +122,11 @@ impl ValueCache {
             let value = last.value.clone().map(|value| Versioned { value, version, predecessor: *replaced });
             self.put(&mut known, hash, &last.key, value);
         }
+    }
+
+    /// What a block wrote that was executed and isn't stored yet, to be read through.
+    pub(crate) fn unstored(&self, height: Height, execution: Arc<Execution>) -> Arc<Unstored> {
+        Arc::new(Unstored::new(height, execution, |key| self.hasher.hash_one(key)))
     }
 
     fn hash_of_first(&self, group: &[Write]) -> u64 {
@@ -157,26 +168,49 @@ pub(crate) struct Cached<V> {
     pub(crate) height: Height,
     /// Whether everything that is read has to be of that state. Whoever only checks is content with a newer one.
     pub(crate) exact: bool,
+    /// What the block after `height` wrote, if the state after that one is seen.
+    pub(crate) unstored: Option<Arc<Unstored>>,
 }
 
 impl<V: StateView> Cached<V> {
     fn known(&self, known: &mut Known, hash: u64, key: &Key) -> Option<Option<Versioned>> {
-        if self.exact && known.height != Some(self.height) {
+        if self.exact && !self.agrees(known) {
             return None;
         }
         known.entries.find(hash, key).cloned()
+    }
+
+    /// Whether what is known and what `base` says are the same for each key that is asked for there: all but those that
+    /// the unstored block wrote.
+    fn agrees(&self, known: &Known) -> bool {
+        let unstored = self.unstored.as_ref().map(|unstored| unstored.height());
+        known.height == Some(self.height) || (unstored.is_some() && known.height == unstored)
+    }
+
+    /// What the unstored block made of `key`, if it wrote that.
+    fn written(&self, hash: u64, key: &Key) -> Option<Result<Option<Versioned>, StateError>> {
+        self.unstored.as_ref()?.find(hash, key, || {
+            // Not what is known after that block.
+            let mut known = self.cache.known();
+            let before = known.entries.find(hash, key).cloned().filter(|_| known.height == Some(self.height));
+            drop(known);
+            before.map_or_else(|| self.base.get(key), Ok)
+        })
     }
 }
 
 impl<V: StateView> StateView for Cached<V> {
     fn get(&self, key: &Key) -> Result<Option<Versioned>, StateError> {
         let hash = self.cache.hasher.hash_one(key);
+        if let Some(written) = self.written(hash, key) {
+            return written;
+        }
         if let Some(value) = self.known(&mut self.cache.known(), hash, key) {
             return Ok(value);
         }
         let value = self.base.get(key)?;
         let mut known = self.cache.known();
-        if known.height == Some(self.height) {
+        if self.agrees(&known) {
             self.cache.put(&mut known, hash, key, value.clone());
         }
         Ok(value)
@@ -186,10 +220,16 @@ impl<V: StateView> StateView for Cached<V> {
         let hashes: Vec<u64> = keys.iter().map(|key| self.cache.hasher.hash_one(key)).collect();
         let mut values = Vec::with_capacity(keys.len());
         let (mut missing, mut places) = (Vec::new(), Vec::new());
+        let written = keys.iter().zip(&hashes).map(|(key, hash)| self.written(*hash, key).transpose());
+        let written: Vec<Option<Option<Versioned>>> = match self.unstored {
+            Some(_) => written.collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        let mut written = written.into_iter();
         {
             let mut known = self.cache.known();
             for (place, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
-                let value = self.known(&mut known, *hash, key);
+                let value = written.next().flatten().or_else(|| self.known(&mut known, *hash, key));
                 if value.is_none() {
                     missing.push(key.clone());
                     places.push((place, *hash));
@@ -202,7 +242,7 @@ impl<V: StateView> StateView for Cached<V> {
         }
         let read = self.base.get_many(&missing)?;
         let mut known = self.cache.known();
-        let keeps = known.height == Some(self.height);
+        let keeps = self.agrees(&known);
         for ((value, key), (place, hash)) in read.into_iter().zip(&missing).zip(places) {
             if keeps {
                 self.cache.put(&mut known, hash, key, value.clone());
@@ -215,7 +255,11 @@ impl<V: StateView> StateView for Cached<V> {
     }
 
     fn scan(&self, range: &KeyRange) -> Scan<'_> {
-        self.base.scan(range)
+        let before = self.base.scan(range);
+        match &self.unstored {
+            Some(unstored) => unstored.scan(range, before),
+            None => before,
+        }
     }
 }
 
@@ -239,7 +283,7 @@ mod tests {
         let budget = CacheBudget::new(100_000);
         let caches: Vec<_> = (0..10).map(|_| ValueCache::within(1 << 20, &budget)).collect();
         for (number, cache) in (1u8..).zip(&caches) {
-            cache.stands_at(Height(0));
+            cache.stands_at(Height(0), None);
             let view = view(MapState::default(), cache, 0);
             for key_number in 0..100 {
                 view.get(&key(key_number)).unwrap();
@@ -256,7 +300,7 @@ mod tests {
 
     /// What an executor sees of the state after block `height`.
     fn view(base: MapState, cache: &Arc<ValueCache>, height: u64) -> Cached<MapState> {
-        Cached { base, cache: Arc::clone(cache), height: Height(height), exact: true }
+        Cached { base, cache: Arc::clone(cache), height: Height(height), exact: true, unstored: None }
     }
 
     #[test]
@@ -268,11 +312,17 @@ mod tests {
         // Nobody has said yet which state is held.
         assert_eq!(view(before.clone(), &cache, 0).get(&key(1)), Ok(None));
         assert_eq!(looked_up(&cache, &key(1)), None);
-        cache.stands_at(Height(0));
+        cache.stands_at(Height(0), None);
         cache.written(Height(1), &Writes::default(), &[]);
         // One that began to read before block 1 ends after it.
         for late in [true, false] {
-            let read = Cached { base: before.clone(), cache: Arc::clone(&cache), height: Height(0), exact: late };
+            let read = Cached {
+                base: before.clone(),
+                cache: Arc::clone(&cache),
+                height: Height(0),
+                exact: late,
+                unstored: None,
+            };
             assert_eq!(read.get(&key(1)), Ok(None));
             assert_eq!(read.get_many(&[key(1), key(2)]), Ok(vec![None, None]));
             assert_eq!((looked_up(&cache, &key(1)), looked_up(&cache, &key(2))), (None, None));
@@ -281,17 +331,18 @@ mod tests {
         assert_eq!(view(after.clone(), &cache, 1).get_many(&[key(2), key(1)]), Ok(vec![None, value.clone()]));
         assert_eq!((looked_up(&cache, &key(1)), looked_up(&cache, &key(2))), (Some(value.clone()), Some(None)));
         // Whoever only checks may see it; whoever executes on the state before must not.
-        let checks = Cached { base: before.clone(), cache: Arc::clone(&cache), height: Height(0), exact: false };
+        let checks =
+            Cached { base: before.clone(), cache: Arc::clone(&cache), height: Height(0), exact: false, unstored: None };
         assert_eq!(checks.get(&key(1)), Ok(value));
         assert_eq!(view(before, &cache, 0).get(&key(1)), Ok(None));
-        cache.stands_at(Height(7));
+        cache.stands_at(Height(7), None);
         assert_eq!(looked_up(&cache, &key(1)), None, "what was held is of another state");
     }
 
     #[test]
     fn what_is_asked_for_stays_longest() {
         let cache = Arc::new(ValueCache::new(100 * 230));
-        cache.stands_at(Height(0));
+        cache.stands_at(Height(0), None);
         let view = view(MapState::default(), &cache, 0);
         for number in 0..u8::MAX {
             view.get(&key(number)).unwrap();
@@ -318,7 +369,7 @@ mod tests {
             let cache = Arc::new(ValueCache::new(capacity));
             let mut state = MapState::default();
             for (height, (writes, reads)) in (1u64..).zip(blocks) {
-                cache.stands_at(Height(height - 1));
+                cache.stands_at(Height(height - 1), None);
                 let view = view(state.clone(), &cache, height - 1);
                 let many: Vec<_> = reads.iter().rev().map(|number| key(*number)).collect();
                 for number in reads {
@@ -334,7 +385,7 @@ mod tests {
                     state.get(&group[0].key).unwrap().and_then(|after| after.predecessor)
                 }).collect();
                 cache.written(Height(height), &writes, &replaced);
-                let looker = Cached { base: state.clone(), cache: Arc::clone(&cache), height: Height(height), exact: false };
+                let looker = Cached { base: state.clone(), cache: Arc::clone(&cache), height: Height(height), exact: false, unstored: None };
                 for number in 0..12 {
                     prop_assert_eq!(looker.get(&key(number)), state.get(&key(number)));
                 }

@@ -7,6 +7,7 @@ use super::world::{Healed, NetworkWorld};
 use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
 use crate::settings::BEGINNING;
+use ledger_core::{Execution, Writes};
 use ledger_crypto::{PublicKey, VoteError};
 use ledger_node::core::join::JoinEvent;
 use ledger_node::core::{Event, Stop};
@@ -14,7 +15,7 @@ use ledger_storage::chain::StoreError;
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
 use ledger_storage::engine::{MemoryConfig, MemoryEngine};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 const RECOVERS: &str = "a node comes up again, whatever a crash or a fault left";
 const REFUSES: &str = "a signer refuses a data folder that isn't the one it voted with";
@@ -111,9 +112,11 @@ impl NetworkWorld<'_> {
             let (outcome, results) = read.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
             let history = live.reader.history_head(height.0 + 1);
             let history = history.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
-            let applied = ledger_node::core::Applied { outcome, history, results: results.into() };
+            let (fuel_used, validators) = (outcome.fuel_used, outcome.validators.clone());
+            let execution = Execution { writes: Writes::default(), results, fuel_used, validators };
+            let applied = ledger_node::core::Applied { outcome, history, execution: Arc::new(execution) };
             if let Some(block) = self.oracle.executed(machine, &applied)? {
-                self.clients.executed(&block.transactions, &applied.results);
+                self.clients.executed(&block.transactions, &applied.execution.results);
             }
         }
         Ok(())

@@ -381,7 +381,7 @@ impl NetworkWorld<'_> {
         match live.applier.apply(execute) {
             Ok(applied) => {
                 if honest && let Some(block) = self.oracle.executed(machine, &applied)? {
-                    self.clients.executed(&block.transactions, &applied.results);
+                    self.clients.executed(&block.transactions, &applied.execution.results);
                 }
                 let at = self.after(self.settings.host.notice);
                 self.within(machine, at, Local::Applied { applied });

@@ -217,7 +217,7 @@ impl Oracle {
 
     /// An honest node has executed block `height`. The first time, gives back the block.
     pub(super) fn executed(&mut self, machine: usize, applied: &Applied) -> Result<Option<Block>, Violation> {
-        let (outcome, results) = (&applied.outcome, &applied.results);
+        let (outcome, results) = (&applied.outcome, &applied.execution.results);
         let height = outcome.height;
         let at = || format!("node {machine}, block {height}");
         let mut hasher = ledger_crypto::Hasher::new(ledger_core::domains::OUTCOME);
