@@ -263,7 +263,13 @@ impl Shell {
     /// Ends a step in which several events were taken.
     fn conclude(&mut self, desk: &mut Desk, effects: &mut Vec<Effect>) {
         desk.rest = Instant::now().checked_add(REST_AFTER);
-        let pipeline = if self.line.is_long() || self.pool.is_busy() { 1 } else { u64::MAX };
+        let alone = self.core.decides_alone();
+        let pipeline = match self.line.is_long() || self.pool.is_busy() {
+            true => 1,
+            // Nobody else's word has to be waited for: what is ordered further ahead only makes smaller blocks.
+            false if alone => EXECUTED_AHEAD as u64,
+            false => u64::MAX,
+        };
         let most = match self.share.is_alone() {
             true => usize::MAX,
             false if self.share.gives_way() => self.shared_block.div_ceil(GIVES_WAY),
@@ -273,6 +279,7 @@ impl Shell {
         // With other chains' blocks waiting, another one of this chain's beside the one that is stored would only crowd them.
         let ahead = if self.pool.is_busy() || self.share.gives_way() { 1 } else { EXECUTED_AHEAD };
         self.core.execute_ahead(ahead);
+        self.core.gather(alone);
         self.line_up(desk.now);
         self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
         if self.core.is_settled() {

@@ -116,6 +116,12 @@ impl Driver {
         self.finalized.height.0.saturating_sub(self.applied_height().0)
     }
 
+    /// How many transactions the newest finalized block has that isn't executed yet; 0 where all are.
+    pub(super) fn newest_unapplied(&self) -> usize {
+        let newest = self.undurable.back().or(self.unapplied.back());
+        newest.map_or(0, |finalized| finalized.known.block.transactions.len())
+    }
+
     /// The newest finalized block with transactions.
     pub(super) fn newest_full(&self) -> Option<Height> {
         self.newest_full

@@ -249,6 +249,12 @@ impl ChainCore {
         self.driver.execute_ahead(blocks);
     }
 
+    /// Says whether a block that would wait for the execution of another one is made only once it has three quarters as
+    /// many transactions (it doesn't wait at the beginning).
+    pub fn gather(&mut self, gathers: bool) {
+        self.proposals.gather(gathers);
+    }
+
     /// Whether nobody else has a say in what this node orders.
     pub fn decides_alone(&self) -> bool {
         self.validators.is_empty() && !self.follows

@@ -46,6 +46,7 @@ pub(super) struct Proposals {
     most_transactions: usize,
     block_transactions: usize,
     held: bool,
+    gathers: bool,
     open: Option<Open>,
     /// When this node last proposed transactions.
     last_block: Timestamp,
@@ -66,6 +67,7 @@ impl Proposals {
             most_transactions: config.block_transactions.max(1),
             block_transactions: config.block_transactions.max(1),
             held: false,
+            gathers: false,
             open: None,
             last_block: Timestamp(0),
         }
@@ -80,6 +82,11 @@ impl Proposals {
     /// Holds proposals back, or no longer.
     pub(super) fn hold(&mut self, held: bool) {
         self.held = held;
+    }
+
+    /// Says whether a block behind one that isn't executed waits until it is worth it.
+    pub(super) fn gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
     }
 
     pub(super) fn start(&mut self, tip: &Header) {
@@ -137,6 +144,13 @@ impl Proposals {
         ahead < self.pipeline && driver.applied_history().size >= open.parent.history.size
     }
 
+    /// Whether a block is worth making now, or is so soon enough. Behind one that isn't executed it would wait for that, and
+    /// one small block behind each large one would keep the two stages of execution from ever working at once.
+    fn is_enough(&self, driver: &Driver, mempool: &Mempool) -> bool {
+        let ahead = driver.newest_unapplied();
+        !self.gathers || mempool.executable() >= (ahead - ahead / 4).min(self.block_transactions)
+    }
+
     /// Why a block is to be made for the open request, if there is room in the pipeline.
     fn reason(&self, now: Timestamp, driver: &Driver, mempool: &Mempool) -> Option<Reason> {
         let open = self.open.as_ref().filter(|open| self.has_room(open, driver))?;
@@ -156,7 +170,7 @@ impl Proposals {
             && (mempool.executable() > 0 || Self::owes_closing(driver));
         Some(Reason {
             due,
-            transactions: mempool.executable() > 0 && due && untried,
+            transactions: mempool.executable() > 0 && due && untried && self.is_enough(driver, mempool),
             itself: closes || heartbeat || stuck,
         })
     }
