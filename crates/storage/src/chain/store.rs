@@ -111,9 +111,10 @@ impl ChainStore {
         };
         // The latest records may have been lost though what says that they count was not: their blocks come again.
         let rewound_from = Some(head.height).filter(|height| state.height() < *height);
-        if state.height() < head.height {
+        if let Some(asked) = rewound_from {
             head = HeadRecord::at(space, &*snapshot, state.height())?;
             let mut batch = Batch::new();
+            state.forget_later(asked, &mut batch)?;
             head.put(space, &mut batch);
             engine.apply(batch)?;
         }

@@ -54,14 +54,14 @@ pub(super) fn put_region(space: Space, height: Height, part: Region, address: Ad
     batch.put(region_key(space, height, part), region_value(address, length));
 }
 
-/// Takes the regions of the blocks before `height` out of the list: they were given up.
+/// Takes the regions of the blocks from `from` on and before `to` out of the list.
 pub(super) fn forget_regions(
     space: Space,
     reader: &dyn Snapshot,
-    height: Height,
+    (from, to): (Height, Height),
     batch: &mut Batch,
 ) -> Result<(), StateError> {
-    let (from, to) = (region_key(space, Height::GENESIS, Region::Moved), region_key(space, height, Region::Moved));
+    let (from, to) = (region_key(space, from, Region::Moved), region_key(space, to, Region::Moved));
     for entry in reader.range(&from, Some(&to), Direction::Forward) {
         batch.delete(entry?.0);
     }

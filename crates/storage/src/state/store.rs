@@ -260,6 +260,8 @@ impl StateStore {
             window.begin(provable.0);
             window.advance(to.0);
         }
+        // A pass that began in a block which was lost had given up more, and nothing of it is gone: that would be durable.
+        self.shared.oldest.fetch_min(provable.0, Ordering::AcqRel);
         self.height = to;
         self.shared.newest.store(to.0, Ordering::Release);
         Ok(())
@@ -277,6 +279,22 @@ impl StateStore {
     #[must_use]
     pub fn height(&self) -> Height {
         self.height
+    }
+
+    /// For whoever finds the state below `asked`, the height that it was to be opened at: puts into `batch` that nothing of
+    /// the blocks in between counts any more. They are applied again, but what is moved beside them isn't moved in the
+    /// same blocks again: without this, what was lost would be missed whenever the state is opened. Belongs into the batch
+    /// that says how far the chain is now.
+    ///
+    /// # Errors
+    /// [`StateError`] when what is there can't be read.
+    pub fn forget_later(&self, asked: Height, batch: &mut Batch) -> Result<(), StateError> {
+        let (space, snapshot) = (self.shared.space, self.shared.engine.snapshot());
+        checkpoint::forget_regions(space, &*snapshot, (self.height.next(), asked.next()), batch)?;
+        if self.shared.oldest() < checkpoint::oldest(space, &*snapshot)? {
+            checkpoint::put_oldest(space, self.shared.oldest(), batch);
+        }
+        Ok(())
     }
 
     /// The state root.
@@ -381,7 +399,7 @@ impl StateStore {
         if let Some(release) = &mut self.release
             && let Some(begun) = release.settle(&shared.engine, space)?
         {
-            checkpoint::forget_regions(space, &*shared.engine.snapshot(), begun, batch)?;
+            checkpoint::forget_regions(space, &*shared.engine.snapshot(), (Height::GENESIS, begun), batch)?;
             self.release = None;
         }
         // One at a time: where the disk is slower than passes are, they wait for it.
