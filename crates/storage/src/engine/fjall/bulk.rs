@@ -382,7 +382,11 @@ impl Bulk {
         let dirty = std::mem::take(&mut self.writer()?.dirty);
         let synced = || -> Result<(), EngineError> {
             for segment in dirty.values() {
-                let file = self.file(segment)?;
+                let file = match self.file(segment) {
+                    // Scratch space is given up without waiting for a sync. Nobody needs it, so nothing is lost.
+                    Err(_) if !self.read_segments().contains_key(&segment.start) => continue,
+                    file => file?,
+                };
                 file.sync_data().map_err(|error| self.failed(segment.path(), &error))?;
             }
             // A step may have been told what these would have been told otherwise.
@@ -482,5 +486,29 @@ mod tests {
         std::fs::remove_file(segment.path()).unwrap();
         let found = engine.bulk_of(space).file_for(&segment, last);
         assert!(found.is_err_and(|error| !matches!(error, EngineError::Released { .. })));
+    }
+
+    #[test]
+    fn scratch_that_goes_while_it_is_synced_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FjallConfig { bulk_segment_bytes: 4_096, ..FjallConfig::default() };
+        let engine = FjallEngine::open(folder.path(), config).unwrap();
+        let scratch = Space::new(1).scratch();
+        let [first, .., last] = [1, 2, 3].map(|byte| engine.append(scratch, &[byte; 3_000]).unwrap());
+        let bulk = engine.bulk_of(scratch);
+        // Somebody who syncs has taken it over, and others have used up the open files since.
+        let segment = bulk.segment_of(first).unwrap().unwrap().0;
+        assert!(engine.release(scratch, last).unwrap() > 0);
+        lock(&bulk.removing).take().unwrap().join().unwrap();
+        segment.set_file(None);
+        assert!(!segment.path().exists());
+        lock(&bulk.writer).dirty.insert(first, segment);
+        assert_eq!(engine.sync(), Ok(()));
+        // A file that is gone while its segment is needed is another matter.
+        let segment = bulk.segment_of(last).unwrap().unwrap().0;
+        std::fs::remove_file(segment.path()).unwrap();
+        segment.set_file(None);
+        lock(&bulk.writer).dirty.insert(last, segment);
+        assert!(matches!(engine.sync(), Err(EngineError::Damaged { .. })));
     }
 }
