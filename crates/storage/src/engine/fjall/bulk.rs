@@ -138,7 +138,12 @@ impl Bulk {
                 std::fs::remove_file(&path).map_err(failed(&path))?;
             }
         }
-        let segments = needs.segments.iter().map(|(start, known)| {
+        // That they go is noted before their files do, but may be lost in a crash that takes the files. Whoever still has an
+        // address in them is told the same as before it.
+        let mut gone = needs.unneeded();
+        gone.retain(|start| !lengths.contains_key(start));
+        let there = needs.segments.iter().filter(|(start, _)| gone.binary_search(start).is_err());
+        let segments = there.map(|(start, known)| {
             let length = lengths.get(start).copied();
             let written = start.get().saturating_add(aligned(length.unwrap_or(0))).min(known.end.get());
             let sealed = known.sealed.then_some(known.end);
@@ -486,6 +491,32 @@ mod tests {
         std::fs::remove_file(segment.path()).unwrap();
         let found = engine.bulk_of(space).file_for(&segment, last);
         assert!(found.is_err_and(|error| !matches!(error, EngineError::Released { .. })));
+    }
+
+    #[test]
+    fn what_was_released_before_a_crash_is_said_to_be_released_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FjallConfig { bulk_segment_bytes: 4_096, ..FjallConfig::default() };
+        let open = || FjallEngine::open(folder.path(), config).unwrap();
+        let engine = open();
+        let space = Space::new(1);
+        let [first, second, last] = [1, 2, 3].map(|byte| engine.append(space, &[byte; 3_000]).unwrap());
+        // Of a release the crash left what made the segments needless, and that one file is gone.
+        let mut batch = Batch::new();
+        needs::put_floor(&needs::KEPT, &mut batch, space, last);
+        engine.apply(batch).unwrap();
+        std::fs::remove_file(engine.bulk.segment_of(first).unwrap().unwrap().0.path()).unwrap();
+        drop(engine);
+        let engine = open();
+        assert_eq!(engine.read_bulk(first, &mut [0; 10]), Err(EngineError::Released { address: first }));
+        assert_eq!(engine.read_bulk(second, &mut [0; 10]), Ok(10));
+        // The next release does what is left to do, and nothing that is needed may be missing.
+        assert_eq!(engine.release(space, last), Ok(3_008));
+        let more = engine.append(space, &[4; 3_000]).unwrap();
+        assert!(more > last && engine.bulk.segments.read().unwrap().len() == 2);
+        std::fs::remove_file(engine.bulk.segment_of(last).unwrap().unwrap().0.path()).unwrap();
+        drop(engine);
+        assert!(matches!(open().read_bulk(last, &mut [0; 10]), Err(EngineError::Damaged { .. })));
     }
 
     #[test]
