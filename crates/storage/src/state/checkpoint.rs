@@ -68,6 +68,40 @@ pub(super) fn forget_regions(
     Ok(())
 }
 
+/// Regions that are taken out of the list at once.
+const FORGOTTEN_AT_ONCE: usize = 1 << 10;
+
+/// Takes regions that end before `mark` out of the list, those of the blocks from `from` on and some at a time; gives the
+/// block to go on with, if there are more. `base` is the block that the chain began with.
+pub(super) fn forget_released(
+    space: Space,
+    reader: &dyn Snapshot,
+    (base, from): (Height, Height),
+    mark: Address,
+    batch: &mut Batch,
+) -> Result<Option<Height>, StateError> {
+    let mut forgotten = 0;
+    // The first key of a block is that of what it moved; those of the base have longer ones.
+    let (from, to) = (region_key(space, from, Region::Moved), after_prefix(space.key(REGIONS, &[])));
+    for entry in reader.range(&from, to.as_deref(), Direction::Forward) {
+        let (height, address, length, key) = listed(entry?)?;
+        // Later blocks lie behind it too. The parts of the base come in any order.
+        match address.get().saturating_add(length) <= mark.get() {
+            true if forgotten >= FORGOTTEN_AT_ONCE => return Ok(Some(height)),
+            true => batch.delete(key),
+            false if height > base => break,
+            false => continue,
+        }
+        forgotten += 1;
+    }
+    Ok(None)
+}
+
+/// Whether what lies at `address` was given up.
+pub(super) fn is_released(engine: &dyn Engine, address: Address) -> bool {
+    matches!(engine.read_bulk(address, &mut []), Err(EngineError::Released { .. }))
+}
+
 pub(super) fn put_oldest(space: Space, oldest: Height, batch: &mut Batch) {
     batch.put(space.key(OLDEST, &[]), oldest.0.to_be_bytes().to_vec());
 }
@@ -127,18 +161,25 @@ pub(super) fn regions<'a>(
 ) -> impl Iterator<Item = Result<(Height, Address, u64), StateError>> + 'a {
     let (from, to) = (region_key(space, from.next(), Region::Moved), region_key(space, to.next(), Region::Moved));
     reader.range(&from, Some(&to), Direction::Forward).map(|entry| {
-        let (key, value) = entry?;
-        let read = || {
-            let height = u64::from_be_bytes(*Space::suffix(&key).first_chunk::<8>()?);
-            let (address, length) = region_of(&value)?;
-            Some((Height(height), address, length))
-        };
-        read().ok_or_else(|| damaged("state region", &key, "its record has another length"))
+        let (height, address, length, _) = listed(entry?)?;
+        Ok((height, address, length))
     })
 }
 
-/// The most that is read at once.
-const MAX_READ: u64 = 1 << 30;
+/// What an entry of the list of regions says: height, address, length; and its key.
+fn listed((key, value): (Vec<u8>, Vec<u8>)) -> Result<(Height, Address, u64, Vec<u8>), StateError> {
+    let read = || {
+        let height = u64::from_be_bytes(*Space::suffix(&key).first_chunk::<8>()?);
+        let (address, length) = region_of(&value)?;
+        Some((Height(height), address, length))
+    };
+    let (height, address, length) =
+        read().ok_or_else(|| damaged("state region", &key, "its record has another length"))?;
+    Ok((height, address, length, key))
+}
+
+/// The most that is read at once, and so the most that a block may move.
+pub(super) const MAX_READ: u64 = 1 << 30;
 
 /// All bytes of a region or part.
 pub(super) fn read_all(engine: &dyn Engine, address: Address, length: u64) -> Result<Vec<u8>, StateError> {

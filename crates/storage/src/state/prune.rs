@@ -6,8 +6,11 @@
 //! While it moves, each block's region also takes the needed records of some pages that lie before the pass's mark: of each
 //! key the version as of the oldest kept height, and all later ones. The index points to the new places; leaves, and so
 //! roots, stay. Segments are released only when no copy of the index points into them any more. Releasing makes durable what
-//! says so, and deletes files: it takes as long as the disk takes, so it runs on a thread of its own, and a later block
-//! notes that it is done.
+//! says so, and deletes files: it takes as long as the disk takes, so it runs on a thread of its own, and later blocks
+//! note that it is done, some regions each.
+//!
+//! A key of which more is needed than half a segment holds stays where it is: the versions of one key link to each other, so
+//! that they have to be moved together, in one blob. Then less is released.
 //!
 //! Whoever has looked up an address before and reads it only after the release finds it given up. What is kept lies
 //! elsewhere by then, and the index says where: so readers look up once more, and are refused only where the height that
@@ -19,10 +22,12 @@ use std::thread::JoinHandle;
 use ledger_core::{Height, StateError};
 use ledger_crypto::Digest;
 
+use super::checkpoint::{self, MAX_READ};
 use super::prepare::{Changes, Sources, Target};
+use super::reader::version_at;
 use super::record::{self, Link, Links, RecordReader};
 use super::trie::{NodeId, Spot};
-use crate::engine::{Address, Engine, EngineError, Space};
+use crate::engine::{Address, Batch, Engine, EngineError, Space};
 
 /// Which versions stay readable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,19 +93,27 @@ impl Pruning {
     /// Puts the needed records of some pages in front of a block's own. `floor` is the oldest height that stays.
     pub(super) fn moves(&mut self, sources: Sources<'_>, floor: Height, next_copy: u64) -> Result<Changes, StateError> {
         let mut made = Changes::default();
-        let most = self.last.saturating_mul(TIMES_ITS_OWN).clamp(*MOVED_BYTES.start(), *MOVED_BYTES.end());
+        // All that a block moves is one blob: what is moved before the last key, and that one.
+        let half = sources.engine.largest_blob().min(MAX_READ) / 2;
+        let most = self.last.saturating_mul(TIMES_ITS_OWN).clamp(*MOVED_BYTES.start(), *MOVED_BYTES.end()).min(half);
         let Phase::Moving { mark, at, moved } = &mut self.phase else { return Ok(made) };
         let tree = sources.tree;
         let mut page = (tree.root() != super::trie::NOWHERE).then(|| tree.first_page(at.unwrap_or(tree.root())));
-        let mut mover = Mover { sources, reader: RecordReader::new(sources.engine, sources.space), mark: *mark, floor };
+        let reader = RecordReader::new(sources.engine, sources.space);
+        let mut mover = Mover { sources, reader, mark: *mark, floor, most_of_a_key: half };
         let pages = (tree.len() / BLOCKS_A_PASS).max(LEAST_PAGES);
-        for _ in 0..pages {
-            let Some(id) = page.filter(|_| (made.region.len() as u64) < most) else { break };
+        'pages: for _ in 0..pages {
+            let Some(id) = page else { break };
             for index in 0..tree.page(id).len() {
+                if !made.changes.is_empty() && made.region.len() as u64 >= most {
+                    // The page comes again, and what was moved of it isn't moved twice.
+                    break 'pages;
+                }
                 mover.leaf(Spot { page: id, index }, &mut made)?;
             }
             page = tree.page_after(id);
         }
+        *mark = mover.mark;
         *moved += made.region.len() as u64;
         *at = page;
         if page.is_none() {
@@ -136,37 +149,52 @@ impl Pruning {
 pub(super) struct Release {
     /// What lies before goes.
     mark: Address,
-    /// The block that began the pass.
-    begun: Height,
     /// Who waits for the disk.
     freeing: Option<JoinHandle<Result<u64, EngineError>>>,
+    /// Once it is gone: the block from which on its regions are still listed.
+    listed: Option<Height>,
 }
 
 impl Release {
-    pub(super) fn new(mark: Address, begun: Height) -> Self {
-        Self { mark, begun, freeing: None }
+    pub(super) fn new(mark: Address) -> Self {
+        Self { mark, freeing: None, listed: None }
     }
 
-    /// Goes on with it; gives the block that began the pass once all is done.
+    /// Goes on with it; whether all is done. `base` is the block that the chain began with.
+    pub(super) fn settle(
+        &mut self,
+        engine: &Arc<dyn Engine>,
+        (space, base): (Space, Height),
+        batch: &mut Batch,
+    ) -> Result<bool, StateError> {
+        if self.listed.is_none() && self.is_free(engine, space)? {
+            self.listed = Some(Height::GENESIS);
+        }
+        let Some(from) = self.listed else { return Ok(false) };
+        self.listed = checkpoint::forget_released(space, &*engine.snapshot(), (base, from), self.mark, batch)?;
+        Ok(self.listed.is_none())
+    }
+
+    /// Whether the space is free.
     ///
     /// That the copy of the index which doesn't need these bytes is there after a crash is the engine's promise: it
     /// deletes nothing before all that was applied until then is durable. The copy's own bytes were made durable before
     /// it was said to count.
-    pub(super) fn settle(&mut self, engine: &Arc<dyn Engine>, space: Space) -> Result<Option<Height>, StateError> {
+    fn is_free(&mut self, engine: &Arc<dyn Engine>, space: Space) -> Result<bool, StateError> {
         let Some(freeing) = self.freeing.take() else {
             let (engine, mark) = (Arc::clone(engine), self.mark);
             let spawned =
                 std::thread::Builder::new().name("state release".to_owned()).spawn(move || engine.release(space, mark));
             // Without a thread the next block tries again.
             self.freeing = spawned.ok();
-            return Ok(None);
+            return Ok(false);
         };
         if !freeing.is_finished() {
             self.freeing = Some(freeing);
-            return Ok(None);
+            return Ok(false);
         }
         match freeing.join() {
-            Ok(freed) => freed.map(|_| Some(self.begun)).map_err(StateError::from),
+            Ok(freed) => freed.map(|_| true).map_err(StateError::from),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -186,6 +214,8 @@ struct Mover<'a> {
     reader: RecordReader<'a>,
     mark: Address,
     floor: Height,
+    /// What the versions of one key may take to be moved, in bytes.
+    most_of_a_key: u64,
 }
 
 /// A version that is to be written again.
@@ -195,13 +225,21 @@ struct Version {
 }
 
 impl Mover<'_> {
-    /// Writes the needed versions of a leaf again if one of them lies before the mark.
+    /// Writes the needed versions of a leaf again if one of them lies before the mark. Where they are too many, the mark
+    /// comes down to them.
     fn leaf(&mut self, spot: Spot, made: &mut Changes) -> Result<(), StateError> {
         let Some(leaf) = self.sources.tree.leaf(spot) else { return Ok(()) };
         let (mut versions, mut before_mark, mut name) = (Vec::new(), false, Vec::new());
-        let mut next = Some(leaf.address);
+        let (mut next, mut bytes) = (Some(leaf.address), 0);
         while let Some(address) = next {
             let stored = self.reader.read(address)?;
+            bytes += stored.length as u64;
+            if bytes > self.most_of_a_key {
+                // Each version lies behind the one before it. Where the key wasn't there yet, all of it is needed.
+                let oldest = version_at(&mut self.reader, leaf.address, self.floor)?.address;
+                self.mark = self.mark.min(oldest.unwrap_or(Address::ZERO));
+                return Ok(());
+            }
             before_mark |= address < self.mark;
             name.clear();
             name.extend_from_slice(stored.name);

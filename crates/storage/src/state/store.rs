@@ -124,8 +124,8 @@ pub struct StateStore {
     pruning: Pruning,
     /// See [`StateStore::take_replaced`].
     replaced: Vec<Option<Digest>>,
-    /// Of the pass of pruning under way: the block that began it, and the oldest height that it keeps.
-    pass: Option<(Height, Height)>,
+    /// The oldest height that the pass of pruning under way keeps.
+    pass: Option<Height>,
     /// What an earlier pass made needless and isn't gone yet.
     release: Option<Release>,
 }
@@ -235,6 +235,8 @@ impl StateStore {
             }
             let changes = match self.read_again(address, length) {
                 Ok(changes) => changes,
+                // What was needed of it was moved, and comes with a later block. It was to be taken out of the list.
+                Err(_) if checkpoint::is_released(&*self.shared.engine, address) => continue,
                 // What came after is lost too, or will come again.
                 Err(StateError::Damaged { .. }) if height > consistent && height > base => {
                     to = Height(height.0.saturating_sub(1));
@@ -389,7 +391,7 @@ impl StateStore {
             // What can be proven has to be readable, for a snapshot that is being made as well.
             let provable = self.shared.window().oldest();
             let floor = height.0.saturating_sub(heights.max(self.config.window_blocks) + 1).min(provable);
-            self.pass = Some((height, Height(floor)));
+            self.pass = Some(Height(floor));
         }
     }
 
@@ -397,17 +399,16 @@ impl StateStore {
     fn prune(&mut self, height: Height, batch: &mut Batch) -> Result<(), StateError> {
         let (shared, space) = (Arc::clone(&self.shared), self.shared.space);
         if let Some(release) = &mut self.release
-            && let Some(begun) = release.settle(&shared.engine, space)?
+            && release.settle(&shared.engine, (space, shared.base), batch)?
         {
-            checkpoint::forget_regions(space, &*shared.engine.snapshot(), (Height::GENESIS, begun), batch)?;
             self.release = None;
         }
         // One at a time: where the disk is slower than passes are, they wait for it.
         if self.release.is_none()
             && let Some(mark) = self.pruning.done(self.checkpoints.written())
-            && let Some((begun, _)) = self.pass.take()
         {
-            self.release = Some(Release::new(mark, begun));
+            self.pass = None;
+            self.release = Some(Release::new(mark));
         }
         if self.pruning.waits() {
             if self.release.is_none() {
@@ -415,7 +416,7 @@ impl StateStore {
             }
             return Ok(());
         }
-        let Some((_, floor)) = self.pass else { return Ok(()) };
+        let Some(floor) = self.pass else { return Ok(()) };
         if shared.oldest() < floor {
             // From here on, versions before it can't be reached for every key.
             shared.oldest.store(floor.0, Ordering::Release);
