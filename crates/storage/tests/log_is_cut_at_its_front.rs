@@ -4,10 +4,11 @@
 
 mod log_support;
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use ledger_storage::disk::{Disk, SimulatedDisk};
+use ledger_storage::disk::{Disk, DiskError, File, SimulatedDisk};
 use ledger_storage::log::{Log, LogError, LogPosition, LogWriter, Record, Ticket};
 use log_support::{Dice, ID, Recovered, open, record, small_config};
 
@@ -184,4 +185,75 @@ fn reading_goes_on_behind_a_record_and_reads_no_content_before_it() {
     disk.flip_bit(&disk.list().unwrap()[0], (first.offset + 40) * 8).unwrap();
     assert_eq!(log.reader().records_from(second).unwrap().map(Result::unwrap).count(), all.len() - 4);
     assert!(matches!(log.reader().records().next(), Some(Err(LogError::Damaged { .. }))));
+}
+
+/// A disk on which opening a file takes as long as it takes to do something else.
+struct Slow {
+    disk: SimulatedDisk,
+    first: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl fmt::Debug for Slow {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.disk.fmt(formatter)
+    }
+}
+
+impl Disk for Slow {
+    fn create(&self, name: &str) -> Result<Box<dyn File>, DiskError> {
+        self.disk.create(name)
+    }
+
+    fn open(&self, name: &str) -> Result<Box<dyn File>, DiskError> {
+        if let Some(first) = self.first.lock().unwrap().take() {
+            first();
+        }
+        self.disk.open(name)
+    }
+
+    fn list(&self) -> Result<Vec<String>, DiskError> {
+        self.disk.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), DiskError> {
+        self.disk.remove(name)
+    }
+
+    fn sync_folder(&self) -> Result<(), DiskError> {
+        self.disk.sync_folder()
+    }
+}
+
+/// Whoever finds a record gone looks for it in an archive, and does so only when he is told that it was removed.
+#[test]
+fn a_segment_that_is_removed_while_it_is_opened_is_said_to_be_removed() {
+    let slow = Arc::new(Slow { disk: SimulatedDisk::new(5), first: Mutex::new(None) });
+    let disk: Arc<dyn Disk> = Arc::<Slow>::clone(&slow);
+    let mut log = Log::create(disk, ID, small_config()).unwrap();
+    let mut dice = Dice::new(5);
+    let mut positions = Vec::new();
+    while positions.last().is_none_or(|last: &LogPosition| last.segment < 3) {
+        let ticket = log.submit(vec![record(&mut dice, 1)]).unwrap();
+        log.flush().unwrap();
+        positions.extend(ticket.wait().unwrap().iter().copied());
+    }
+    let (reader, first, last) = (log.reader(), positions[0], *positions.last().unwrap());
+    let (sender, removing) = mpsc::channel();
+    let names = slow.disk.list().unwrap();
+    let disk = slow.disk.clone();
+    *slow.first.lock().unwrap() = Some(Box::new(move || {
+        sender.send(std::thread::spawn(move || log.remove_before(last).map(|removed| (removed, log)))).unwrap();
+        while disk.list().unwrap().contains(&names[0]) {
+            std::thread::yield_now();
+        }
+    }));
+    let found = reader.read(first);
+    assert!(matches!(found, Err(LogError::Removed { segment: 1, .. })), "{found:?}");
+    let (removed, _log) = removing.recv().unwrap().join().unwrap().unwrap();
+    assert_eq!(removed, 2);
+    assert!(reader.read(last).is_ok());
 }

@@ -75,7 +75,12 @@ impl Shared {
         if let Some(file) = files.get(&segment) {
             return Ok(Arc::clone(file));
         }
-        let file: Arc<dyn File> = Arc::from(self.disk.open(&file_name(segment))?);
+        let opened = self.disk.open(&file_name(segment));
+        // It may have been removed since it was looked up. Then it isn't kept open, or its space would stay taken.
+        if let Err(removed) = self.state().segment(segment) {
+            return opened.map(Arc::from).map_err(|_| removed);
+        }
+        let file: Arc<dyn File> = Arc::from(opened?);
         if files.len() >= MAX_OPEN {
             files.pop_first();
         }
