@@ -313,6 +313,32 @@ fn a_whole_segment_in_the_wrong_place_is_detected() {
 }
 
 #[test]
+fn segments_of_several_ages_of_one_log_are_detected() {
+    let grown = |length: usize| {
+        let disk = SimulatedDisk::new(1);
+        let mut log = open_or_create(&disk).unwrap();
+        while disk.list().unwrap().len() < 3 {
+            let mut record = record(&mut Dice::new(1), 1);
+            record.bytes = vec![1; length];
+            log.submit(vec![record]).unwrap();
+            log.flush().unwrap();
+        }
+        disk.survivor(1)
+    };
+    // Whoever counts its records would count backwards from the second segment to the third.
+    let (many, few) = (grown(10), grown(1_300));
+    let name = &many.list().unwrap()[2];
+    let source = few.open(name).unwrap();
+    let mut bytes = vec![0; source.len().unwrap() as usize];
+    source.read_exact_at(0, &mut bytes).unwrap();
+    let target = many.open(name).unwrap();
+    target.set_len(bytes.len() as u64).unwrap();
+    target.write_all_at(0, &bytes).unwrap();
+    let found = open(&many).map(|log| log.reader().segments());
+    assert!(matches!(&found, Err(LogError::Damaged { file, offset: 0, .. }) if file == name), "{found:?}");
+}
+
+#[test]
 fn a_segment_of_another_format_says_which_is_understood() {
     let (disk, _) = written(3, true);
     let name = disk.list().unwrap().remove(0);

@@ -157,6 +157,11 @@ fn read_headers(disk: &dyn Disk, numbers: &[u64]) -> Result<(LogId, VecDeque<Seg
             if before + 1 != number {
                 return Err(LogError::MissingSegment { file: file_name(before + 1) });
             }
+            if header.records < previous.start.records {
+                // No log goes back, but one may be put together from copies of several ages.
+                let reason = "it has fewer records before it than the segment before it";
+                return Err(LogError::Damaged { file: name, offset: 0, reason });
+            }
             if disk.open(&file_name(before))?.len()? < header.previous_end {
                 let reason = "it is shorter than its successor's header says";
                 let offset = header.previous_end;
