@@ -12,7 +12,8 @@
 //!
 //! A copy counts once the engine was synced after its last part: then every record that it names is durable too. A crash
 //! may otherwise take records and leave the copy that names them. The sync runs on a thread of its own, and a later
-//! block notes that it is done.
+//! block notes that it is done. A crash may take that note in turn, while scratch bytes that are given up are gone at once: so
+//! the bytes of the copy before stay until the next sync. Without any copy, all blocks would have to be read again.
 //!
 //! A part is `leaves 4 | n addresses | n digests | n − 1 critical bits`, and lies among the chain's scratch bytes.
 
@@ -215,8 +216,10 @@ pub(super) struct Checkpoints {
     unsure: Option<Unsure>,
     /// Copies that aren't needed once another counts, with their parts.
     old: Vec<(u64, u32)>,
-    /// Where the oldest part that is still needed lies.
+    /// Where the oldest part that is still needed lies, also after a crash.
     needed: Option<Address>,
+    /// Where the first part of the newest copy that counts lies.
+    newest: Option<Address>,
     /// Bytes of records since the last copy was begun.
     bytes: u64,
     /// Bytes of records from when the newest copy that counts was begun until then.
@@ -444,7 +447,8 @@ impl Checkpoints {
             }
         }
         self.old.push((copy, parts));
-        self.needed = Some(first);
+        // That the copy before this one counts was noted before the sync that this one waited for, and so is durable.
+        self.needed = Some(self.newest.replace(first).unwrap_or(first));
         self.before = 0;
     }
 
@@ -567,11 +571,13 @@ pub(super) fn load(
     let needed = |parts: &[Part]| parts.last().is_some_and(|part| part.after == After::Durable);
     let needed = copies.iter().filter(|(_, parts)| needed(parts)).flat_map(|(_, parts)| parts);
     let mut checkpoints = Checkpoints::default();
-    (checkpoints.copy, checkpoints.old, checkpoints.needed) = (
+    (checkpoints.copy, checkpoints.old, checkpoints.newest) = (
         copies.last().map_or(0, |(copy, _)| copy + 1),
         copies.iter().map(|(copy, parts)| (*copy, count(parts))).collect(),
         needed.map(|part| part.address).min(),
     );
+    // There may have been one before that a crash would bring back.
+    checkpoints.needed = checkpoints.newest.map(|_| Address::ZERO);
     for (_, parts) in copies.iter().rev() {
         let (Some(first), Some(last)) = (parts.first(), parts.last()) else { continue };
         if last.after != After::Durable || last.height > height {

@@ -581,7 +581,7 @@ impl StateStore {
     }
 
     fn release_scratch(&mut self, needed: Option<Address>) -> Result<(), StateError> {
-        let Some(needed) = needed else { return Ok(()) };
+        let Some(needed) = needed.filter(|needed| *needed > Address::ZERO) else { return Ok(()) };
         let far = |released: Address| needed.get().saturating_sub(released.get()) >= SCRATCH_STEP;
         if self.scratch_released.is_none_or(far) {
             self.shared.engine.release(self.shared.space.scratch(), needed)?;
