@@ -23,6 +23,9 @@ pub enum LogError {
     /// The log was closed, or dropped, before the records were durable; whether they are is unknown until it is reopened.
     #[error("the log was closed")]
     Closed,
+    /// A function that a [ticket](super::Ticket::on_done) was to call panicked, and ended the log's thread.
+    #[error("its thread was ended by a panic of a function that was to be told that records are durable")]
+    Panicked,
     /// The log's thread can't be started.
     #[error("could not start the log's thread: {source}")]
     Thread {

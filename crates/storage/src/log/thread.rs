@@ -213,10 +213,10 @@ impl Drop for Ending<'_> {
 }
 
 fn run(inbox: &Inbox, mut writer: Writer, seal_after: Duration) {
-    let mut ending = Ending { inbox, error: LogError::Closed };
-    if let Err(error) = flush_until_closed(inbox, &mut writer, seal_after) {
-        ending.error = error;
-    }
+    // What is told unless this comes to its end: what was submitted isn't durable then, and the log isn't sealed.
+    let error = LogError::Stopped { first: Arc::new(LogError::Panicked) };
+    let mut ending = Ending { inbox, error };
+    ending.error = flush_until_closed(inbox, &mut writer, seal_after).err().unwrap_or(LogError::Closed);
 }
 
 /// A group with records of so many chains is followed by a pause: there will be as many in the next.
