@@ -66,10 +66,27 @@ pub enum PendingError {
 #[derive(Debug)]
 pub struct Pending {
     pub(crate) accepted: Accepted,
-    pub(crate) ordered: oneshot::Receiver<Result<Version, SubmitError>>,
-    pub(crate) place: Option<Version>,
+    pub(crate) ordered: Order,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) reader: ChainReader,
+}
+
+/// What is known of a transaction's place. A channel gives its answer once, and whoever asks again is told the same.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Awaited(oneshot::Receiver<Result<Version, SubmitError>>),
+    Known(Result<Version, SubmitError>),
+    /// The chain has ended without an answer.
+    Unknown,
+}
+
+impl Order {
+    async fn wait(&mut self) -> &Self {
+        if let Order::Awaited(answer) = self {
+            *self = answer.await.map_or(Order::Unknown, Order::Known);
+        }
+        self
+    }
 }
 
 impl Pending {
@@ -83,19 +100,16 @@ impl Pending {
         self.accepted.id
     }
 
-    /// Waits until the transaction is in a final, durable block.
+    /// Waits until the transaction is in a final, durable block. It may be asked again, whatever the answer was.
     ///
     /// # Errors
     /// [`PendingError`] when it was dropped, or the answer can't be known.
     pub async fn ordered(&mut self) -> Result<Ordered, PendingError> {
-        let place = match self.place {
-            Some(place) => place,
-            None => match (&mut self.ordered).await {
-                Ok(answer) => *self.place.insert(answer?),
-                Err(_) => return Err(self.unknown()),
-            },
-        };
-        Ok(Ordered { id: self.accepted.id, place })
+        match self.ordered.wait().await {
+            Order::Known(Ok(place)) => Ok(Ordered { id: self.accepted.id, place: *place }),
+            Order::Known(Err(dropped)) => Err(dropped.clone().into()),
+            Order::Unknown | Order::Awaited(_) => Err(self.unknown()),
+        }
     }
 
     /// Waits until the transaction was executed.

@@ -13,7 +13,7 @@ use ledger_core::{
 };
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::{
-    Chain, Host, HostError, Limits, NodeBuilder, Refusal, Stage, SubmitError, SubscriptionError, TransactionStatus,
+    Chain, Host, HostError, Limits, NodeBuilder, PendingError, Refusal, Stage, SubmitError, SubscriptionError, TransactionStatus,
 };
 use ledger_storage::disk::DiskError;
 use std::path::Path;
@@ -299,4 +299,34 @@ async fn futures_of(chains: &[Chain]) -> Vec<ContractId> {
         contracts.push(task.await.unwrap());
     }
     contracts
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_of_a_transaction_is_told_as_often_as_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limits = Limits::default();
+    limits.core.mempool.max_wait_ms = 20;
+    let builder = NodeBuilder::new().folder(folder.path()).unwrap().runtime(NativeRuntime::new().with(Token));
+    let host = builder.limits(limits).start().await.unwrap();
+    let chain = open(&host).await;
+    // Nothing with number 0 ever comes.
+    let deploy = TransactionBuilder::deploy(chain.id(), NATIVE, b"token".to_vec(), Vec::new());
+    let mut pending = chain.submit(deploy.sequence(0, 1).sign(&owner()).unwrap()).await.unwrap();
+    let dropped = |answer: Result<(), PendingError>| {
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(error, PendingError::Dropped(SubmitError::Mempool(Refusal::WaitedTooLong { .. }))),
+            "{error}"
+        );
+    };
+    for _ in 0..2 {
+        dropped(pending.ordered().await.map(|_| ()));
+        dropped(pending.executed().await.map(|_| ()));
+        dropped(pending.certified().await.map(|_| ()));
+    }
+    drop(chain);
+    host.shutdown().await.unwrap();
+    for _ in 0..2 {
+        dropped(pending.ordered().await.map(|_| ()));
+    }
 }

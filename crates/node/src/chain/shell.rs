@@ -2,7 +2,7 @@
 
 use super::durable::{Durable, Logged};
 use super::stages::Stages;
-use crate::answers::{Accepted, Pending};
+use crate::answers::{Accepted, Order, Pending};
 use crate::core::{Ask, ChainCore, Effect, Event, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
@@ -445,8 +445,7 @@ impl Shell {
         let (sender, receiver) = oneshot::channel();
         let answer = answer.map(|()| Pending {
             accepted: Accepted { id },
-            ordered: receiver,
-            place: None,
+            ordered: Order::Awaited(receiver),
             progress: self.progress.subscribe(),
             reader: self.reader.clone(),
         });
