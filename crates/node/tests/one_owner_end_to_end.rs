@@ -13,7 +13,8 @@ use ledger_core::{
 };
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::{
-    Chain, Host, HostError, Limits, NodeBuilder, PendingError, Refusal, Stage, SubmitError, SubscriptionError, TransactionStatus,
+    Chain, Host, HostError, Limits, NodeBuilder, PendingError, Refusal, Stage, SubmitError, SubscriptionError,
+    TransactionStatus,
 };
 use ledger_storage::disk::DiskError;
 use std::path::Path;
@@ -314,10 +315,7 @@ async fn what_became_of_a_transaction_is_told_as_often_as_it_is_asked() {
     let mut pending = chain.submit(deploy.sequence(0, 1).sign(&owner()).unwrap()).await.unwrap();
     let dropped = |answer: Result<(), PendingError>| {
         let error = answer.unwrap_err();
-        assert!(
-            matches!(error, PendingError::Dropped(SubmitError::Mempool(Refusal::WaitedTooLong { .. }))),
-            "{error}"
-        );
+        assert!(matches!(error, PendingError::Dropped(SubmitError::Mempool(Refusal::WaitedTooLong { .. }))), "{error}");
     };
     for _ in 0..2 {
         dropped(pending.ordered().await.map(|_| ()));

@@ -261,7 +261,7 @@ impl Host {
             from_folder(ground, &own, views, &folder)
         };
         super::blocking("snapshot", begun).await??;
-        self.open(genesis, Box::new(engine), observers).await
+        self.open(genesis, Box::new(engine), observers, opening).await
     }
 }
 

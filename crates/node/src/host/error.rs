@@ -137,6 +137,15 @@ pub enum HostError {
         /// What was met.
         error: Arc<RecoveryError>,
     },
+    /// A panic while the chain was recovered. It is a bug in ledgerkit or in a part of the builder's own; the chain can be
+    /// opened anew, and the host's other chains aren't concerned.
+    #[error("chain {chain} can't be opened: a panic in recovering it: {message}")]
+    Panic {
+        /// Which.
+        chain: ChainId,
+        /// What it said.
+        message: String,
+    },
     /// A thread can't be started.
     #[error("the thread for {task} can't be started: {reason}")]
     Thread {

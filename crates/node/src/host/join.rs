@@ -11,7 +11,8 @@
 //! every connection.
 
 use super::begin::{Begin, Ground};
-use super::{Host, HostError, Opening};
+use super::opening::Opening;
+use super::{Host, HostError};
 use crate::chain::Chain;
 use crate::chain::shell::{Peers, clock};
 use crate::core::join::{Begun, Join, JoinEffect, JoinEvent, JoinProgress, MissingChunk};
@@ -155,7 +156,7 @@ impl Host {
         if Ground::of(shard).needs_a_beginning(&genesis.chain())? {
             self.fetch(&genesis, observers.clone(), &opening, progress).await?;
         }
-        self.open(genesis, Box::new(engine), observers).await
+        self.open(genesis, Box::new(engine), observers, opening).await
     }
 
     /// Fetches a snapshot and makes it the chain's views; returns without one where the blocks are to be taken.

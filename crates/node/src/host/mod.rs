@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod growth;
 mod join;
 pub(crate) mod line;
+mod opening;
 mod policy;
 pub(crate) mod pool;
 pub(crate) mod quota;
@@ -22,36 +23,30 @@ pub use growth::{GrowthConfig, GrowthError, GrowthReport};
 pub use quota::{Quota, QuotaExceeded};
 pub use snapshots::{SnapshotConfig, SnapshotReport, snapshot_checkpoint};
 
-use crate::apply::Applier;
 use crate::chain::durable::{self, Durable, Line, Logged};
 use crate::chain::shell::{Peers, Shell, Signal, Turn};
 use crate::chain::stages::Stages;
 use crate::chain::{Chain, Shared};
-use crate::core::{ChainCore, Event, Start};
-use crate::guard::SharedGuards;
+use crate::core::{ChainCore, Event};
 use crate::host::line::BlockLine;
 use crate::progress::Progress;
-use crate::recovery::{self, GENESIS_RECORD, LoggedChain, RecoveryError};
-use crate::retention::ChainPolicy;
+use crate::recovery::{GENESIS_RECORD, LoggedChain, RecoveryError};
 use crate::value_cache::{CacheBudget, ValueCache};
 use checker::{CheckContext, CheckJob, UrgentJob};
 use growth::Grower;
-use ledger_consensus::{EngineFactory, Setup, Started};
-use ledger_core::{ChainId, Evidence, Executor, Genesis, GenesisError, Height, ValidatorSet, codec, finality};
-use ledger_crypto::{Digest, Verifier};
+use ledger_consensus::EngineFactory;
+use ledger_core::{ChainId, Executor, Genesis, GenesisError, Height, ValidatorSet, codec, finality};
+use ledger_crypto::Verifier;
 use ledger_network::{Admission, Observers, Transport};
-use ledger_storage::archive::ArchiveReader;
-use ledger_storage::chain::{ChainConfig, ChainStore};
-use ledger_storage::engine::{Engine, EngineError};
-use ledger_storage::log::{LogCounters, LogEnd, LogReader, LogWriter, Record};
-use ledger_storage::snapshot::SnapshotImport;
+use ledger_storage::engine::EngineError;
+use ledger_storage::log::{LogCounters, LogEnd, LogWriter, Record};
+use opening::{Opening, Recovered, Recovery, Taken};
 use pool::Pool;
 use quota::{Meter, Share, Waiting};
 use shard::{Place, Shard};
 use snapshots::Snapshots;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -66,108 +61,6 @@ struct Open {
     chain: Chain,
     signals: mpsc::UnboundedSender<Signal>,
     task: JoinHandle<()>,
-}
-
-/// A chain that has been recovered and has its engine, and isn't running yet.
-struct Recovered {
-    genesis: Arc<Genesis>,
-    applier: Applier,
-    start: Start,
-    evidence: Vec<Evidence>,
-    /// What is kept of it, if that was said for this chain.
-    policy: Option<ChainPolicy>,
-    /// Bytes that its records take in the log.
-    bytes: u64,
-    started: Started,
-    /// Whether the host keeps the guard of its signer.
-    guarded: bool,
-}
-
-/// What the log said of a chain that can't be recovered, and why it can't.
-type NotRecovered = Box<(LoggedChain, HostError)>;
-
-/// What recovering a chain needs, to be sent to another thread.
-struct Recovery {
-    genesis: Arc<Genesis>,
-    logged: LoggedChain,
-    engine: Arc<dyn Engine>,
-    executor: Arc<dyn Executor>,
-    reader: LogReader,
-    archive: ArchiveReader,
-    guards: SharedGuards,
-    views: ChainConfig,
-    cache: Arc<ValueCache>,
-    factory: Box<dyn EngineFactory>,
-}
-
-impl Recovery {
-    /// Reads the log and the views, replays what these lack, and makes the engine. Blocks. On an error it gives back what
-    /// the log said.
-    fn run(self) -> Result<Recovered, NotRecovered> {
-        let Recovery { genesis, logged, engine, executor, reader, archive, guards, views, cache, factory } = self;
-        if let Some(error) = &logged.damage {
-            let error = HostError::Damaged { chain: genesis.chain(), error: Arc::clone(error) };
-            return Err(Box::new((logged, error)));
-        }
-        let recover = || {
-            let chain = genesis.chain();
-            let finality = finality::of(&genesis)?;
-            let store = ChainStore::open(Arc::clone(&engine), &genesis, views)?;
-            let mut applier = Applier::new(&genesis, executor, store).value_cache(cache);
-            applier.reader().attach(archive.clone());
-            let archived =
-                recovery::replay_archived(&mut applier, &*finality, &genesis, &archive, &logged, &mut |_| ());
-            archived.map_err(|error| unfinished(&*engine, error))?;
-            let start = recovery::replay(&mut applier, &*finality, &genesis, &reader, &logged, &mut |_| ())?;
-            let records = logged.records(&reader)?;
-            let guard = guards.of(chain.0).begun(applier.reader().base());
-            let used = guard.usage();
-            let (log, tip) = (Digest::new(*reader.id().as_bytes()), &start.checkpoint.header);
-            let setup = Setup { genesis: &genesis, chain, log, tip, records, guard: Box::new(guard) };
-            let started = factory.start(setup)?;
-            // The chain goes on without the snapshot that was to be its beginning, if there was one.
-            SnapshotImport::forget(&*engine, &chain)?;
-            Ok((applier, start, started, used.load(Ordering::Relaxed)))
-        };
-        match recover() {
-            Ok((applier, start, started, guarded)) => {
-                let LoggedChain { evidence, policy, bytes, .. } = logged;
-                Ok(Recovered { genesis, applier, start, evidence, policy, bytes, started, guarded })
-            }
-            Err(error) => Err(Box::new((logged, error))),
-        }
-    }
-}
-
-/// Views that lack blocks which the log hasn't either may be those of a snapshot that is still to come.
-fn unfinished(engine: &dyn Engine, error: RecoveryError) -> HostError {
-    let RecoveryError::Cut { chain, cut: base, .. } = error else { return error.into() };
-    match SnapshotImport::pending(engine, &chain) {
-        Ok(Some(manifest)) => RecoveryError::Unfinished { chain, base, snapshot: manifest.height() }.into(),
-        Ok(None) => error.into(),
-        Err(error) => error.into(),
-    }
-}
-
-/// The right to open a chain, until it is dropped.
-struct Opening {
-    opening: Arc<Mutex<BTreeSet<ChainId>>>,
-    chain: ChainId,
-}
-
-impl Opening {
-    fn claim(opening: &Arc<Mutex<BTreeSet<ChainId>>>, chain: ChainId) -> Result<Self, HostError> {
-        match lock(opening).insert(chain) {
-            true => Ok(Opening { opening: Arc::clone(opening), chain }),
-            false => Err(HostError::AlreadyOpen { chain }),
-        }
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        lock(&self.opening).remove(&self.chain);
-    }
 }
 
 /// What many chains share: logs with one group commit each, the guards of their signers, engines, one pool for
@@ -334,8 +227,8 @@ impl Host {
         observers: Observers,
     ) -> Result<Chain, HostError> {
         genesis.check()?;
-        let _opening = self.claim(genesis.chain())?;
-        self.open(genesis, Box::new(engine), observers).await
+        let opening = Arc::new(self.claim(genesis.chain())?);
+        self.open(genesis, Box::new(engine), observers, opening).await
     }
 
     /// Opens or creates a chain that was claimed.
@@ -344,15 +237,18 @@ impl Host {
         genesis: Genesis,
         engine: Box<dyn EngineFactory>,
         observers: Observers,
+        opening: Arc<Opening>,
     ) -> Result<Chain, HostError> {
         let id = genesis.chain();
         let (index, shard) = self.shard(&id)?;
-        let known = lock(&shard.logged).remove(&id);
-        let (logged, created) = match known {
-            Some(logged) => (logged, None),
-            None => (LoggedChain::new(genesis.clone()), Some(append(&shard.log, genesis_record(&genesis))?)),
+        let (taken, created) = match Taken::from(shard, &opening) {
+            Some(taken) => (taken, None),
+            None => {
+                let created = append(&shard.log, genesis_record(&genesis))?;
+                (Taken::new(shard, LoggedChain::new(genesis.clone()), &opening), Some(created))
+            }
         };
-        let recovery = self.recovery(shard, Arc::new(genesis), logged, engine);
+        let recovery = self.recovery(shard, Arc::new(genesis), taken, engine);
         // A new chain's guard and views are made while its genesis becomes durable: without it they stand for nothing.
         let recovered = blocking("recovery", move || recovery.run()).await;
         let bytes = match created {
@@ -361,7 +257,7 @@ impl Host {
         };
         let mut recovered = recovered?;
         if let Ok(recovered) = &mut recovered {
-            recovered.bytes += bytes;
+            recovered.taken.logged.bytes += bytes;
         }
         self.go_on(index, id, recovered, observers)
     }
@@ -411,13 +307,13 @@ impl Host {
             let recovered = task.await;
             match recovered {
                 Ok(recovered) => {
-                    for ((index, id, _opening), recovered) in chains.into_iter().zip(recovered) {
+                    for ((index, id), recovered) in chains.into_iter().zip(recovered) {
                         results.push((id, self.go_on(index, id, recovered, Observers::None)));
                     }
                 }
                 Err(error) => {
                     let failed = |id| (id, Err(HostError::Task { task: "recovery", reason: error.to_string() }));
-                    results.extend(chains.into_iter().map(|(_, id, _)| failed(id)));
+                    results.extend(chains.into_iter().map(|(_, id)| failed(id)));
                 }
             }
         }
@@ -433,13 +329,13 @@ impl Host {
         for (index, id, factory) in part {
             let begun = self.claim(id).and_then(|opening| {
                 let shard = self.shards.get(index).ok_or(HostError::UnknownChain { chain: id })?;
-                let logged = lock(&shard.logged).remove(&id).ok_or(HostError::UnknownChain { chain: id })?;
-                let genesis = logged.genesis.clone().ok_or(HostError::UnknownChain { chain: id })?;
-                Ok((opening, self.recovery(shard, Arc::new(genesis), logged, factory)))
+                let taken = Taken::from(shard, &Arc::new(opening)).ok_or(HostError::UnknownChain { chain: id })?;
+                let genesis = taken.logged.genesis.clone().ok_or(HostError::UnknownChain { chain: id })?;
+                Ok(self.recovery(shard, Arc::new(genesis), taken, factory))
             });
             match begun {
-                Ok((opening, recovery)) => {
-                    chains.push((index, id, opening));
+                Ok(recovery) => {
+                    chains.push((index, id));
                     recoveries.push(recovery);
                 }
                 Err(error) => results.push((id, Err(error))),
@@ -467,12 +363,12 @@ impl Host {
         &self,
         shard: &Shard,
         genesis: Arc<Genesis>,
-        logged: LoggedChain,
+        taken: Taken,
         factory: Box<dyn EngineFactory>,
     ) -> Recovery {
         Recovery {
             genesis,
-            logged,
+            taken,
             engine: Arc::clone(&shard.engine),
             executor: Arc::clone(&self.executor),
             reader: shard.reader.clone(),
@@ -484,27 +380,23 @@ impl Host {
         }
     }
 
-    /// Runs a chain that was recovered; one that wasn't is noted again, to be tried anew.
+    /// Runs a chain that was recovered.
     fn go_on(
         &self,
         index: usize,
         id: ChainId,
-        recovered: Result<Recovered, NotRecovered>,
+        recovered: Result<Recovered, HostError>,
         observers: Observers,
     ) -> Result<Chain, HostError> {
         let shard = self.shards.get(index).ok_or(HostError::UnknownChain { chain: id })?;
-        match recovered {
-            Ok(recovered) => self.run(shard, recovered, observers),
-            Err(failed) => {
-                let (logged, error) = *failed;
-                lock(&shard.logged).insert(id, logged);
-                Err(error)
-            }
-        }
+        self.run(shard, recovered?, observers)
     }
 
     fn run(&self, shard: &Shard, recovered: Recovered, observers: Observers) -> Result<Chain, HostError> {
-        let Recovered { genesis, applier, start, evidence, policy, bytes, started, guarded } = recovered;
+        // What is bound first is dropped last, where the chain can't run after all.
+        let Recovered { taken, genesis, applier, start, started, guarded } = recovered;
+        let LoggedChain { evidence, policy, bytes, .. } = &taken.logged;
+        let (evidence, policy, bytes) = (evidence.clone(), policy.clone(), *bytes);
         let id = genesis.chain();
         let height = start.checkpoint.header.height;
         let reader = applier.reader();
@@ -564,6 +456,7 @@ impl Host {
         let chain = Chain { shared: Arc::new(shared), submissions };
         let open = Open { chain: chain.clone(), signals, task };
         lock(&self.open).insert(id, open);
+        taken.runs();
         Ok(chain)
     }
 
@@ -634,8 +527,8 @@ const OPENING_TOGETHER: usize = 64;
 const OPENING_AT_ONCE: usize = 4;
 
 struct UnderWay {
-    chains: Vec<(usize, ChainId, Opening)>,
-    task: JoinHandle<Vec<Result<Recovered, NotRecovered>>>,
+    chains: Vec<(usize, ChainId)>,
+    task: JoinHandle<Vec<Result<Recovered, HostError>>>,
 }
 
 /// Where a chain's groups go when they are durable: to the shard's keeper, unless its signer has a guard of its own.
