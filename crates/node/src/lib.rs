@@ -62,6 +62,8 @@
 //! | this node falls behind, or was away | it takes final blocks from its peers and votes again |
 //! | a validator signs two votes in one slot | its signatures are kept: [`Chain::evidence`] |
 //! | a panic in a chain's core, in execution or in a check | that chain stops ([`Stop::Panic`]) |
+//! | a panic while a chain is recovered | that chain stays closed, and can be tried again ([`HostError::Panic`]) |
+//! | whoever opens a chain goes away | the chain is as closed as before once the thread that was at it has ended |
 //! | a chain is handed more than its quota | its clients are refused ([`SubmitError::Quota`]); others go on |
 //! | a record of one chain is damaged, or makes no sense | that chain stays closed ([`HostError::Damaged`], [`Host::damaged_chains`]) |
 //! | a vote guard that the host keeps is damaged | that chain isn't opened; where it isn't known whose it was, the host doesn't start; the error names the file |

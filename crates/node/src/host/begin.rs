@@ -19,7 +19,7 @@
 //! once and nobody orders another block in its place.
 
 use super::shard::Shard;
-use super::{Host, HostError, lock};
+use super::{BUSY_FOR, Host, HostError, lock};
 use crate::chain::Chain;
 use crate::recovery::{self, BlockId, GENESIS_RECORD, LoggedChain};
 use ledger_consensus::{EngineFactory, Record, RecordKind};
@@ -30,7 +30,7 @@ use ledger_storage::archive::ArchiveReader;
 use ledger_storage::chain::{ChainConfig, ChainStore};
 use ledger_storage::disk::{DiskError, RealDisk};
 use ledger_storage::engine::Engine;
-use ledger_storage::log::{self, LogReader, LogWriter};
+use ledger_storage::log::{self, LogError, LogReader, LogWriter};
 use ledger_storage::snapshot::{SnapshotImport, SnapshotStoreError, add_from_folder, read_manifest};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,7 +102,14 @@ impl Ground {
         if records.is_empty() {
             return Ok(());
         }
-        let positions = self.log.submit(records.clone())?.wait()?;
+        // The snapshot is whole: a log that is busy for a moment is no reason to begin anew.
+        let ticket = loop {
+            match self.log.submit(records.clone()) {
+                Err(LogError::Busy { .. }) => std::thread::sleep(BUSY_FOR),
+                done => break done?,
+            }
+        };
+        let positions = ticket.wait()?;
         let mut logged = lock(&self.logged);
         for (position, record) in positions.iter().zip(records) {
             recovery::note(&mut logged, *position, record)?;

@@ -137,9 +137,9 @@ pub enum HostError {
         /// What was met.
         error: Arc<RecoveryError>,
     },
-    /// A panic while the chain was recovered. It is a bug in ledgerkit or in a part of the builder's own; the chain can be
-    /// opened anew, and the host's other chains aren't concerned.
-    #[error("chain {chain} can't be opened: a panic in recovering it: {message}")]
+    /// A panic while the chain was recovered, or put together from a snapshot. It is a bug in ledgerkit or in a part of the
+    /// builder's own; the chain can be opened anew, and the host's other chains aren't concerned.
+    #[error("chain {chain} can't be opened: a panic: {message}")]
     Panic {
         /// Which.
         chain: ChainId,

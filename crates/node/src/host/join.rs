@@ -14,15 +14,16 @@ use super::begin::{Begin, Ground};
 use super::opening::Opening;
 use super::{Host, HostError};
 use crate::chain::Chain;
-use crate::chain::shell::{Peers, clock};
+use crate::chain::shell::{Peers, clock, panic_message};
 use crate::core::join::{Begun, Join, JoinEffect, JoinEvent, JoinProgress, MissingChunk};
 use ledger_consensus::EngineFactory;
-use ledger_core::{Genesis, Lane, SnapshotError, TrustRoot, ValidatorSet, VerifiedSnapshot};
+use ledger_core::{ChainId, Genesis, Lane, SnapshotError, TrustRoot, ValidatorSet, VerifiedSnapshot};
 use ledger_crypto::Digest;
 use ledger_network::{Delivery, JoinError, Observers};
 use ledger_storage::chain::ChainConfig;
 use ledger_storage::snapshot::SnapshotStoreError;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -244,26 +245,34 @@ impl Host {
         }
     }
 
-    /// Has a blocking thread do what the machine asks for: one of those that execute blocks, which a host that shuts down
-    /// waits for.
+    /// Has a blocking thread do what the machine asks for: the host's own for snapshots, which a host that shuts down waits
+    /// for. To make a large one durable takes seconds, in which the chains that are open execute their blocks.
     fn work(&self, bench: &Arc<Bench>, work: JoinEffect, answers: &mpsc::Sender<Answer>) {
         let (bench, answers) = (Arc::clone(bench), answers.clone());
-        self.pool.run(move || {
+        self.imports.run(move || {
             if answers.is_closed() {
                 return;
             }
-            let answer = match work {
-                JoinEffect::Begin { manifest, bytes } => bench.begin(manifest, &bytes),
-                JoinEffect::Add { manifest, chunk, bytes } => bench.add(manifest, chunk, &bytes),
-                JoinEffect::Finish { manifest } => bench.finish(manifest),
-                JoinEffect::Send { .. } | JoinEffect::TakeBlocks | JoinEffect::Wake(_) => return,
-            };
+            let chain = bench.genesis.chain();
+            let answer = or_panic(chain, || match work {
+                JoinEffect::Begin { manifest, bytes } => Some(bench.begin(manifest, &bytes)),
+                JoinEffect::Add { manifest, chunk, bytes } => Some(bench.add(manifest, chunk, &bytes)),
+                JoinEffect::Finish { manifest } => Some(bench.finish(manifest)),
+                JoinEffect::Send { .. } | JoinEffect::TakeBlocks | JoinEffect::Wake(_) => None,
+            });
+            let Some(answer) = answer else { return };
             // Before anybody hears of the end: the chain is the next one's to claim.
             drop(bench);
             // Nobody waits any more where it was dropped.
             let _ = answers.try_send(answer);
         });
     }
+}
+
+/// What `work` answers, or that it panicked: whoever waits for the answer would wait for ever.
+fn or_panic(chain: ChainId, work: impl FnOnce() -> Option<Answer>) -> Option<Answer> {
+    let answer = catch_unwind(AssertUnwindSafe(work));
+    answer.unwrap_or_else(|panic| Some(Err(HostError::Panic { chain, message: panic_message(&*panic) })))
 }
 
 /// The validators that the genesis names.
@@ -291,5 +300,24 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_crypto::Digest;
+
+    #[test]
+    fn a_panic_is_an_answer() {
+        let chain = ChainId(Digest::ZERO);
+        let answer = or_panic(chain, || std::panic::panic_any("as it was told to"));
+        match answer {
+            Some(Err(HostError::Panic { chain: found, message })) => {
+                assert_eq!((found, message.as_str()), (chain, "as it was told to"));
+            }
+            _ => panic!("whoever waits is told of the panic"),
+        }
+        assert!(or_panic(chain, || None).is_none());
     }
 }

@@ -39,7 +39,7 @@ use ledger_core::{ChainId, Executor, Genesis, GenesisError, Height, ValidatorSet
 use ledger_crypto::Verifier;
 use ledger_network::{Admission, Observers, Transport};
 use ledger_storage::engine::EngineError;
-use ledger_storage::log::{LogCounters, LogEnd, LogWriter, Record};
+use ledger_storage::log::{LogCounters, LogEnd, LogError, LogWriter, Record, Ticket};
 use opening::{Opening, Recovered, Recovery, Taken};
 use pool::Pool;
 use quota::{Meter, Share, Waiting};
@@ -48,6 +48,7 @@ use snapshots::Snapshots;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -72,6 +73,8 @@ pub struct Host {
     checks: mpsc::UnboundedSender<CheckJob>,
     urgent: mpsc::UnboundedSender<UrgentJob>,
     pool: Pool,
+    /// Puts snapshots together, beside the execution of the chains that are open.
+    imports: Pool,
     line: BlockLine,
     caches: Arc<CacheBudget>,
     waiting: Arc<Waiting>,
@@ -110,6 +113,8 @@ impl Host {
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers, line.clone()));
         let pool = Pool::spawn(limits.execution_workers)
             .map_err(|error| HostError::Thread { task: "execution", reason: error.to_string() })?;
+        let imports =
+            Pool::spawn(1).map_err(|error| HostError::Thread { task: "snapshots", reason: error.to_string() })?;
         let caches = CacheBudget::new(limits.value_caches_bytes.max(limits.value_cache_bytes));
         let waiting = Waiting::new(limits.waiting_bytes);
         let (open, opening) = (Mutex::default(), Arc::default());
@@ -124,6 +129,7 @@ impl Host {
             checks,
             urgent,
             pool,
+            imports,
             line,
             caches,
             waiting,
@@ -244,7 +250,7 @@ impl Host {
         let (taken, created) = match Taken::from(shard, &opening) {
             Some(taken) => (taken, None),
             None => {
-                let created = append(&shard.log, genesis_record(&genesis))?;
+                let created = append(&shard.log, genesis_record(&genesis)).await?;
                 (Taken::new(shard, LoggedChain::new(genesis.clone()), &opening), Some(created))
             }
         };
@@ -498,8 +504,8 @@ impl Host {
             }
         }
         // What a last block held of the folder would keep it in use.
-        let pool = self.pool;
-        blocking("execution", move || pool.drain()).await?;
+        let pools = [self.pool, self.imports];
+        blocking("execution", move || pools.iter().for_each(Pool::drain)).await?;
         if let Some(grower) = self.grower {
             grower.end().await;
         }
@@ -519,6 +525,9 @@ impl Host {
         }
     }
 }
+
+/// How long a log with a full queue is left alone before it is asked again.
+pub(crate) const BUSY_FOR: Duration = Duration::from_millis(1);
 
 /// Chains that are recovered in one go of another thread.
 const OPENING_TOGETHER: usize = 64;
@@ -556,12 +565,22 @@ fn genesis_record(genesis: &Genesis) -> Record {
     Record { chain: genesis.chain().0, kind: GENESIS_RECORD, height: 0, bytes: codec::encode(genesis) }
 }
 
+/// Hands records to the log. While its queue is full this waits.
+pub(crate) async fn submit(log: &LogWriter, records: Vec<Record>) -> Result<Ticket, LogError> {
+    loop {
+        match log.submit(records.clone()) {
+            Err(LogError::Busy { .. }) => tokio::time::sleep(BUSY_FOR).await,
+            done => return done,
+        }
+    }
+}
+
 /// Writes a record to the log. What is returned ends when it is durable, with the bytes that it takes there.
-fn append(
+async fn append(
     log: &LogWriter,
     record: Record,
 ) -> Result<impl Future<Output = Result<u64, HostError>> + Send + use<>, HostError> {
-    let ticket = log.submit(vec![record])?;
+    let ticket = submit(log, vec![record]).await?;
     let (sender, receiver) = oneshot::channel();
     ticket.on_done(move |outcome| {
         // Whoever waited may have gone.

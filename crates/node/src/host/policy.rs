@@ -18,7 +18,7 @@ impl Host {
         let unknown = || HostError::UnknownChain { chain: *chain };
         let shard = self.shards.iter().find(|shard| shard.growth.has(chain)).ok_or_else(unknown)?;
         let record = Record { chain: chain.0, kind: POLICY_RECORD, height: 0, bytes: codec::encode(policy) };
-        append(&shard.log, record)?.await?;
+        append(&shard.log, record).await?.await?;
         match shard.growth.set_policy(chain, policy) {
             true => Ok(()),
             false => Err(unknown()),
