@@ -277,7 +277,7 @@ pub struct LoggedChain {
     pub(crate) records: Vec<Noted>,
     /// The last finalized block, if one is known.
     pub(crate) tip: Option<BlockId>,
-    /// Validators that were caught.
+    /// Validators that were caught, with the first evidence of each.
     pub evidence: Vec<Evidence>,
     /// What is kept of it, if that was said for this chain.
     pub policy: Option<ChainPolicy>,
@@ -454,8 +454,12 @@ pub(crate) fn note(
             entry.begin_at(BlockId { height: found, digest });
         }
         EVIDENCE_RECORD => {
-            let evidence = codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
-            entry.evidence.push(evidence);
+            let evidence: Evidence =
+                codec::decode(&record.bytes).map_err(|error| RecoveryError::Record { position, error })?;
+            // A validator is guilty once: what is kept of a log's front has to stay small.
+            if entry.evidence.iter().all(|known| known.validator != evidence.validator) {
+                entry.evidence.push(evidence);
+            }
         }
         NOTE_RECORD if found < expected => {}
         NOTE_RECORD => {

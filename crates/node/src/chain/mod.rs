@@ -160,8 +160,8 @@ impl Chain {
         self.shared.id
     }
 
-    /// Validators that were caught signing what no honest one signs, with the signatures that prove it, the oldest
-    /// first; at most 1,024 are kept at hand, all of them are in the log.
+    /// Validators that were caught signing what no honest one signs, each with the signatures that first proved it, the
+    /// oldest first. They are in the log.
     pub fn evidence(&self) -> Vec<Evidence> {
         self.shared.evidence.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

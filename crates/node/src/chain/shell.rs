@@ -10,6 +10,7 @@ use crate::host::line::{BlockLine, Pass};
 use crate::host::pool::Pool;
 use crate::host::quota::{Meter, Share};
 use crate::host::snapshots::Snapshots;
+use crate::host::submit;
 use crate::mempool::Refusal;
 use crate::progress::Progress;
 use crate::recovery::{EVIDENCE_RECORD, to_log};
@@ -76,9 +77,6 @@ pub(crate) struct Peers {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) inbox: Inbox,
 }
-
-/// Evidence that is kept at hand.
-const MAX_EVIDENCE: usize = 1_024;
 
 /// Submissions that are taken up before their effects are carried out.
 const BATCH: usize = 256;
@@ -425,7 +423,7 @@ impl Shell {
                 Effect::ReadBlocks { read, from, count, max_bytes } => self.read_blocks(read, from, count, max_bytes),
                 Effect::ReadSnapshot { read } => self.read_snapshot(read),
                 Effect::ReadPiece { read, digest, offset } => self.read_piece(read, digest, offset),
-                Effect::Evidence(evidence) => self.keep(*evidence),
+                Effect::Evidence(evidence) => self.keep(*evidence).await,
                 Effect::Stop(stop) => {
                     self.progress.send_modify(|progress| progress.stopped = Some(stop.clone()));
                     desk.ordered.clear();
@@ -457,22 +455,26 @@ impl Shell {
         }
     }
 
-    /// Evidence goes to the log, for whoever wants to show it later, and to those who ask for it now.
-    fn keep(&self, evidence: Evidence) {
+    /// Evidence goes to the log, for whoever wants to show it later, and to those who ask for it now. The first of a
+    /// validator's proves its guilt; it could make more in every view.
+    async fn keep(&mut self, evidence: Evidence) {
+        let kept = || self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept().iter().any(|known| known.validator == evidence.validator) {
+            return;
+        }
         let record = log::Record {
             chain: self.chain.0,
             kind: EVIDENCE_RECORD,
             height: self.reader.head().header.height.0,
             bytes: codec::encode(&evidence),
         };
-        // It is no vote and no block: if the log is full or has failed, others will tell.
-        let _ = self.log.submit(vec![record]);
-        let mut kept = self.evidence.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < MAX_EVIDENCE {
+        // It is no vote and no block: if the log has failed, others will tell.
+        let _ = submit(&self.log, vec![record]).await;
+        let count = {
+            let mut kept = kept();
             kept.push(evidence);
-        }
-        let count = kept.len();
-        drop(kept);
+            kept.len()
+        };
         self.progress.send_modify(|progress| progress.evidence = count);
     }
 

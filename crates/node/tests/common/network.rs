@@ -68,6 +68,11 @@ impl Network {
         self.host(number, member(number).public_key(), token_executor()).await
     }
 
+    /// The transport of a member that runs no node of ours.
+    pub(crate) fn transport(&self, number: usize) -> InProcessTransport {
+        self.hub.transport(member(number).public_key())
+    }
+
     /// Takes in a node that was started by hand.
     pub(crate) fn take_in(&mut self, number: usize, host: Host, chain: Chain) {
         self.nodes[number] = Some(Node { host, chain });
