@@ -31,6 +31,8 @@ const GATHER_COUNT: usize = 256;
 const GATHER_BYTES: usize = 1 << 20;
 /// So many invalid signatures, and a peer's gossip isn't listened to for a while.
 const STRIKES: u32 = 64;
+/// Peers whose invalid signatures are counted; of more, whoever has the fewest begins anew.
+const MAX_STRUCK: usize = 1_024;
 /// How long, in ms.
 const DEAF_MS: u64 = 10_000;
 /// The shortest time between two such gifts to a peer, in ms.
@@ -44,6 +46,7 @@ pub(super) struct Spreader {
     waiting: Vec<Arc<SignedTransaction>>,
     bytes: usize,
     last: Timestamp,
+    /// How often, and until when a peer isn't listened to.
     strikes: BTreeMap<PublicKey, (u32, Timestamp)>,
     /// When a peer that connected was given what waits. One that comes and goes doesn't get it each time.
     given: BTreeMap<PublicKey, Timestamp>,
@@ -66,6 +69,13 @@ impl Spreader {
 
     /// A peer sent a transaction whose signature isn't valid.
     pub(super) fn strike(&mut self, now: Timestamp, peer: PublicKey) {
+        // Whoever may follow a chain may have any number of keys.
+        if self.strikes.len() >= MAX_STRUCK && !self.strikes.contains_key(&peer) {
+            let least = self.strikes.iter().min_by_key(|(_, (count, until))| (*until, *count));
+            if let Some(least) = least.map(|(peer, _)| *peer) {
+                self.strikes.remove(&least);
+            }
+        }
         let (count, until) = self.strikes.entry(peer).or_default();
         *count += 1;
         if *count >= STRIKES {
@@ -124,5 +134,27 @@ pub(super) fn send<'a>(messages: &[Arc<[u8]>], to: impl Iterator<Item = &'a Publ
         for bytes in messages {
             effects.push(Effect::Send { to: *peer, lane: Lane::Gossip, bytes: Arc::clone(bytes) });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_fill_no_memory_with_their_strikes() {
+        let mut spreader = Spreader::default();
+        let peer = |number: u64| {
+            let mut bytes = [7; 32];
+            bytes.iter_mut().zip(number.to_le_bytes()).for_each(|(to, from)| *to = from);
+            PublicKey::new(bytes)
+        };
+        (0..STRIKES).for_each(|_| spreader.strike(Timestamp(1), peer(0)));
+        for number in 1..10_000 {
+            spreader.strike(Timestamp(2), peer(number));
+        }
+        assert_eq!(spreader.strikes.len(), MAX_STRUCK);
+        assert!(!spreader.listens_to(Timestamp(3), &peer(0)), "who did worst isn't forgotten for them");
+        assert!(spreader.listens_to(Timestamp(3), &peer(9_999)));
     }
 }

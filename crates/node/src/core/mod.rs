@@ -198,7 +198,7 @@ impl ChainCore {
             Event::Close => self.closed = true,
             Event::Connected { peer } => self.connected(now, peer, effects),
             Event::Disconnected { peer } => {
-                self.sync.disconnected(&peer);
+                self.sync.disconnected(now, &peer);
                 self.serving.disconnected(&peer);
             }
             Event::Received { from, lane, bytes } => self.received(now, from, lane, bytes, effects),

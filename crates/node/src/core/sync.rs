@@ -122,8 +122,13 @@ pub(super) struct Sync {
     /// Whether the engine gave up following by itself.
     fell_behind: bool,
     fetched: BTreeMap<Height, Fetched>,
+    /// Peers that were left out when they went, and until when: who comes back isn't listened to any earlier.
+    gone: BTreeMap<PublicKey, Timestamp>,
     next_read: u64,
 }
+
+/// Peers that went while they were left out and are remembered; the one that would be heard first is forgotten first.
+const MAX_GONE: usize = 1_024;
 
 impl Sync {
     pub(super) fn new(config: &CoreConfig) -> Self {
@@ -134,16 +139,27 @@ impl Sync {
             behind_since: None,
             fell_behind: false,
             fetched: BTreeMap::new(),
+            gone: BTreeMap::new(),
             next_read: 0,
         }
     }
 
     pub(super) fn connected(&mut self, peer: PublicKey) {
-        self.peers.insert(peer, Peer::default());
+        let banned_until = self.gone.remove(&peer).unwrap_or_default();
+        self.peers.insert(peer, Peer { banned_until, ..Peer::default() });
     }
 
-    pub(super) fn disconnected(&mut self, peer: &PublicKey) {
-        self.peers.remove(peer);
+    pub(super) fn disconnected(&mut self, now: Timestamp, peer: &PublicKey) {
+        let Some(until) = self.peers.remove(peer).map(|peer| peer.banned_until).filter(|until| *until > now) else {
+            return;
+        };
+        self.gone.retain(|_, until| *until > now);
+        if self.gone.len() >= MAX_GONE
+            && let Some(first) = self.gone.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer)
+        {
+            self.gone.remove(&first);
+        }
+        self.gone.insert(*peer, until);
     }
 
     pub(super) fn is_connected(&self, peer: &PublicKey) -> bool {
@@ -171,9 +187,9 @@ impl Sync {
         (serving, finality): (&mut Serving, &dyn Finality),
         effects: &mut Vec<Effect>,
     ) -> Option<(Checking, Vec<SignatureCheck>)> {
-        let message = codec::decode::<SyncMessage>(bytes);
+        // Before anything is read of it: it may be long.
         let peer = self.peers.get_mut(&from).filter(|peer| peer.banned_until <= now)?;
-        let Ok(message) = message else {
+        let Ok(message) = codec::decode::<SyncMessage>(bytes) else {
             peer.banned_until = now.plus(self.config.ban_ms);
             return None;
         };
@@ -231,7 +247,8 @@ impl Sync {
         }
     }
 
-    /// Reads an answer; `None` where it can't be true.
+    /// Reads an answer, as far as it was asked for; `None` where it can't be true. A longer one may be the late answer to an
+    /// earlier question from the same height.
     fn open(
         from: PublicKey,
         asked: Height,
@@ -239,12 +256,10 @@ impl Sync {
         blocks: List<SyncBlock>,
         finality: &dyn Finality,
     ) -> Option<(Vec<Fetched>, Vec<SignatureCheck>)> {
-        if blocks.len() as u64 > count {
-            return None;
-        }
-        let (mut fetched, mut checks) = (Vec::with_capacity(blocks.len()), Vec::new());
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let (mut fetched, mut checks) = (Vec::with_capacity(blocks.len().min(count)), Vec::new());
         let mut expected = asked;
-        for SyncBlock { payload, certificate } in blocks.into_vec() {
+        for SyncBlock { payload, certificate } in blocks.into_vec().into_iter().take(count) {
             let block = codec::decode::<Block>(&payload).ok()?;
             if block.header.height != expected || !block.is_whole() {
                 return None;
@@ -403,3 +418,7 @@ impl Sync {
 fn send(to: PublicKey, message: &SyncMessage) -> Effect {
     Effect::Send { to, lane: Lane::Sync, bytes: codec::encode(message).into() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
