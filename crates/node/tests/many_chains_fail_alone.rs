@@ -181,6 +181,29 @@ async fn a_full_host_says_so_to_those_who_filled_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_stops_takes_no_more_of_the_host_s_room() {
+    let armed = Arc::new(AtomicBool::new(false));
+    let at_check = Arc::clone(&armed);
+    let executor = HookedExecutor::new(token_executor()).before_admission(move |_, context| touch(context, &at_check));
+    let limits = Limits { waiting_bytes: 40_000, ..Limits::default() };
+    let builder = NodeBuilder::new().disk(SimulatedDisk::new(8)).memory_engine().executor(executor);
+    let host = builder.limits(limits).start().await.unwrap();
+    let chains = chains(&host, 4).await;
+    let (bad, other) = (&chains[3], &chains[0]);
+    // Numbers from 1 on wait for number 0.
+    for number in 1..20 {
+        bad.submit(deploy(bad, number, 500)).await.unwrap();
+    }
+    armed.store(true, Ordering::SeqCst);
+    let stopped = bad.submit(deploy(bad, 20, 500)).await.map(|_| ());
+    assert!(matches!(stopped, Err(SubmitError::Stopped(_))), "{stopped:?}");
+    // More than the part of a chain among four, and than what the stopped one left when it had as much as it has now.
+    for number in 1..25 {
+        other.submit(deploy(other, number, 500)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_makes_no_sense_keeps_its_chain_closed_alone() {
     for (kind, height) in [(RecordKind::PAYLOAD, 9), (RecordKind::CERTIFICATE, 4), (RecordKind::new(99), 1)] {
         let disk = SimulatedDisk::new(5);

@@ -280,8 +280,8 @@ impl Shell {
         self.core.gather(alone);
         self.line_up(desk.now);
         self.guarded(effects, |core, effects| core.conclude(desk.now, effects));
-        if self.core.is_settled() {
-            // Nothing of it is under way.
+        // Nothing of it is under way, or what is stays so for ever.
+        if self.core.is_settled() || self.core.is_stopped() {
             self.turn.pass = None;
         }
     }

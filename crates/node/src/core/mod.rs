@@ -255,6 +255,11 @@ impl ChainCore {
         self.proposals.gather(gathers);
     }
 
+    /// Whether the chain has stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
     /// Whether nobody else has a say in what this node orders.
     pub fn decides_alone(&self) -> bool {
         self.validators.is_empty() && !self.follows
@@ -294,6 +299,8 @@ impl ChainCore {
             }
             self.outbox.clear();
             self.inputs.clear();
+            // Nobody will order it, and it takes room that other chains of the host could use.
+            self.mempool.clear();
             self.stopped = Some(stop);
         }
     }

@@ -167,6 +167,11 @@ impl Mempool {
         }
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        *self = Mempool { changes: self.changes + 1, ..Mempool::new(self.config.clone()) };
+    }
+
     /// How many transactions it holds, in whatever stage.
     pub fn len(&self) -> usize {
         self.stages.len()
