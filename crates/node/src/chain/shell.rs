@@ -15,7 +15,7 @@ use crate::mempool::Refusal;
 use crate::progress::Progress;
 use crate::recovery::{EVIDENCE_RECORD, to_log};
 use ledger_consensus::{Record, TimerId};
-use ledger_core::{ChainId, Evidence, Height, SignedTransaction, Timestamp, TransactionId, Version, codec};
+use ledger_core::{ChainId, Evidence, Height, Lane, SignedTransaction, Timestamp, TransactionId, Version, codec};
 use ledger_crypto::{Digest, VotePosition};
 use ledger_network::{Delivery, Inbox, Transport};
 use ledger_storage::chain::ChainReader;
@@ -243,6 +243,8 @@ impl Shell {
         match delivery {
             Some(Delivery::Connected(peer)) => self.step(desk, Event::Connected { peer }, effects),
             Some(Delivery::Disconnected(peer)) => self.step(desk, Event::Disconnected { peer }, effects),
+            // Transactions of which a full host has no room for more; whoever handed them in keeps them.
+            Some(Delivery::Message { lane: Lane::Gossip, .. }) if self.share.check().is_err() => {}
             Some(Delivery::Message { from, lane, bytes }) => {
                 self.step(desk, Event::Received { from, lane, bytes }, effects);
             }
