@@ -81,7 +81,7 @@ pub(crate) struct Peers {
 /// Submissions that are taken up before their effects are carried out.
 const BATCH: usize = 256;
 
-/// Effects after which it is other tasks' turn.
+/// Effects after which it is other tasks' turn, and peers' messages after which it is that of clients.
 const TURN: usize = 128;
 
 /// What a record takes in the log besides its own bytes.
@@ -153,9 +153,10 @@ impl Shell {
         let mut effects = Vec::new();
         let mut submissions = Vec::new();
         self.step(&mut desk, start, &mut effects);
-        let mut done = 0;
+        let (mut done, mut delivered) = (0, 0);
         loop {
-            done += effects.len();
+            // What a peer says may have no effect, and still takes time.
+            done += effects.len().max(1);
             self.carry_out(&mut desk, &mut effects).await;
             if done >= TURN {
                 // A flooded chain always finds more to do, and would keep its thread for a hundred rounds.
@@ -177,7 +178,10 @@ impl Shell {
                     None => break,
                 },
                 () = sleep_until(alarm) => self.ring(&mut desk, &mut effects),
-                delivery = receive(&mut self.peers) => self.deliver(&mut desk, delivery, &mut effects),
+                delivery = receive(&mut self.peers), if delivered < TURN || self.submissions.is_empty() => {
+                    delivered += 1;
+                    self.deliver(&mut desk, delivery, &mut effects);
+                }
                 count = self.submissions.recv_many(&mut submissions, BATCH) => {
                     if count == 0 {
                         // The host and every handle are gone: nothing new can come, but what was accepted is ordered.
@@ -187,6 +191,7 @@ impl Shell {
                         self.finish(&mut desk, &mut effects).await;
                         break;
                     }
+                    delivered = 0;
                     desk.now = desk.now.max(clock());
                     for submission in submissions.drain(..) {
                         self.submit(&mut desk, submission, &mut effects);
