@@ -89,6 +89,19 @@ async fn a_shard_that_is_gone_is_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_its_count_a_folder_is_not_opened_with_fewer_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids = filled(folder.path(), 3).await;
+    std::fs::remove_file(folder.path().join("shards")).unwrap();
+    // Chains of the others would be begun anew here, with the same key.
+    for given in [1, 2] {
+        let refused = start(folder.path(), given).await.map(|_| ());
+        assert!(matches!(refused, Err(HostError::Shards { recorded: 3, .. })), "{refused:?}");
+    }
+    check(start(folder.path(), 3).await.unwrap(), &ids).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_count_that_nobody_wrote_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     for text in ["", "ledgerkit shards 0\n", "ledgerkit shards 0\n0\n", "ledgerkit shards 0\n65\n", "3\n"] {

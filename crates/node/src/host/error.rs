@@ -157,7 +157,7 @@ pub enum HostError {
     /// The folder was made for more shards: chains of those left out would be missing.
     #[error("the folder has {recorded} shards, and is opened with {given}: open it with at least {recorded}")]
     Shards {
-        /// How many it has.
+        /// How many it has, as it says or as have a log.
         recorded: usize,
         /// How many were asked for.
         given: usize,

@@ -137,8 +137,11 @@ fn set_aside(shard: &Path, folder: &Path) -> std::io::Result<()> {
 /// Opens the shards after the first, which is `root`'s own, and checks that those that were there before are there.
 pub(super) fn open_more(root: &Path, disk: &dyn Disk, wanted: usize) -> Result<Vec<Place>, HostError> {
     let recorded = recorded(root, disk)?;
-    if recorded > wanted {
-        return Err(HostError::Shards { recorded, given: wanted });
+    // The file may be missing where a folder was put together by hand: a chain that isn't found would be begun anew, and in
+    // another shard no guard knows that its key has signed.
+    let there = present(root)?.max(recorded);
+    if there > wanted {
+        return Err(HostError::Shards { recorded: there, given: wanted });
     }
     if recorded > 1 && !Log::exists(disk)? {
         return Err(HostError::ShardMissing { shard: 0, folder: root.to_path_buf() });
@@ -159,6 +162,17 @@ pub(super) fn open_more(root: &Path, disk: &dyn Disk, wanted: usize) -> Result<V
             Ok(Place { disk, engine: Arc::new(engine), rebuilt, exists })
         })
         .collect()
+}
+
+/// How many shards it takes to have all those that have a log.
+fn present(root: &Path) -> Result<usize, HostError> {
+    for shard in (1..MAX_SHARDS).rev() {
+        let folder = root.join(format!("shard-{shard}"));
+        if folder.is_dir() && Log::exists(&RealDisk::open(&folder)?)? {
+            return Ok(shard + 1);
+        }
+    }
+    Ok(1)
 }
 
 /// How many shards the folder has; one where nothing is said.
