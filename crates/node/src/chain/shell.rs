@@ -490,7 +490,9 @@ impl Shell {
         let (chain, growth) = (self.chain, Arc::clone(&self.growth));
         tokio::task::spawn_blocking(move || {
             let (mut blocks, mut bytes) = (Vec::new(), 0);
-            for height in (from.0.max(1)..).take(usize::try_from(count).unwrap_or(usize::MAX)).map(Height) {
+            // A peer may ask from the last height that there can be.
+            let heights = (0..count).map_while(|number| from.0.max(1).checked_add(number).map(Height));
+            for height in heights {
                 let Some(found) = read_block(&reader, &log, (&growth, chain), height) else { break };
                 bytes += found.payload.len() + found.certificate.len();
                 if bytes > max_bytes && !blocks.is_empty() {
