@@ -6,7 +6,7 @@ mod common;
 
 use common::network::{Network, certified, member, mint, same_blocks, supply};
 use ledger_core::Height;
-use ledger_node::{ChainError, ChainPolicy, GrowthConfig, Keepers, Limits, Retention};
+use ledger_node::{ChainError, ChainPolicy, GrowthConfig, Keepers, Limits, Retention, Stage, SubscriptionError};
 use std::time::Duration;
 
 /// Logs of a few blocks.
@@ -47,6 +47,8 @@ async fn validators_go_on_from_cut_logs_and_serve_who_comes_late() {
     }
     let refused = network.chain(0).block(Height(1)).unwrap_err();
     assert!(matches!(refused, ChainError::Pruned { height: Height(1), .. }), "{refused}");
+    let told = network.chain(0).subscribe(Height(1), Stage::Executed).next_block().await.unwrap_err();
+    assert!(matches!(&told, SubscriptionError::Chain(ChainError::Pruned { height: Height(1), .. })), "{told}");
     assert!(refused.to_string().contains(&member(2).public_key().to_string()), "{refused}");
     assert_eq!(network.chain(1).block(Height(1)).unwrap().header.height, Height(1));
 

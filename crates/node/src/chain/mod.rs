@@ -154,6 +154,25 @@ pub(crate) struct Shared {
     pub(crate) evidence: Arc<Mutex<Vec<Evidence>>>,
 }
 
+impl Shared {
+    fn kept(&self) -> Kept {
+        self.growth.kept(&self.id, self.reader.head().header.height)
+    }
+
+    fn pruned(&self, height: Height) -> ChainError {
+        let Kept { first, newest, keepers } = self.kept();
+        ChainError::Pruned { height, first, newest, keepers }
+    }
+
+    /// What the views say of what isn't here, with what is here and who has the rest.
+    fn explain(&self, error: StoreError) -> ChainError {
+        match error {
+            StoreError::Pruned { height, .. } | StoreError::BeforeSnapshot { height, .. } => self.pruned(height),
+            error => error.into(),
+        }
+    }
+}
+
 impl Chain {
     /// The chain's id.
     pub fn id(&self) -> ChainId {
@@ -333,20 +352,15 @@ impl Chain {
 
     /// Which blocks' bodies and receipts are here, and who keeps all of them.
     pub fn kept(&self) -> Kept {
-        self.shared.growth.kept(&self.shared.id, self.shared.reader.head().header.height)
+        self.shared.kept()
     }
 
     pub(crate) fn pruned(&self, height: Height) -> ChainError {
-        let Kept { first, newest, keepers } = self.kept();
-        ChainError::Pruned { height, first, newest, keepers }
+        self.shared.pruned(height)
     }
 
-    /// What the views say of what isn't here, with what is here and who has the rest.
     pub(crate) fn explain(&self, error: StoreError) -> ChainError {
-        match error {
-            StoreError::Pruned { height, .. } | StoreError::BeforeSnapshot { height, .. } => self.pruned(height),
-            error => error.into(),
-        }
+        self.shared.explain(error)
     }
 
     /// What became of the transactions of block `height`, in order.

@@ -59,7 +59,7 @@ pub enum SubscriptionError {
         /// The first height that wasn't told.
         next: Height,
     },
-    /// A block can't be read.
+    /// A block can't be read; [`ChainError::Pruned`] says from which one on they are here.
     #[error(transparent)]
     Chain(#[from] ChainError),
 }
@@ -136,8 +136,9 @@ impl Subscription {
 
     fn read(&self, height: Height) -> Result<BlockUpdate, ChainError> {
         let reader = &self.shared.reader;
-        let block = reader.block(height)?;
-        let results = reader.results(height)?;
+        let explain = |error| self.shared.explain(error);
+        let block = reader.block(height).map_err(explain)?;
+        let results = reader.results(height).map_err(explain)?;
         Ok(BlockUpdate { header: block.header, outcome: block.outcome, results })
     }
 }
