@@ -107,7 +107,8 @@ pub enum Event {
         /// The part; empty when there is no such piece.
         bytes: Vec<u8>,
     },
-    /// No new transactions from now on; what was accepted is still ordered.
+    /// Nothing new from now on, from clients and peers: what was accepted is still ordered where this node decides alone, and
+    /// what is final here is executed. Blocks that others have besides are taken when the chain is opened again.
     Close,
 }
 

@@ -30,6 +30,10 @@ impl ChainCore {
         bytes: Arc<[u8]>,
         effects: &mut Vec<Effect>,
     ) {
+        if self.closed {
+            // Others go on, and there is always something more to take from them.
+            return;
+        }
         match lane {
             Lane::Votes | Lane::Payloads => self.tell(now, Input::Message { from, lane, bytes }, effects),
             Lane::Gossip => self.gossiped(now, from, &bytes, effects),
@@ -45,7 +49,7 @@ impl ChainCore {
     }
 
     fn gossiped(&mut self, now: Timestamp, from: PublicKey, bytes: &[u8], effects: &mut Vec<Effect>) {
-        if !self.spreader.listens_to(now, &from) || self.closed {
+        if !self.spreader.listens_to(now, &from) {
             return;
         }
         let Ok(Gossip { transactions }) = codec::decode(bytes) else {
@@ -109,7 +113,7 @@ impl ChainCore {
 
     /// Takes in what peers have given, asks for more, and tells them what this node has.
     pub(super) fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.stopped.is_some() {
+        if self.stopped.is_some() || self.closed {
             return;
         }
         let mut newest = None;

@@ -99,7 +99,11 @@ impl Network {
     }
 
     pub(crate) async fn observe(&mut self, number: usize) {
-        let host = self.host(number, member(number).public_key(), token_executor()).await;
+        self.observe_with(number, token_executor()).await;
+    }
+
+    pub(crate) async fn observe_with(&mut self, number: usize, executor: impl Executor + 'static) {
+        let host = self.host(number, member(number).public_key(), executor).await;
         let chain = host.chain(self.genesis.clone(), Observer).await.unwrap();
         self.nodes[number] = Some(Node { host, chain });
     }
