@@ -16,7 +16,7 @@ pub use take::{Ahead, Taken};
 use crate::ids::{IdMap, IdSet};
 use lane::Lane;
 use ledger_core::{AccountId, Order, Rejection, SignedTransaction, Status, Timestamp, TransactionId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The pool's bounds.
@@ -124,6 +124,16 @@ struct Account {
 impl Account {
     fn is_executable(&self) -> bool {
         !self.turns.is_empty() || !self.unordered.is_empty()
+    }
+
+    /// The lane waits for its turn. Lanes that have gone are passed over by whoever takes; on a node that makes no blocks
+    /// nobody does, so they are struck out here once they are more than those that are there.
+    fn queue(&mut self, lane: u64) {
+        self.turns.push_back(lane);
+        if self.turns.len() > 2 * self.lanes.len() + 64 {
+            let (lanes, mut seen) = (&self.lanes, BTreeSet::new());
+            self.turns.retain(|number| lanes.get(number).is_some_and(|lane| lane.has_turn) && seen.insert(*number));
+        }
     }
 }
 
@@ -285,11 +295,24 @@ impl Mempool {
         if let Some(account) = self.accounts.get_mut(name) {
             account.unordered.insert(number, entry.clone());
             self.executable += 1;
-            if self.queued.insert(*name) {
-                self.turns.push_back(*name);
-            }
+            self.queue(*name);
         }
         number
+    }
+
+    /// The account waits for its turn. Those that have gone are struck out as [`Account::queue`] does it.
+    fn queue(&mut self, name: AccountId) {
+        if !self.queued.insert(name) {
+            return;
+        }
+        self.turns.push_back(name);
+        if self.turns.len() > 2 * self.accounts.len() + 1_024 {
+            let (accounts, queued) = (&self.accounts, &mut self.queued);
+            self.turns.retain(|name| {
+                let waits = accounts.get(name).is_some_and(Account::is_executable);
+                waits || !queued.remove(name)
+            });
+        }
     }
 
     /// The check of a reserved transaction has failed: it is forgotten.
@@ -340,10 +363,8 @@ impl Mempool {
             (self.unexecutable + (waiting - ready)).saturating_sub(waiting_before - ready_before.min(waiting_before));
         if ready > 0 && !lane.has_turn {
             lane.has_turn = true;
-            account.turns.push_back(lane_number);
-            if self.queued.insert(*name) {
-                self.turns.push_back(*name);
-            }
+            account.queue(lane_number);
+            self.queue(*name);
         }
     }
 

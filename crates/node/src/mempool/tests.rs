@@ -56,6 +56,39 @@ fn a_proposal_that_comes_to_nothing_takes_nothing() {
 }
 
 #[test]
+fn a_node_that_makes_no_blocks_remembers_nobody_whose_transactions_are_gone() {
+    let mut pool = Mempool::new(MempoolConfig::default());
+    // Blocks that others make: nothing is ever taken here.
+    let through = |pool: &mut Mempool, transaction: &Arc<SignedTransaction>| {
+        let id = add(pool, transaction, 0).unwrap();
+        pool.ordered([(id, &**transaction)]);
+        assert!(pool.applied([(&**transaction, id, &Status::Succeeded)]).is_empty());
+    };
+    // One that stays, so that its account does.
+    add(&mut pool, &transaction(1, 0, 5, 0), 0).unwrap();
+    let signed = transaction(1, 1, 0, 0);
+    for lane in 0..2_000 {
+        let mut transaction = SignedTransaction::clone(&signed);
+        transaction.transaction.order = Order::Sequence { lane: 1 + lane % 2, number: lane / 2 };
+        through(&mut pool, &Arc::new(transaction));
+    }
+    let turns = pool.accounts[&account(1)].turns.len();
+    assert!(turns <= 2 * 3 + 64, "{turns} turns of 2 lanes");
+    for number in 0..10_000_u32 {
+        let mut transaction = SignedTransaction::clone(&signed);
+        let mut bytes = [9; 32];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        transaction.transaction.account = AccountId(Digest::new(bytes));
+        through(&mut pool, &Arc::new(transaction));
+    }
+    assert_eq!((pool.len(), pool.accounts.len(), pool.turns.len()), (1, 1, pool.queued.len()));
+    assert!(pool.turns.len() <= 2 * 2 + 1_024, "{} accounts wait for a turn", pool.turns.len());
+    // Who waits isn't forgotten.
+    let waits = add(&mut pool, &transaction(2, 0, 0, 0), 0).unwrap();
+    assert_eq!(take(&mut pool).iter().map(|transaction| transaction.id()).collect::<Vec<_>>(), [waits]);
+}
+
+#[test]
 fn what_blocks_ahead_hold_is_not_taken_again() {
     let mut pool = Mempool::new(MempoolConfig::default());
     for number in 0..4 {
