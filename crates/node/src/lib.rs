@@ -82,6 +82,7 @@
 pub mod answers;
 pub mod apply;
 pub mod chain;
+mod clock;
 pub mod core;
 pub mod guard;
 pub mod host;

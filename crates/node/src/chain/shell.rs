@@ -3,6 +3,7 @@
 use super::durable::{Durable, Logged};
 use super::stages::Stages;
 use crate::answers::{Accepted, Order, Pending};
+use crate::clock::Clock;
 use crate::core::{Ask, ChainCore, Effect, Event, FinalBlock, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
@@ -23,7 +24,7 @@ use ledger_storage::log::{self, LogError, LogReader, LogWriter};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -120,6 +121,7 @@ struct Desk {
     rest: Option<Instant>,
     wake: Option<Instant>,
     timers: BTreeMap<TimerId, Instant>,
+    clock: Clock,
     now: Timestamp,
     closing: Option<oneshot::Sender<()>>,
 }
@@ -147,6 +149,7 @@ impl Shell {
             rest: None,
             wake: None,
             timers: BTreeMap::new(),
+            clock: Clock::new(),
             now: Timestamp(0),
             closing: None,
         };
@@ -192,7 +195,7 @@ impl Shell {
                         break;
                     }
                     delivered = 0;
-                    desk.now = desk.now.max(clock());
+                    desk.now = desk.clock.now();
                     for submission in submissions.drain(..) {
                         self.submit(&mut desk, submission, &mut effects);
                     }
@@ -260,7 +263,7 @@ impl Shell {
 
     /// One step of the core.
     fn step(&mut self, desk: &mut Desk, event: Event, effects: &mut Vec<Effect>) {
-        desk.now = desk.now.max(clock());
+        desk.now = desk.clock.now();
         self.guarded(effects, |core, effects| core.take(desk.now, event, effects));
         self.conclude(desk, effects);
     }
@@ -348,7 +351,7 @@ impl Shell {
     fn signal(&mut self, desk: &mut Desk, signal: Signal, effects: &mut Vec<Effect>) {
         match signal {
             Signal::Events(events) => {
-                desk.now = desk.now.max(clock());
+                desk.now = desk.clock.now();
                 for event in events {
                     self.guarded(effects, |core, effects| core.take(desk.now, event, effects));
                 }
@@ -357,7 +360,7 @@ impl Shell {
             Signal::Stop(stop) => self.core.stop(stop, effects),
             Signal::Turn(pass) => {
                 self.turn = Turn { pass: Some(pass), fresh: true, waits: false };
-                desk.now = desk.now.max(clock());
+                desk.now = desk.clock.now();
                 self.conclude(desk, effects);
             }
             Signal::Close(done) => {
@@ -590,11 +593,6 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-pub(crate) fn clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

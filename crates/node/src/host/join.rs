@@ -14,7 +14,8 @@ use super::begin::{Begin, Ground};
 use super::opening::Opening;
 use super::{Host, HostError};
 use crate::chain::Chain;
-use crate::chain::shell::{Peers, clock, panic_message};
+use crate::chain::shell::{Peers, panic_message};
+use crate::clock::Clock;
 use crate::core::join::{Begun, Join, JoinEffect, JoinEvent, JoinProgress, MissingChunk};
 use ledger_consensus::EngineFactory;
 use ledger_core::{ChainId, Genesis, Lane, SnapshotError, TrustRoot, ValidatorSet, VerifiedSnapshot};
@@ -191,9 +192,9 @@ impl Host {
         let (mut waiting, mut at_work, mut over) = (VecDeque::new(), false, false);
         let mut alarm: Option<Instant> = None;
         let mut effects = Vec::new();
-        let mut event = JoinEvent::Wake;
+        let (mut event, mut clock) = (JoinEvent::Wake, Clock::new());
         loop {
-            let now = clock();
+            let now = clock.now();
             join.step(now, event, &mut effects);
             progress.send_if_modified(|progress| {
                 let newest = join.progress(now);
