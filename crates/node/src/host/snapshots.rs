@@ -32,8 +32,8 @@ pub struct SnapshotConfig {
     /// Snapshots are of the first checkpoint at each multiple of so many blocks (default 128; half of the heights at which
     /// state can be proven at the most). One that is older is replaced when somebody asks.
     pub every_blocks: u64,
-    /// The shortest time between the beginnings of two (default 60 s). A host spends a tenth of its time at making them at
-    /// the most, so that it is longer where one takes long.
+    /// The shortest time between the beginnings of two of a chain (default 60 s). A tenth of the time at the most goes into
+    /// those of one chain, so that it is longer where one takes long; a host makes one at a time, whichever chain's.
     pub interval: Duration,
     /// Chunks.
     pub export: ExportConfig,
