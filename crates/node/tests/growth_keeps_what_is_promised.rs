@@ -11,12 +11,16 @@ use ledger_contracts::token::Token;
 use ledger_core::{AccountId, Height, Key, Proven, TransactionId, codec};
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::recovery::RecoveryError;
-use ledger_node::{Chain, ChainError, ChainPolicy, Host, HostError, Keepers, NodeBuilder, PolicyError, Retention};
+use ledger_node::{
+    Chain, ChainError, ChainPolicy, Host, HostError, Keepers, NodeBuilder, PolicyError, QuotaExceeded, Retention,
+    SubmitError,
+};
 use ledger_storage::disk::{Disk, SimulatedDisk};
 use ledger_storage::log::{Log, LogConfig, LogPosition, Record, RecordKind};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn account() -> AccountId {
     AccountId::of_ed25519(&owner().public_key())
@@ -384,4 +388,31 @@ async fn a_chain_s_policy_is_kept_through_restarts_and_cuts() {
     let found = many.len();
     let refused = ChainPolicy::new(Retention::Archive, Keepers::Members(many.into()));
     assert_eq!(refused, Err(PolicyError::TooManyKeepers { found, limit: ChainPolicy::MAX_KEEPERS }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_bounds_what_is_in_the_log_and_not_what_ever_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut limits = growing(state_only());
+    limits.quota.log_bytes = Some(150_000);
+    let builder = NodeBuilder::new().runtime(NativeRuntime::new().with(Token)).limits(limits);
+    let host = builder.folder(folder.path()).unwrap().start().await.unwrap();
+    let chain = open(&host, "busy").await.unwrap();
+    // Several times as much as the quota has gone through the log, whenever it was cut.
+    let mut refused = 0;
+    while host.log_counters().bytes < 600_000 {
+        let next = chain.next_number(&account(), 0).unwrap();
+        match chain.submit(deploy(&chain, next)).await {
+            Ok(mut pending) => _ = pending.executed().await.unwrap(),
+            Err(SubmitError::Quota(QuotaExceeded::Log { used, .. })) => {
+                refused += 1;
+                assert!(used <= 152_000 && refused < 1_000, "{used} bytes after {:?}", host.growth());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(host.growth()[0].cuts > 1);
+    drop(chain);
+    host.shutdown().await.unwrap();
 }

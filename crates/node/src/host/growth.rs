@@ -24,6 +24,7 @@ use ledger_storage::disk::Disk;
 use ledger_storage::engine::{Engine, EngineError};
 use ledger_storage::log::{LogError, LogPosition, LogReader, LogSegment, LogWriter};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -96,6 +97,8 @@ pub struct GrowthReport {
 struct Grown {
     reader: ChainReader,
     policy: ChainPolicy,
+    /// Bytes of its records that were cut off the log, told to its quota.
+    cut: Arc<AtomicU64>,
 }
 
 /// A shard's archive, and the one who fills it.
@@ -143,9 +146,9 @@ impl Growth {
     }
 
     /// Takes in a chain that is opened.
-    pub(super) fn add(&self, chain: ChainId, reader: ChainReader, policy: ChainPolicy) {
+    pub(super) fn add(&self, chain: ChainId, reader: ChainReader, policy: ChainPolicy, cut: Arc<AtomicU64>) {
         reader.set_kept(policy.retention.versions());
-        lock(&self.chains).insert(chain, Grown { reader, policy });
+        lock(&self.chains).insert(chain, Grown { reader, policy, cut });
     }
 
     /// Whether the chain is one of these.
@@ -223,6 +226,7 @@ impl Growth {
             }
         };
         self.archive(&folded, &chains, &heads)?;
+        let bytes: Vec<_> = folded.iter().map(|(id, logged)| (*id, logged.bytes)).collect();
         let records = segments.iter().find(|segment| segment.start.segment == until);
         let start = LogStart::fold(&self.reader, until, records.map_or(0, |segment| segment.records_before), folded)?;
         start.write(&*self.disk, &self.reader.id())?;
@@ -230,6 +234,11 @@ impl Growth {
         *lock(&self.start) = start.clone();
         log.remove_before(LogPosition { segment: until, ..LogPosition::START })?.wait()?;
         drop(log);
+        for (id, bytes) in bytes {
+            if let Some(grown) = chains.get(&id) {
+                grown.cut.fetch_add(bytes, Ordering::Relaxed);
+            }
+        }
         self.prune(&start, &chains, &heads)?;
         start.remove_older(&*self.disk)?;
         let mut report = lock(&self.report);

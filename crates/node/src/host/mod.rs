@@ -47,6 +47,7 @@ use shard::{Place, Shard};
 use snapshots::Snapshots;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -430,6 +431,7 @@ impl Host {
             signals: signals.clone(),
         };
         let stages = Stages::new(applier, self.pool.clone(), signals.clone());
+        let cut = Arc::new(AtomicU64::new(0));
         let shell = Shell {
             chain: id,
             core,
@@ -450,13 +452,13 @@ impl Host {
             submissions: waiting,
             signals: received,
             progress,
-            meter: Meter::new(id, self.limits.quota, bytes),
+            meter: Meter::new(id, self.limits.quota, bytes).less(Arc::clone(&cut)),
             shared_block: self.limits.shared_block_transactions,
             share: Share::new(&self.waiting),
         };
         let task = tokio::spawn(shell.run(Event::Start(start)));
         let growth = Arc::clone(&shard.growth);
-        growth.add(id, reader.clone(), policy.unwrap_or_else(|| self.limits.policy.clone()));
+        growth.add(id, reader.clone(), policy.unwrap_or_else(|| self.limits.policy.clone()), cut);
         let log = shard.reader.clone();
         let shared = Shared { id, genesis, reader, log, growth, executor, progress: watched, evidence };
         let chain = Chain { shared: Arc::new(shared), submissions };

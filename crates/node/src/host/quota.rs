@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// The most bytes of a chain's records in the log, transactions under way included (default: no bound). A chain that
-    /// has as much takes no new transactions; what it has is served as before. What the last blocks take besides their
+    /// has as much takes no new transactions until some of it is cut off the log; what it has is served as before. What the last blocks take besides their
     /// transactions, about 1 KiB, may come on top.
     pub log_bytes: Option<u64>,
     /// The most bytes of transactions in a second, of which a second's worth may come at once (default: no bound).
@@ -59,8 +59,10 @@ pub enum QuotaExceeded {
 pub(crate) struct Meter {
     chain: ChainId,
     quota: Quota,
-    /// Bytes of the chain's records in the log.
+    /// Bytes of the chain's records that were handed to the log or found there.
     logged: u64,
+    /// Those that were cut off since.
+    cut: Arc<AtomicU64>,
     /// What may be taken now, in thousandths of a byte: so many come in each ms as there are bytes in a second.
     room: u64,
     /// When that was so, in ms since the chain was opened.
@@ -71,7 +73,13 @@ impl Meter {
     /// A meter of a chain that has `logged` bytes in the log.
     pub(crate) fn new(chain: ChainId, quota: Quota, logged: u64) -> Self {
         let room = quota.bytes_per_second.unwrap_or(0).saturating_mul(1_000);
-        Meter { chain, quota, logged, room, at: 0 }
+        Meter { chain, quota, logged, cut: Arc::default(), room, at: 0 }
+    }
+
+    /// Bytes that are cut off the log are added up in `cut`.
+    pub(crate) fn less(mut self, cut: Arc<AtomicU64>) -> Self {
+        self.cut = cut;
+        self
     }
 
     /// Whether there is any bound.
@@ -89,7 +97,8 @@ impl Meter {
     pub(crate) fn admit(&mut self, now: Duration, size: u64, waiting: u64) -> Result<(), QuotaExceeded> {
         let chain = self.chain;
         if let Some(limit) = self.quota.log_bytes {
-            let used = self.logged.saturating_add(waiting);
+            let logged = self.logged.saturating_sub(self.cut.load(Ordering::Relaxed));
+            let used = logged.saturating_add(waiting);
             if used.saturating_add(size) > limit {
                 return Err(QuotaExceeded::Log { chain, used, limit });
             }
@@ -261,6 +270,19 @@ mod tests {
         let full = QuotaExceeded::Log { chain: CHAIN, used: 9_500, limit: 10_000 };
         assert_eq!(meter.admit(ms(0), 501, 2_000), Err(full));
         assert_eq!(meter.admit(ms(0), 500, 2_000), Ok(()));
+    }
+
+    #[test]
+    fn what_is_cut_off_makes_room() {
+        let quota = Quota { log_bytes: Some(10_000), ..Quota::default() };
+        let cut = Arc::new(AtomicU64::new(0));
+        let mut meter = Meter::new(CHAIN, quota, 9_900).less(Arc::clone(&cut));
+        assert!(meter.admit(ms(0), 200, 0).is_err());
+        cut.fetch_add(5_000, Ordering::Relaxed);
+        assert_eq!(meter.admit(ms(0), 5_100, 0), Ok(()));
+        meter.wrote(5_100);
+        let full = QuotaExceeded::Log { chain: CHAIN, used: 10_000, limit: 10_000 };
+        assert_eq!(meter.admit(ms(0), 1, 0), Err(full));
     }
 
     #[test]
