@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::network::within;
 use common::{deploy, genesis, growing, owner};
 use ledger_consensus::Solo;
 use ledger_contracts::NativeRuntime;
@@ -413,6 +414,35 @@ async fn a_quota_bounds_what_is_in_the_log_and_not_what_ever_was() {
         }
     }
     assert!(host.growth()[0].cuts > 1);
+    drop(chain);
+    host.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_nobody_waits_for_any_more_counts_as_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), state_only()).await;
+    let chain = open(&host, "kept").await.unwrap();
+    let id = chain.id();
+    assert_eq!(host.policy(&id), Some(state_only()));
+    let archive = ChainPolicy::archive();
+    tokio::select! {
+        biased;
+        // Where the log was quicker there was nothing to wait for.
+        done = host.set_policy(&id, &archive) => done.unwrap(),
+        () = std::future::ready(()) => {}
+    }
+    within("the policy", async {
+        while host.policy(&id) != Some(ChainPolicy::archive()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    drop(chain);
+    host.shutdown().await.unwrap();
+    let host = self::host(folder.path(), state_only()).await;
+    let chain = open(&host, "kept").await.unwrap();
+    assert_eq!(host.policy(&id), Some(ChainPolicy::archive()));
     drop(chain);
     host.shutdown().await.unwrap();
 }
