@@ -41,6 +41,8 @@ struct Desk {
     storing: bool,
     /// Nothing is begun any more.
     ended: bool,
+    /// A block couldn't be applied: one that was being executed meanwhile must not follow it.
+    failed: bool,
 }
 
 struct Inner {
@@ -126,7 +128,9 @@ impl Inner {
         let executed = guarded(height, "execution", work);
         let mut desk = lock(&self.desk);
         desk.executing = false;
-        desk.held = Some(Between { height, executed, begun, rests });
+        if !desk.failed {
+            desk.held = Some(Between { height, executed, begun, rests });
+        }
     }
 
     /// Stores what was executed, unless another thread is about to.
@@ -163,7 +167,7 @@ impl Inner {
         let mut desk = lock(&self.desk);
         desk.storing = false;
         if stopped {
-            desk.ended = true;
+            (desk.ended, desk.failed) = (true, true);
             desk.waiting.clear();
             desk.held = None;
         }
