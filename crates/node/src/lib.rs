@@ -101,8 +101,8 @@ pub use core::join::{JoinConfig, JoinProgress};
 pub use core::{CoreConfig, Stop, SubmitError};
 pub use guard::{DiskGuard, MoveGuardError, SharedGuard, SharedGuards};
 pub use host::{
-    GrowthConfig, GrowthReport, Host, HostError, Limits, NodeBuilder, Quota, QuotaExceeded, SnapshotConfig,
-    SnapshotReport, beginning_records, snapshot_checkpoint,
+    CutStage, Growth, GrowthConfig, GrowthError, GrowthReport, Host, HostError, Limits, LogCut, NodeBuilder, Quota,
+    QuotaExceeded, SnapshotConfig, SnapshotReport, beginning_records, snapshot_checkpoint,
 };
 pub use mempool::{MempoolConfig, Refusal};
 pub use progress::Progress;

@@ -4,7 +4,7 @@ use super::durable::{Durable, Logged};
 use super::stages::Stages;
 use crate::answers::{Accepted, Order, Pending};
 use crate::clock::Clock;
-use crate::core::{Ask, ChainCore, Effect, Event, FinalBlock, ReadId, Stop, SubmitError, Token};
+use crate::core::{Ask, ChainCore, Effect, Event, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
 use crate::host::growth::Growth;
 use crate::host::line::{BlockLine, Pass};
@@ -20,7 +20,7 @@ use ledger_core::{ChainId, Evidence, Height, Lane, SignedTransaction, Timestamp,
 use ledger_crypto::{Digest, VotePosition};
 use ledger_network::{Delivery, Inbox, Transport};
 use ledger_storage::chain::ChainReader;
-use ledger_storage::log::{self, LogError, LogReader, LogWriter};
+use ledger_storage::log::{self, LogError, LogWriter};
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -489,14 +489,14 @@ impl Shell {
     }
 
     fn read_blocks(&self, read: ReadId, from: Height, count: u64, max_bytes: usize) {
-        let (reader, log, signals) = (self.reader.clone(), self.log.reader(), self.context.signals.clone());
+        let (reader, signals) = (self.reader.clone(), self.context.signals.clone());
         let (chain, growth) = (self.chain, Arc::clone(&self.growth));
         tokio::task::spawn_blocking(move || {
             let (mut blocks, mut bytes) = (Vec::new(), 0);
             // A peer may ask from the last height that there can be.
             let heights = (0..count).map_while(|number| from.0.max(1).checked_add(number).map(Height));
             for height in heights {
-                let Some(found) = read_block(&reader, &log, (&growth, chain), height) else { break };
+                let Some(found) = growth.final_block(chain, &reader, height) else { break };
                 bytes += found.payload.len() + found.certificate.len();
                 if bytes > max_bytes && !blocks.is_empty() {
                     break;
@@ -534,23 +534,6 @@ async fn write_index(stages: &Stages) {
     if let Some(written) = stages.write_index(move || asked.elapsed() < CLOSING) {
         written.await;
     }
-}
-
-/// A finalized block and its certificate, if this node has executed as far.
-fn read_block(
-    reader: &ChainReader,
-    log: &LogReader,
-    (growth, chain): (&Growth, ChainId),
-    height: Height,
-) -> Option<FinalBlock> {
-    let position = reader.position(height).ok()??;
-    let certificate = reader.certificate(height).ok()?.into_vec().into();
-    let payload = match log.read(position) {
-        Ok(record) => record.bytes,
-        Err(LogError::Removed { .. }) => growth.block(chain, height).ok()??.block,
-        Err(_) => return None,
-    };
-    Some(FinalBlock { payload: payload.into(), certificate })
 }
 
 /// What a peer, or the transport, has to say; waits for ever where there is none.

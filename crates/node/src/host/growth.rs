@@ -10,8 +10,12 @@
 //! ```
 //! Each step may be cut off anywhere: what was sealed twice or not removed is met again by the next one. Nothing here is
 //! waited for by a chain; the log removes one segment between two groups.
+//!
+//! [`Growth`] is a value without a thread or a clock: [`Growth::begin`] finds out what is to go, and each
+//! [`Growth::go_on`] takes one of the steps, so that a simulator can let anything happen between two of them. In a running
+//! host the [grower](super::grower) takes them one after another. Segments are removed by whoever owns the log.
 
-use super::HostError;
+use crate::core::FinalBlock;
 use crate::log_start::{LogStart, LogStartError};
 use crate::recovery::{self, LoggedChain, RecoveryError, Source};
 use crate::retention::{ChainPolicy, Kept};
@@ -22,13 +26,11 @@ use ledger_storage::archive::{
 use ledger_storage::chain::{ChainReader, StoreError};
 use ledger_storage::disk::Disk;
 use ledger_storage::engine::{Engine, EngineError};
-use ledger_storage::log::{LogError, LogPosition, LogReader, LogSegment, LogWriter};
+use ledger_storage::log::{LogError, LogPosition, LogReader, LogSegment};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 /// How a host is kept small.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +103,63 @@ struct Grown {
     cut: Arc<AtomicU64>,
 }
 
+/// What a cut does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CutStage {
+    /// Reads what the segments say that are to go, and how many of them may.
+    Fold,
+    /// Archives their blocks, and seals.
+    Archive,
+    /// Writes the log's start, durable.
+    Start,
+    /// Nothing of its own: now whoever owns the log removes the segments (see [`LogCut::removes`]).
+    Remove,
+    /// Removes results from the views, and releases what the policies give up.
+    Prune,
+    /// Removes the start files of earlier cuts.
+    Tidy,
+}
+
+/// A cut of a log that is under way, between two of its steps. Dropped, it is met again by the next one.
+pub struct LogCut {
+    stage: CutStage,
+    /// The log's first segment when the cut began, and the first one that stays.
+    first: u64,
+    until: u64,
+    segments: Vec<LogSegment>,
+    chains: BTreeMap<ChainId, Grown>,
+    /// How far the chains' views are synced.
+    heads: BTreeMap<ChainId, Height>,
+    /// From [`CutStage::Archive`] on: what the segments say.
+    folded: BTreeMap<ChainId, LoggedChain>,
+    /// From [`CutStage::Remove`] on: what the log begins with, and how many bytes of each chain's records go.
+    start: LogStart,
+    bytes: Vec<(ChainId, u64)>,
+}
+
+impl LogCut {
+    /// What it does next.
+    #[must_use]
+    pub fn stage(&self) -> CutStage {
+        self.stage
+    }
+
+    /// At [`CutStage::Remove`], where the log is to begin: the segments before have to be gone, durably, before
+    /// [`Growth::go_on`].
+    #[must_use]
+    pub fn removes(&self) -> Option<LogPosition> {
+        (self.stage == CutStage::Remove).then_some(LogPosition { segment: self.until, ..LogPosition::START })
+    }
+
+    fn at(self, stage: CutStage) -> Self {
+        Self { stage, ..self }
+    }
+}
+
 /// A shard's archive, and the one who fills it.
-pub(crate) struct Growth {
+pub struct Growth {
     disk: Arc<dyn Disk>,
     engine: Arc<dyn Engine>,
-    /// Not held on to: the shard closes it.
-    log: Weak<LogWriter>,
     reader: LogReader,
     archive: Mutex<Archive>,
     archived: ArchiveReader,
@@ -120,18 +173,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Growth {
-    pub(super) fn open(
+    /// Opens the archive beside a log that begins with `start`.
+    ///
+    /// # Errors
+    /// [`GrowthError::Archive`].
+    pub fn open(
         (disk, engine): (Arc<dyn Disk>, Arc<dyn Engine>),
-        log: &Arc<LogWriter>,
+        reader: LogReader,
         start: LogStart,
         config: ArchiveConfig,
-    ) -> Result<Self, HostError> {
-        let reader = log.reader();
-        let archive = Archive::open(Arc::clone(&disk), reader.id(), config).map_err(GrowthError::from)?;
+    ) -> Result<Self, GrowthError> {
+        let archive = Archive::open(Arc::clone(&disk), reader.id(), config)?;
         Ok(Growth {
             disk,
             engine,
-            log: Arc::downgrade(log),
             reader,
             archived: archive.reader(),
             archive: Mutex::new(archive),
@@ -141,12 +196,13 @@ impl Growth {
         })
     }
 
-    pub(super) fn archived(&self) -> &ArchiveReader {
+    /// Reads what is archived.
+    pub fn archived(&self) -> &ArchiveReader {
         &self.archived
     }
 
-    /// Takes in a chain that is opened.
-    pub(super) fn add(&self, chain: ChainId, reader: ChainReader, policy: ChainPolicy, cut: Arc<AtomicU64>) {
+    /// Takes in a chain that is opened; `cut` is told how many bytes of its records are cut off.
+    pub fn add(&self, chain: ChainId, reader: ChainReader, policy: ChainPolicy, cut: Arc<AtomicU64>) {
         reader.set_kept(policy.retention.versions());
         lock(&self.chains).insert(chain, Grown { reader, policy, cut });
     }
@@ -169,13 +225,19 @@ impl Growth {
         true
     }
 
-    pub(super) fn report(&self) -> GrowthReport {
+    /// What was done so far.
+    pub fn report(&self) -> GrowthReport {
         let archive = lock(&self.archive).counters();
         GrowthReport { archive, ..lock(&self.report).clone() }
     }
 
+    /// No step is taken any more, and that is why.
+    pub(super) fn failed(&self, error: String) {
+        lock(&self.report).error = Some(error);
+    }
+
     /// What there is of a chain.
-    pub(crate) fn kept(&self, chain: &ChainId, newest: Height) -> Kept {
+    pub fn kept(&self, chain: &ChainId, newest: Height) -> Kept {
         let grown = lock(&self.chains).get(chain).cloned();
         let base = grown.as_ref().map_or(Height::GENESIS, |grown| grown.reader.base());
         // Of the blocks up to a snapshot the views have no results.
@@ -193,7 +255,10 @@ impl Growth {
     }
 
     /// The bytes of a block that isn't in the log any more; `None` when it was given up.
-    pub(crate) fn block(&self, chain: ChainId, height: Height) -> Result<Option<ArchivedBlock>, ArchiveError> {
+    ///
+    /// # Errors
+    /// [`ArchiveError`] when the archive can't be read.
+    pub fn block(&self, chain: ChainId, height: Height) -> Result<Option<ArchivedBlock>, ArchiveError> {
         match self.archived.block(chain, height) {
             Ok(found) => Ok(Some(found)),
             Err(ArchiveError::Absent { unreadable: 0, .. } | ArchiveError::Released { .. }) => Ok(None),
@@ -201,50 +266,94 @@ impl Growth {
         }
     }
 
-    /// One step, if the log has grown beyond its bound; whether it cut anything. Blocks.
-    pub(super) fn step(&self, config: &GrowthConfig) -> Result<bool, GrowthError> {
-        let Some(log) = self.log.upgrade() else { return Ok(false) };
+    /// A finalized block and its certificate, from the log or the archive, if this node has executed as far and keeps it.
+    pub fn final_block(&self, chain: ChainId, reader: &ChainReader, height: Height) -> Option<FinalBlock> {
+        let position = reader.position(height).ok()??;
+        let certificate = reader.certificate(height).ok()?.into_vec().into();
+        let payload = match self.reader.read(position) {
+            Ok(record) => record.bytes,
+            Err(LogError::Removed { .. }) => self.block(chain, height).ok()??.block,
+            Err(_) => return None,
+        };
+        Some(FinalBlock { payload: payload.into(), certificate })
+    }
+
+    /// Begins a cut, if the log has grown beyond its bound: the views that there are now hold from here on. Blocks.
+    ///
+    /// # Errors
+    /// [`GrowthError::Engine`] when they can't be made durable.
+    pub fn begin(&self, config: &GrowthConfig) -> Result<Option<LogCut>, GrowthError> {
         let segments = self.reader.segments();
         let first = segments.first().map_or(0, |segment| segment.start.segment);
-        let mut until = wanted(&segments, config);
+        let until = wanted(&segments, config);
         if until <= first {
-            return Ok(false);
+            return Ok(None);
         }
         let chains = lock(&self.chains).clone();
-        let heads: BTreeMap<ChainId, Height> =
-            chains.iter().map(|(id, grown)| (*id, grown.reader.head().header.height)).collect();
+        let heads = chains.iter().map(|(id, grown)| (*id, grown.reader.head().header.height)).collect();
         self.engine.sync()?;
-        let folded = loop {
-            let (mut folded, damaged) = self.fold(until)?;
-            let bound = settle(&mut folded, &chains, &heads)?.min(damaged);
-            if bound >= until {
-                break folded;
+        let (folded, start, bytes) = (BTreeMap::new(), LogStart::default(), Vec::new());
+        Ok(Some(LogCut { stage: CutStage::Fold, first, until, segments, chains, heads, folded, start, bytes }))
+    }
+
+    /// Takes a cut's next step, and gives it back where there is another one. Blocks.
+    ///
+    /// # Errors
+    /// [`GrowthError`]; a host takes no further steps then until it is started again.
+    pub fn go_on(&self, cut: LogCut) -> Result<Option<LogCut>, GrowthError> {
+        Ok(match cut.stage {
+            CutStage::Fold => self.fold_and_settle(cut)?,
+            CutStage::Archive => {
+                self.archive(&cut.folded, &cut.chains, &cut.heads)?;
+                Some(cut.at(CutStage::Start))
             }
-            until = bound;
-            if until <= first {
-                return Ok(false);
+            CutStage::Start => Some(self.write_start(cut)?),
+            CutStage::Remove => {
+                for (id, bytes) in &cut.bytes {
+                    if let Some(grown) = cut.chains.get(id) {
+                        grown.cut.fetch_add(*bytes, Ordering::Relaxed);
+                    }
+                }
+                Some(cut.at(CutStage::Prune))
             }
-        };
-        self.archive(&folded, &chains, &heads)?;
-        let bytes: Vec<_> = folded.iter().map(|(id, logged)| (*id, logged.bytes)).collect();
-        let records = segments.iter().find(|segment| segment.start.segment == until);
-        let start = LogStart::fold(&self.reader, until, records.map_or(0, |segment| segment.records_before), folded)?;
-        start.write(&*self.disk, &self.reader.id())?;
-        // Before readers can miss what is removed.
-        *lock(&self.start) = start.clone();
-        log.remove_before(LogPosition { segment: until, ..LogPosition::START })?.wait()?;
-        drop(log);
-        for (id, bytes) in bytes {
-            if let Some(grown) = chains.get(&id) {
-                grown.cut.fetch_add(bytes, Ordering::Relaxed);
+            CutStage::Prune => {
+                self.prune(&cut.start, &cut.chains, &cut.heads)?;
+                Some(cut.at(CutStage::Tidy))
+            }
+            CutStage::Tidy => {
+                cut.start.remove_older(&*self.disk)?;
+                let mut report = lock(&self.report);
+                report.cuts += 1;
+                report.log_segments += cut.until - cut.first;
+                None
+            }
+        })
+    }
+
+    /// Folds as many segments as may go; none where there is none.
+    fn fold_and_settle(&self, mut cut: LogCut) -> Result<Option<LogCut>, GrowthError> {
+        loop {
+            let (mut folded, damaged) = self.fold(cut.until)?;
+            let bound = settle(&mut folded, &cut.chains, &cut.heads)?.min(damaged);
+            if bound >= cut.until {
+                return Ok(Some(LogCut { folded, ..cut.at(CutStage::Archive) }));
+            }
+            cut.until = bound;
+            if bound <= cut.first {
+                return Ok(None);
             }
         }
-        self.prune(&start, &chains, &heads)?;
-        start.remove_older(&*self.disk)?;
-        let mut report = lock(&self.report);
-        report.cuts += 1;
-        report.log_segments += until - first;
-        Ok(true)
+    }
+
+    fn write_start(&self, mut cut: LogCut) -> Result<LogCut, GrowthError> {
+        let records = cut.segments.iter().find(|segment| segment.start.segment == cut.until);
+        let records = records.map_or(0, |segment| segment.records_before);
+        cut.bytes = cut.folded.iter().map(|(id, logged)| (*id, logged.bytes)).collect();
+        cut.start = LogStart::fold(&self.reader, cut.until, records, std::mem::take(&mut cut.folded))?;
+        cut.start.write(&*self.disk, &self.reader.id())?;
+        // Before readers can miss what is removed.
+        *lock(&self.start) = cut.start.clone();
+        Ok(cut.at(CutStage::Remove))
     }
 
     /// What the log says up to `until`, and the segment of the first record that is damaged or makes no sense: what is left
@@ -374,49 +483,4 @@ fn settle(
         }
     }
     Ok(bound)
-}
-
-/// The task that keeps all shards of a host small.
-pub(super) struct Grower {
-    task: JoinHandle<()>,
-    /// Dropping it ends the task.
-    stop: oneshot::Sender<()>,
-}
-
-impl Grower {
-    pub(super) fn spawn(shards: Vec<Arc<Growth>>, config: GrowthConfig) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        Grower { task: tokio::spawn(grow(shards, config, stopped)), stop }
-    }
-
-    /// Ends the task, after the step that it is in.
-    pub(super) async fn end(self) {
-        drop(self.stop);
-        // It has no result, and a panic in it has been noted as the shard's error.
-        let _ = self.task.await;
-    }
-}
-
-async fn grow(mut shards: Vec<Arc<Growth>>, config: GrowthConfig, mut stopped: oneshot::Receiver<()>) {
-    while !shards.is_empty() {
-        tokio::select! {
-            _ = &mut stopped => return,
-            () = tokio::time::sleep(config.interval) => {}
-        }
-        let mut going = Vec::with_capacity(shards.len());
-        for growth in shards {
-            let (stepping, config) = (Arc::clone(&growth), config.clone());
-            let done = tokio::task::spawn_blocking(move || stepping.step(&config)).await;
-            let error = match done {
-                Ok(Ok(_)) => {
-                    going.push(growth);
-                    continue;
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            lock(&growth.report).error = Some(error);
-        }
-        shards = going;
-    }
 }

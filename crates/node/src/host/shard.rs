@@ -77,7 +77,7 @@ impl Shard {
         let guards = SharedGuards::open(Arc::clone(&disk), random_id()?)?;
         let reader = log.reader();
         let log = Arc::new(LogWriter::spawn(log, LogWriter::SEAL_AFTER)?);
-        let growth = Arc::new(Growth::open((disk, Arc::clone(&engine)), &log, start, archive)?);
+        let growth = Arc::new(Growth::open((disk, Arc::clone(&engine)), reader.clone(), start, archive)?);
         let keeper = Keeper::spawn(guards.clone())
             .map_err(|error| HostError::Thread { task: "the vote guards", reason: error.to_string() })?;
         Ok(Shard { engine, log, reader, guards, keeper, logged: Arc::new(Mutex::new(logged)), rebuilt, growth })
