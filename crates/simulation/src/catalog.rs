@@ -66,6 +66,22 @@ pub const SCENARIOS: &[Named] = &[
         build: || one_owner().chains(2).transactions(20).crashes(1).heartbeat(1_000),
     },
     Named {
+        name: "growth",
+        about: "the log is cut behind the views, by policies of each chain; crashes and errors amid it; older views",
+        build: || {
+            let cutting = one_owner().chains(2).transactions(60).growth().short_writes();
+            cutting
+                .crashes(6)
+                .power_cuts(1)
+                .kills(1)
+                .shutdowns(1)
+                .failing_syncs(1)
+                .failing_writes(1)
+                .full_disks(1)
+                .nested(40)
+        },
+    },
+    Named {
         name: "every-point",
         about: "a short run, to be cut at an I/O operation of one's choice (--crash-at, --survivor)",
         build: || one_owner().accounts(2).transactions(6).wrong(0).real_signatures(0),

@@ -76,6 +76,8 @@ pub mod catalog;
 mod clients;
 pub mod command;
 mod faults;
+mod growing;
+mod growth;
 mod host;
 mod keys;
 mod lives;
@@ -90,6 +92,7 @@ mod schedule;
 mod settings;
 mod shell;
 mod trace;
+mod truth;
 mod world;
 
 pub use faults::Fault;

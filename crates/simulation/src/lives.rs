@@ -1,21 +1,22 @@
 //! How a host's lives begin and end.
 
 use crate::faults::Fault;
+use crate::growing::Views;
 use crate::host::{Item, Machine};
 use crate::oracle::blocks_in;
+use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
 use crate::schedule::Happening;
 use crate::world::World;
 use ledger_node::core::{Event, Start};
 use ledger_storage::disk::simulated::FaultCounts;
 use ledger_storage::disk::{Disk, DiskError, SimulatedDisk};
-use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 use std::collections::BTreeMap;
 
 /// Recoveries in a row that are cut in turn.
 const MOST_NESTED: u32 = 3;
 
-const RECOVERS: &str = "a host recovers from whatever a crash or a fault left";
+pub(crate) const RECOVERS: &str = "a host recovers from whatever a crash or a fault left";
 const REFUSES: &str = "a signer whose log was rolled back refuses to vote";
 const COPYABLE: &str = "files can be copied";
 
@@ -40,6 +41,7 @@ impl World<'_> {
         if self.armed.is_some() {
             return;
         }
+        self.lurking = false;
         let nested = std::mem::take(&mut self.crashed_before)
             && self.nested < MOST_NESTED
             && self.random.chance(self.scenario.nested_percent);
@@ -57,6 +59,9 @@ impl World<'_> {
         }
         self.armed = self.plan.pop();
         let Some(fault) = self.armed else { return };
+        if self.lurks(fault) {
+            return self.trace.note(self.now, fault.name());
+        }
         let (now, random) = (self.now, &mut self.random);
         match fault {
             Fault::CutAtOperation => self.disk.crash_at(operations + random.within(1..=80)),
@@ -76,7 +81,7 @@ impl World<'_> {
         self.trace.note(now, fault.name());
     }
 
-    fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         let names = self.disk.list().unwrap_or_default();
         names.iter().filter_map(|name| self.disk.open(name).ok()?.len().ok()).sum()
     }
@@ -87,9 +92,10 @@ impl World<'_> {
         let mut order: Vec<usize> = (0..self.settings.chains.len()).collect();
         self.random.shuffle(&mut order);
         let log_id = self.random.bytes();
+        let growth_seed = self.growth_seed();
         let (disk, engine, executor) = (&self.disk, &self.engine, &self.executor);
         let (settings, planted) = (&self.settings, self.scenario.planted);
-        let machine = Machine { disk, engine, executor, settings, planted, log_id };
+        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed };
         match machine.open(&order) {
             _ if self.crashed() => {
                 self.counters.add("crash: within a start");
@@ -99,7 +105,13 @@ impl World<'_> {
                 self.counters.add("host: started");
                 self.counters.add_many("block: replayed", host.replayed);
                 ensure(host.refused.is_empty(), RECOVERS, || format!("chains {:?} refused", host.refused))?;
+                if !host.lacking.is_empty() {
+                    return self.lacks(&host.lacking);
+                }
                 self.host = Some(host);
+                if self.scenario.growth {
+                    return self.greet_from_cut(starts);
+                }
                 self.greet(starts)
             }
             Err(reason) => {
@@ -113,7 +125,7 @@ impl World<'_> {
     }
 
     /// Every chain is held against what was promised before, and begins.
-    fn greet(&mut self, starts: BTreeMap<usize, Start>) -> Result<(), Violation> {
+    pub(crate) fn greet(&mut self, starts: BTreeMap<usize, Start>) -> Result<(), Violation> {
         for (chain, start) in starts {
             let Some(host) = &self.host else { return Ok(()) };
             let (log, reader) = (host.log.reader(), host.chains.get(&chain).map(|live| live.reader.clone()));
@@ -133,11 +145,16 @@ impl World<'_> {
             }
             self.deliver(chain, Item::Event(Event::Start(start)))?;
         }
+        self.copy_log();
+        Ok(())
+    }
+
+    /// A copy of the disk for later, if the log is to be restored.
+    pub(crate) fn copy_log(&mut self) {
         if self.armed == Some(Fault::RestoreLog) && self.copy.is_none() {
             let heights = self.oracles.iter().map(super::oracle::Oracle::height).collect();
             self.copy = Some((self.disk.survivor(1), heights));
         }
-        Ok(())
     }
 
     /// Adds what the disk did since the last time.
@@ -160,8 +177,9 @@ impl World<'_> {
     }
 
     /// The process ends, whatever it was doing.
-    fn end_life(&mut self) {
+    pub(crate) fn end_life(&mut self) {
         self.count_disk_faults();
+        self.count_cuts();
         self.operations.get_or_insert(self.disk.operations());
         // Whatever the dying process still does when its parts are dropped happens to nobody.
         self.host = None;
@@ -212,11 +230,12 @@ impl World<'_> {
 
     /// The views come back as they were after some batch, or as they are.
     fn rewind_views(&mut self) -> Result<(), Violation> {
-        let batches = self.engine.batches();
+        // Views that a log is cut behind were synced before.
+        let (batches, synced) = (self.engine.batches(), self.engine.synced());
         let kept = match self.random.below(10) {
-            0 => 0,
+            0 => synced,
             1..=3 => batches,
-            _ => self.random.within(0..=batches),
+            _ => self.random.within(synced..=batches),
         };
         self.counters.add_many("views: batches lost", batches - kept);
         if kept == 0 && batches > 0 {
@@ -224,7 +243,7 @@ impl World<'_> {
         }
         let rewound = self.engine.rewind(kept);
         self.engine = rewound.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
-        Ok(())
+        self.restore_older_views()
     }
 
     /// The process ends without the machine, or the machine with it.
@@ -316,13 +335,23 @@ impl World<'_> {
         copy_files(&self.disk, &restored, |name| !name.starts_with("log-")).map_err(failed)?;
         restored.sync_folder().map_err(failed)?;
         self.replace_disk(restored);
-        self.engine = MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX });
+        self.engine = Views::new(false);
         let order: Vec<usize> = (0..self.settings.chains.len()).collect();
+        let (log_id, growth_seed) = (self.random.bytes(), self.growth_seed());
         let (disk, engine, executor) = (&self.disk, &self.engine, &self.executor);
         let (settings, planted) = (&self.settings, self.scenario.planted);
-        let machine = Machine { disk, engine, executor, settings, planted, log_id: self.random.bytes() };
-        let opened = machine.open(&order);
-        let (host, _) = opened.map_err(|reason| Violation::new(REFUSES, reason))?;
+        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed };
+        let host = match machine.open(&order) {
+            Ok((host, _)) => host,
+            // The start of a cut log tells by itself.
+            Err(reason) if self.scenario.growth && reason.contains("records before its first segment") => {
+                self.counters.add("log: refused as older than its start");
+                self.counters.add(Fault::RestoreLog.counter());
+                self.over = true;
+                return Ok(());
+            }
+            Err(reason) => return Err(Violation::new(REFUSES, reason)),
+        };
         for (chain, (oracle, height)) in self.oracles.iter().zip(&heights).enumerate() {
             if oracle.height() > *height {
                 self.counters.add("signer: refused a log that was rolled back");
@@ -342,8 +371,12 @@ impl World<'_> {
         let closed = host.log.close();
         closed.map_err(|error| Violation::new("a host closes", error.to_string()))?;
         self.operations.get_or_insert(self.disk.operations());
-        self.engine = MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX });
+        let none = Views::new(self.planted() == Some(PlantedBug::CutsUnsynced));
+        let there = std::mem::replace(&mut self.engine, none);
         self.schedule.end_life();
+        if self.scenario.growth {
+            return self.start_without_views(there);
+        }
         self.start()?;
         let host = self.host.take();
         let replayed = host.map_or(0, |host| host.replayed);

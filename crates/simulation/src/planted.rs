@@ -17,6 +17,12 @@ pub enum PlantedBug {
     LosesAWrite,
     /// An engine that starts again gets its votes back, but not the certificates and blocks beside them.
     ForgetsRecords,
+    /// Segments are removed from a log before what they said is written into its start.
+    RemovesBeforeStart,
+    /// The views aren't synced before the log is cut behind them.
+    CutsUnsynced,
+    /// What of an engine's records the start of a cut log keeps is lost at a restart.
+    LosesKeptRecords,
 }
 
 impl PlantedBug {
@@ -29,6 +35,13 @@ impl PlantedBug {
         PlantedBug::LosesAWrite,
         PlantedBug::ForgetsRecords,
     ];
+
+    /// Those that the laws of a host with one owner catch where its log is cut.
+    pub const CUTTING: [PlantedBug; 2] = [PlantedBug::RemovesBeforeStart, PlantedBug::CutsUnsynced];
+
+    /// Those that a network's laws catch where logs are cut.
+    pub const CUTTING_NETWORK: [PlantedBug; 3] =
+        [PlantedBug::RemovesBeforeStart, PlantedBug::CutsUnsynced, PlantedBug::LosesKeptRecords];
 
     /// Those that the laws of a host with one owner catch.
     pub const ALL: [PlantedBug; 6] = [

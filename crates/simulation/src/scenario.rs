@@ -32,6 +32,7 @@ pub struct Scenario {
     pub(crate) survivor: Option<u64>,
     pub(crate) short_writes: bool,
     pub(crate) heartbeat_ms: Option<u64>,
+    pub(crate) growth: bool,
     pub(crate) planted: Option<PlantedBug>,
     pub(crate) print: bool,
 }
@@ -51,6 +52,7 @@ pub fn one_owner() -> Scenario {
         survivor: None,
         short_writes: false,
         heartbeat_ms: None,
+        growth: false,
         planted: None,
         print: false,
     }
@@ -164,6 +166,13 @@ impl Scenario {
     /// Lets every chain make an empty block after so many ms without one.
     pub fn heartbeat(mut self, interval_ms: u64) -> Self {
         self.heartbeat_ms = Some(interval_ms);
+        self
+    }
+
+    /// Cuts the log: segments are small, each chain has a policy of what is kept, and the steps of a cut come between, and
+    /// amid, everything else. Half of the faults that strike at I/O operations strike within a cut.
+    pub fn growth(mut self) -> Self {
+        self.growth = true;
         self
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Happening {
     Flush,
     /// The log has been idle.
     Seal,
+    /// The log's size is looked at, or a cut of it goes on.
+    Grow,
     /// A chain hears of its records.
     Durable { chain: usize, token: Token, voted: Option<VotePosition>, outcome: Outcome },
     /// A chain's views take a block.
@@ -37,7 +39,7 @@ pub(crate) type Verdict = Result<u64, CheckFailure>;
 
 impl Happening {
     fn is_work(&self) -> bool {
-        !matches!(self, Happening::Clients { .. } | Happening::Seal | Happening::Wake { .. })
+        !matches!(self, Happening::Clients { .. } | Happening::Seal | Happening::Grow | Happening::Wake { .. })
     }
 }
 

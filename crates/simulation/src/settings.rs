@@ -1,11 +1,12 @@
 //! What a seed chooses of a node's settings and of the world's delays.
 
+use crate::growing::{GrowthSettings, policy};
 use crate::random::Random;
 use crate::scenario::Scenario;
 use ledger_core::{Genesis, Rules, Timestamp};
 use ledger_crypto::{MemorySigner, Signer};
-use ledger_node::CoreConfig;
 use ledger_node::mempool::MempoolConfig;
+use ledger_node::{ChainPolicy, CoreConfig};
 use ledger_storage::log::LogConfig;
 
 /// When the world begins.
@@ -15,6 +16,10 @@ pub(crate) const BEGINNING: Timestamp = Timestamp(1_700_000_000_000);
 pub(crate) struct ChainSpec {
     pub(crate) genesis: Genesis,
     pub(crate) owner: [u8; 32],
+    /// What is kept of it.
+    pub(crate) policy: ChainPolicy,
+    /// Whether that is said in the log; else it is the host's own policy.
+    pub(crate) said: bool,
 }
 
 /// The longest that each thing takes, in µs.
@@ -34,6 +39,8 @@ pub(crate) struct Settings {
     /// One in so many writes is short; 0 is none.
     pub(crate) shorten_one_in: usize,
     pub(crate) chains: Vec<ChainSpec>,
+    /// How the log is cut, if it is.
+    pub(crate) growth: Option<GrowthSettings>,
 }
 
 pub(crate) fn pick(random: &mut Random, choices: &[u64]) -> u64 {
@@ -69,13 +76,21 @@ impl Settings {
         };
         let mocked = !random.chance(scenario.real_signatures_percent);
         let shorten_one_in = if scenario.short_writes { 1 + random.index(6) } else { 0 };
+        let mut own = random.fork("growth", 0);
+        let growth = scenario.growth.then(|| GrowthSettings::draw(&mut own, &[2 << 10, 6 << 10, 14 << 10]));
+        if growth.is_some() {
+            log.segment_bytes = pick(&mut own, &[1 << 10, 2 << 10, 4 << 10]);
+        }
+        let everywhere = policy(&mut own);
         let chains = (0..scenario.chains).map(|number| {
+            let said = own.chance(50);
+            let policy = if said { policy(&mut own) } else { everywhere.clone() };
             let owner = random.bytes();
             let key = MemorySigner::from_seed(owner).public_key();
             let genesis = Genesis { rules: rules.clone(), ..Genesis::solo(&format!("chain {number}"), key, BEGINNING) };
-            ChainSpec { genesis, owner }
+            ChainSpec { genesis, owner, policy, said }
         });
         let chains = chains.collect();
-        Settings { log, core, delays, mocked, shorten_one_in, chains }
+        Settings { log, core, delays, mocked, shorten_one_in, chains, growth }
     }
 }

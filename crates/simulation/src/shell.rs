@@ -273,6 +273,7 @@ impl World<'_> {
         match live.applier.apply(execute) {
             Ok(applied) => {
                 let at = self.after(self.settings.delays.notice);
+                self.applied(chain, &applied)?;
                 self.schedule.at(at, Happening::Applied { chain, applied });
                 Ok(())
             }

@@ -2,6 +2,7 @@
 
 use crate::clients::{Clients, Submission};
 use crate::faults::Fault;
+use crate::growing::Views;
 use crate::host::{Host, Item, forgetful};
 use crate::oracle::Oracle;
 use crate::planted::PlantedBug;
@@ -11,13 +12,13 @@ use crate::scenario::Scenario;
 use crate::schedule::{Happening, Schedule};
 use crate::settings::{BEGINNING, Settings};
 use crate::trace::{Trace, world_of};
+use crate::truth::Truth;
 use ledger_contracts::{LedgerExecutor, NativeRuntime, Token};
-use ledger_core::{Block, Executor, Timestamp};
+use ledger_core::{Block, Executor, Timestamp, TransactionResult};
 use ledger_node::core::{Event, Stop};
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
-use ledger_storage::engine::{MemoryConfig, MemoryEngine};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const LIVENESS: &str = "when faults stop, everything accepted is certified in the end";
@@ -43,7 +44,7 @@ pub(crate) struct World<'a> {
     pub(crate) executor: Arc<dyn Executor>,
     /// What survives the host's lives.
     pub(crate) disk: SimulatedDisk,
-    pub(crate) engine: MemoryEngine,
+    pub(crate) engine: Views,
     /// Disk faults that were counted already.
     pub(crate) counted: FaultCounts,
     pub(crate) host: Option<Host>,
@@ -68,6 +69,17 @@ pub(crate) struct World<'a> {
     /// An older copy of the disk, and how many blocks each chain had then.
     pub(crate) copy: Option<(SimulatedDisk, Vec<u64>)>,
     pub(crate) over: bool,
+    /// All that the log ever said, where it is cut.
+    pub(crate) truth: Truth,
+    /// The views that there really are, while older ones stand in their place.
+    pub(crate) aside: Option<Views>,
+    /// Results that the views got in this life or an earlier one, by chain and height, where logs are cut: what clients
+    /// haven't heard of yet may have been given up meanwhile.
+    pub(crate) results: BTreeMap<(usize, u64), Arc<[TransactionResult]>>,
+    /// Whether the armed fault waits for a cut.
+    pub(crate) lurking: bool,
+    /// Whether an idle world is being watched.
+    pub(crate) watching: bool,
 }
 
 impl<'a> World<'a> {
@@ -79,7 +91,7 @@ impl<'a> World<'a> {
         let mut oracles = Vec::new();
         let mut clients = Vec::new();
         for (number, spec) in (0..).zip(&settings.chains) {
-            let mut oracle = Oracle::new(number, &spec.genesis)?;
+            let mut oracle = Oracle::new(number, &spec.genesis, scenario.growth)?;
             let of_clients = random.fork("clients", number);
             clients.push(Clients::new(
                 spec.genesis.chain(),
@@ -114,7 +126,7 @@ impl<'a> World<'a> {
             counters: Counters::default(),
             executor,
             disk: SimulatedDisk::new(random.fork("disk", 0).draw()),
-            engine: MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX }),
+            engine: Views::new(scenario.planted == Some(PlantedBug::CutsUnsynced)),
             counted: FaultCounts::default(),
             host: None,
             oracles,
@@ -131,6 +143,11 @@ impl<'a> World<'a> {
             operations: None,
             copy: None,
             over: false,
+            truth: Truth::default(),
+            aside: None,
+            results: BTreeMap::new(),
+            lurking: false,
+            watching: false,
             random: random.fork("world", 0),
             settings,
         })
@@ -234,6 +251,7 @@ impl<'a> World<'a> {
                     let _ = host.log.seal();
                 }
             }
+            Happening::Grow => self.grow()?,
             Happening::Durable { chain, token, voted, outcome } => {
                 self.deliver(chain, Item::Durable { token, voted, outcome })?;
             }
@@ -290,6 +308,7 @@ impl<'a> World<'a> {
     /// Lets an hour pass: with nothing to order, no chain makes a block, or only those that agreed time needs.
     fn watch_idleness(&mut self) -> Result<(), Violation> {
         self.schedule.without_clients();
+        self.watching = true;
         let before: Vec<u64> = self.oracles.iter().map(Oracle::height).collect();
         let began = self.now;
         let watch = self.scenario.heartbeat_ms.map_or(WATCH, |interval| interval.saturating_mul(10_000));
@@ -311,7 +330,7 @@ impl<'a> World<'a> {
                 oracle.at_rest(&reader)?;
             }
         }
-        Ok(())
+        self.check_pasts()
     }
 
     /// Carries on with what is under way until nothing is.

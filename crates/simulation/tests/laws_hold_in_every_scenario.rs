@@ -56,6 +56,20 @@ fn disk_errors() {
 }
 
 #[test]
+fn growth() {
+    let counters = run(&named("growth").unwrap());
+    fired(&counters, &["cut: begun", "cut: come to its end", "cut: segments of the log removed"]);
+    fired(&counters, &["host: started from a cut log", "crash: within a start", "cut: broken off between two steps"]);
+    let amid: u64 =
+        counters.iter().filter(|(name, _)| name.starts_with("crash: in a cut")).map(|(_, count)| count).sum();
+    assert!(amid > 0, "no crash struck at an I/O operation of a cut:\n{counters}");
+    fired(
+        &counters,
+        &["past: body refused as given up", "past: results refused as given up", "archive: blocks sealed"],
+    );
+}
+
+#[test]
 fn mischief() {
     let counters = run(&named("mischief").unwrap());
     let wrongs = ["signature", "chain", "replayed", "expired", "out of order", "fuel limit", "body"];

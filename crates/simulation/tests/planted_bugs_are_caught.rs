@@ -1,6 +1,7 @@
 //! Laws that no bug breaks show nothing: each of these bugs in the shell around the cores is caught within a few seeds.
-#![allow(clippy::panic)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
+use ledger_simulation::catalog::named;
 use ledger_simulation::{PlantedBug, Scenario, one_owner};
 
 const SEEDS: u64 = 12;
@@ -23,7 +24,9 @@ fn law(bug: PlantedBug) -> &'static [&'static str] {
         PlantedBug::ChecksNoSignature => &["a block holds only", "every answer fits"],
         PlantedBug::SkipsReplay => &["what was ordered stays", "a host recovers"],
         PlantedBug::LosesAWrite => &["receipts and state"],
-        PlantedBug::ForgetsRecords => panic!("one owner has no such records"),
+        PlantedBug::RemovesBeforeStart => &["a host recovers", "a log that has grown is cut"],
+        PlantedBug::CutsUnsynced => &["a host recovers"],
+        PlantedBug::ForgetsRecords | PlantedBug::LosesKeptRecords => panic!("one owner has no such records"),
     }
 }
 
@@ -32,6 +35,18 @@ fn each_is_caught_by_its_law() {
     for bug in PlantedBug::ALL {
         let caught = (0..SEEDS).find_map(|seed| scenario(bug).plant(bug).run(seed).err());
         let Some(failure) = caught else { panic!("{bug:?} was not caught in {SEEDS} seeds") };
+        let named = law(bug).iter().any(|law| failure.violation.law.starts_with(law));
+        assert!(named, "{bug:?} was caught as: {failure}");
+    }
+}
+
+#[test]
+fn each_of_those_that_cut_the_log_is_caught_by_its_law() {
+    for bug in PlantedBug::CUTTING {
+        let scenario = named("growth").unwrap().plant(bug);
+        let caught = (0..SEEDS).find_map(|seed| scenario.run(seed).err());
+        let Some(failure) = caught else { panic!("{bug:?} was not caught in {SEEDS} seeds") };
+        println!("{bug:?}: seed {}, {}", failure.seed, failure.violation);
         let named = law(bug).iter().any(|law| failure.violation.law.starts_with(law));
         assert!(named, "{bug:?} was caught as: {failure}");
     }

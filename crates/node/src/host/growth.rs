@@ -144,11 +144,17 @@ impl LogCut {
         self.stage
     }
 
+    /// Where the log is to begin, as far as is known by now.
+    #[must_use]
+    pub fn until(&self) -> LogPosition {
+        LogPosition { segment: self.until, ..LogPosition::START }
+    }
+
     /// At [`CutStage::Remove`], where the log is to begin: the segments before have to be gone, durably, before
     /// [`Growth::go_on`].
     #[must_use]
     pub fn removes(&self) -> Option<LogPosition> {
-        (self.stage == CutStage::Remove).then_some(LogPosition { segment: self.until, ..LogPosition::START })
+        (self.stage == CutStage::Remove).then(|| self.until())
     }
 
     fn at(self, stage: CutStage) -> Self {

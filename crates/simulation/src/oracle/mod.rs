@@ -4,10 +4,12 @@
 //! signatures, and nothing of node, storage and execution.
 
 pub(crate) mod model;
+pub(crate) mod past;
 
 pub(crate) use model::LEAST_FUEL;
 
-use crate::report::{Violation, ensure};
+use crate::report::{Counters, Violation, ensure};
+use crate::truth::Said;
 use ledger_core::codec::{self, List};
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::outcome::receipts_root;
@@ -20,6 +22,7 @@ use ledger_crypto::merkle::Frontier;
 use ledger_storage::chain::ChainReader;
 use ledger_storage::log::{LogReader, RecordKind};
 use model::{Model, Verdict};
+use past::{Expected, Past, digest_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 const ORDER: &str = "blocks come in order, each on the one before";
@@ -59,6 +62,8 @@ pub(crate) struct Oracle {
     numbers: BTreeMap<(AccountId, u64), TransactionId>,
     /// The last block with transactions.
     busy: Option<Height>,
+    /// What has to be told of each block, where logs are cut.
+    past: Option<Vec<Expected>>,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Violation {
@@ -66,7 +71,7 @@ fn unreadable(error: impl std::fmt::Display) -> Violation {
 }
 
 impl Oracle {
-    pub(crate) fn new(chain: u64, genesis: &Genesis) -> Result<Self, Violation> {
+    pub(crate) fn new(chain: u64, genesis: &Genesis, cut: bool) -> Result<Self, Violation> {
         let light = LightClient::new(TrustRoot::new(genesis.clone()))
             .map_err(|error| Violation::new(CHECKPOINT, error.to_string()))?;
         let (header, outcome) = (genesis.header(), genesis.outcome());
@@ -84,6 +89,7 @@ impl Oracle {
             signed: BTreeSet::new(),
             numbers: BTreeMap::new(),
             busy: None,
+            past: cut.then(Vec::new),
         })
     }
 
@@ -132,6 +138,9 @@ impl Oracle {
             self.busy = Some(height);
         }
         self.tip = block.header.clone();
+        if let Some(past) = &mut self.past {
+            past.push(Expected::of(block, state_root, self.model.values().clone().into()));
+        }
         self.blocks.push(Seen { digest, verdicts, state_root, executed: None });
         Ok(())
     }
@@ -147,12 +156,7 @@ impl Oracle {
     /// Clients were told, or can read, what became of block `height`.
     pub(crate) fn executed(&mut self, outcome: &Outcome, results: &[TransactionResult]) -> Result<(), Violation> {
         let (height, chain) = (outcome.height, self.chain);
-        let mut hasher = ledger_crypto::Hasher::new(ledger_core::domains::OUTCOME);
-        hasher.update(outcome.digest().as_bytes());
-        for result in results {
-            hasher.update(&codec::encode(result));
-        }
-        let digest = hasher.finalize();
+        let digest = digest_of(outcome, results);
         let at = || format!("chain {chain} block {height}");
         let index = height.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         let size = self.history.size();
@@ -177,6 +181,10 @@ impl Oracle {
         let (found, expected) = (outcome.state_root, seen.state_root);
         ensure(found == expected, MODEL, || format!("{}: state root {found} instead of {expected}", at()))?;
         seen.executed = Some(digest);
+        let past = self.past.as_mut().and_then(|past| past.get_mut(index.unwrap_or(usize::MAX)));
+        if let Some(expected) = past {
+            expected.executed = Some(digest);
+        }
         let leaf = history::leaf(&seen.digest, &outcome.digest());
         self.history.append(leaf, &mut |_, _| ());
         self.heads.push(HistoryHead::of(&self.history));
@@ -206,9 +214,49 @@ impl Oracle {
 
     /// The host has restarted and recovered the chain: the log and the views are held against what was promised.
     pub(crate) fn recovered(&mut self, log: &LogReader, reader: &ChainReader) -> Result<u64, Violation> {
-        let chain = self.chain;
         let blocks = blocks_in(log, &self.tip.chain.0)?;
-        for block in &blocks {
+        let found = self.holds(&blocks)?;
+        self.read_all(reader)?;
+        Ok(found)
+    }
+
+    /// As [`Oracle::recovered`], where the log may have been cut and `said` is what the whole of it says.
+    pub(crate) fn recovered_from_cut(
+        &mut self,
+        said: &Said,
+        past: &Past<'_>,
+        counters: &mut Counters,
+    ) -> Result<u64, Violation> {
+        let blocks: Vec<Block> = said.blocks.iter().map(|(block, _)| block.clone()).collect();
+        let found = self.holds(&blocks)?;
+        self.executed_through(past.reader)?;
+        self.check_past(past, counters)?;
+        Ok(found)
+    }
+
+    /// What the views have executed and nobody has told yet.
+    fn executed_through(&mut self, reader: &ChainReader) -> Result<(), Violation> {
+        let (head, expected) = (reader.head(), self.height());
+        ensure(head.header.height.0 == expected, ORDERED_STAYS, || {
+            format!("chain {}: the views are at {}, the log at {expected}", self.chain, head.header.height)
+        })?;
+        for height in (self.history.size()..=expected).map(Height) {
+            let outcome = reader.outcome(height).map_err(unreadable)?;
+            let results = reader.results(height).map_err(unreadable)?;
+            self.executed(&outcome, &results)?;
+        }
+        ensure(Some(&head.history) == self.heads.last(), HISTORY, || format!("chain {} at {expected}", self.chain))
+    }
+
+    /// Everything that a node which cuts its log has of the chain's past.
+    pub(crate) fn check_past(&self, past: &Past<'_>, counters: &mut Counters) -> Result<(), Violation> {
+        let expected = self.past.as_deref().unwrap_or_default();
+        past.check(expected, &self.heads, counters)
+    }
+
+    fn holds(&mut self, blocks: &[Block]) -> Result<u64, Violation> {
+        let chain = self.chain;
+        for block in blocks {
             self.finalized(block)?;
         }
         let found = blocks.len() as u64;
@@ -220,7 +268,6 @@ impl Oracle {
         ensure(found == self.height(), ORDERED_STAYS, || {
             format!("chain {chain} recovered {found} blocks, {} were seen before", self.height())
         })?;
-        self.read_all(reader)?;
         Ok(found)
     }
 
@@ -245,7 +292,10 @@ impl Oracle {
         ensure(certified, "everything accepted is certified in the end", || {
             format!("chain {chain}: block {:?} isn't in the {size} leaves of the newest checkpoint", self.busy)
         })?;
-        self.read_all(reader)?;
+        match self.past {
+            None => self.read_all(reader)?,
+            Some(_) => self.executed_through(reader)?,
+        }
         ensure(self.model.is_balanced(), MODEL, || format!("chain {chain}: balances and supply differ"))
     }
 }

@@ -67,6 +67,11 @@ impl Model {
         (verdicts, self.root())
     }
 
+    /// All keys and values.
+    pub(crate) fn values(&self) -> &BTreeMap<Key, Vec<u8>> {
+        &self.values
+    }
+
     fn root(&self) -> Digest {
         let leaves: Vec<(Key, Digest)> = self.leaves.iter().map(|(key, leaf)| (key.clone(), *leaf)).collect();
         tree::root_of(&leaves)

@@ -8,9 +8,9 @@ mod certificates;
 
 use crate::keys;
 use crate::oracle::model::{Model, Verdict};
+use crate::oracle::past::digest_of;
 use crate::report::{Violation, ensure};
 use accountability::Pool;
-use ledger_core::codec;
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::outcome::receipts_root;
 use ledger_core::{
@@ -220,12 +220,7 @@ impl Oracle {
         let (outcome, results) = (&applied.outcome, &applied.execution.results);
         let height = outcome.height;
         let at = || format!("node {machine}, block {height}");
-        let mut hasher = ledger_crypto::Hasher::new(ledger_core::domains::OUTCOME);
-        hasher.update(outcome.digest().as_bytes());
-        for result in results.iter() {
-            hasher.update(&codec::encode(result));
-        }
-        let digest = hasher.finalize();
+        let digest = digest_of(outcome, results);
         let size = self.history.size();
         let index = height.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
         let Some(seen) = index.and_then(|index| self.blocks.get_mut(index)) else {
