@@ -27,6 +27,8 @@
 //! - What was told to be *ordered* is in the recovered chain, in the same block at the same height.
 //! - There is one certified block at a height, for ever, whatever was lost in between.
 //! - A receipt that was seen never changes; receipts and state root are those of a second, simple implementation.
+//! - A log that was cut says what the whole log said; what a chain's policy promises is read and proven, and what was given
+//!   up is refused by name ([`Scenario::growth`]).
 //! - Headers commit to the history of what was executed; a light client follows every checkpoint by consistency proofs.
 //! - Every block holds only transactions that their accounts signed; every answer fits its transaction.
 //! - A chain stops only for a fault of its disk, and names it. A host recovers from whatever a crash or fault left.

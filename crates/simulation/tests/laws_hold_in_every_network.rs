@@ -51,6 +51,20 @@ fn broken_machines() {
 }
 
 #[test]
+fn growth() {
+    let counters = run(&named("growth", 4));
+    fired(
+        &counters,
+        &["cut: begun", "cut: come to its end", "cut: segments of the log removed", "crash: within a start"],
+    );
+    fired(&counters, &["node: started from a cut log", "cut: broken off between two steps", "archive: blocks sealed"]);
+    let amid: u64 =
+        counters.iter().filter(|(name, _)| name.starts_with("crash: in a cut")).map(|(_, count)| count).sum();
+    assert!(amid > 0, "no crash struck at an I/O operation of a cut:\n{counters}");
+    fired(&counters, &["past: body refused as given up", "past: results refused as given up"]);
+}
+
+#[test]
 fn twins() {
     let counters = run(&named("twins", 4));
     fired(&counters, &["adversary: twins started", "network: message stopped between the parts of a view"]);

@@ -22,6 +22,7 @@ const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
     ("mixed", 7, 5, "93a79d807018798f9540f89dd836779f886bbc89a78a3bca702f2e182dfdd650"),
     ("broken-machines", 4, 0, "cf8fac33d57d7847203307592bdd779e1e2ecbe589f3d1823ea8c44584d280b2"),
     ("twins", 4, 2, "bd1a2120b81136046d64fdabf3a3f45d94696af1b53e72ae28f1a132ade3592d"),
+    ("growth", 4, 1, "4e25ffafc2231deea16824e17df69f0843c6fa6009585fc4ac33627fb13a963c"),
     ("forks", 4, 1, "1149f5b0c36ca556dc4b03eb9c9f3b9b33b978029f81b303190db741cb5411aa"),
 ];
 

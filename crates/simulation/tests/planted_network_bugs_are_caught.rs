@@ -6,7 +6,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 
 use ledger_simulation::PlantedBug;
-use ledger_simulation::network::{Adversary, Network, PlantedProtocolBug, campaign, network};
+use ledger_simulation::network::{Adversary, Network, PlantedProtocolBug, campaign, named_network, network};
 
 fn seeds() -> u64 {
     std::env::var("LEDGER_PLANTED_SEEDS").ok().map_or(200, |text| text.parse().unwrap())
@@ -38,6 +38,14 @@ fn in_protocol(bug: PlantedProtocolBug) -> Network {
         _ => network(4).byzantine(1, [Adversary::Withhold, Adversary::Delay]).loss(20).reorder(30).partitions(2),
     };
     base.plant_in_protocol(bug)
+}
+
+#[test]
+fn each_bug_of_a_cut_is_caught() {
+    for bug in PlantedBug::CUTTING_NETWORK {
+        let scenario = named_network("growth").unwrap().scenario(4, None).plant(bug);
+        caught(&format!("{bug:?}"), &scenario);
+    }
 }
 
 fn caught(name: &str, scenario: &Network) {

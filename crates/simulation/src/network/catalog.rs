@@ -74,6 +74,15 @@ pub const NETWORKS: &[NamedNetwork] = &[
         },
     },
     NamedNetwork {
+        name: "growth",
+        about: "nodes cut their logs, by policies of each; crashes and failing syncs amid it, older views, liars",
+        liars: tolerated,
+        build: |nodes, liars| {
+            let rough = network(nodes).byzantine_somehow(liars).loss(5).replay(20).partitions(1).growth();
+            rough.crashes(7).kills(2).failing_syncs(2).wrong_folders(2).transactions(60).blocks(20).heal_at(3_000)
+        },
+    },
+    NamedNetwork {
         name: "rejoin",
         about: "an honest node loses everything and joins by a snapshot, amid losses, crashes, partitions and liars",
         liars: |nodes| tolerated(nodes).saturating_sub(1),

@@ -6,6 +6,7 @@
 use super::machine::Machine;
 use super::schedule::{Happening, Local};
 use super::world::NetworkWorld;
+use crate::growing::Views;
 use crate::report::Violation;
 use ledger_core::codec;
 use ledger_core::{ChainId, Height, Lane, SnapshotError, TrustRoot, VerifiedSnapshot};
@@ -15,7 +16,7 @@ use ledger_node::core::{Holding, Offer, PART_BYTES};
 use ledger_node::{JoinConfig, beginning_records, recovery, snapshot_checkpoint};
 use ledger_storage::chain::{ChainConfig, ChainReader, ChainStore};
 use ledger_storage::disk::SimulatedDisk;
-use ledger_storage::engine::{Engine, MemoryConfig, MemoryEngine};
+use ledger_storage::engine::Engine;
 use ledger_storage::log::{Log, LogId};
 use ledger_storage::snapshot::{ExportConfig, SnapshotExport, SnapshotImport, SnapshotStoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -120,7 +121,7 @@ impl NetworkWorld<'_> {
         let Some(one) = self.machine(machine) else { return Ok(()) };
         one.disk = SimulatedDisk::new(seed);
         one.counted = ledger_storage::disk::simulated::FaultCounts::default();
-        one.views = MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX });
+        one.views = Views::new(false);
         (one.guard, one.copy, one.made) = (None, None, Vec::new());
         one.newcomer = Some(Newcomer::Empty);
         self.oracle.lost(machine);
@@ -329,6 +330,9 @@ impl NetworkWorld<'_> {
         let Some(one) = self.machines.get_mut(machine) else { return Ok(Holding::default()) };
         let Some(live) = one.live.as_ref() else { return Ok(Holding::default()) };
         let newest = live.reader.head().header.height;
+        let chain = self.settings.genesis.chain();
+        let kept = live.growing.as_ref().map(|growing| growing.growth.kept(&chain, newest).first);
+        let first = kept.unwrap_or(Height(1)).max(Height(1));
         if let Some(Newcomer::Behind(base)) = one.newcomer {
             return Ok(Holding { first: base.next(), newest, making: false, snapshot: None });
         }
@@ -339,7 +343,7 @@ impl NetworkWorld<'_> {
             self.counters.add("join: snapshot made");
         }
         let snapshot = self.machines.get(machine).and_then(|one| one.made.first()).map(|made| made.offer);
-        Ok(Holding { first: Height(1), newest, making: false, snapshot })
+        Ok(Holding { first, newest, making: false, snapshot })
     }
 
     /// A part of a piece that a machine has.

@@ -4,6 +4,7 @@ use super::machine::{Live, Opening, Unopened};
 use super::plan::{Planned, Strike};
 use super::schedule::{Happening, Local};
 use super::world::{Healed, NetworkWorld};
+use crate::growing::Views;
 use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
 use crate::settings::BEGINNING;
@@ -14,10 +15,9 @@ use ledger_node::core::{Event, Stop};
 use ledger_storage::chain::StoreError;
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
-use ledger_storage::engine::{MemoryConfig, MemoryEngine};
 use std::sync::{Arc, PoisonError};
 
-const RECOVERS: &str = "a node comes up again, whatever a crash or a fault left";
+pub(super) const RECOVERS: &str = "a node comes up again, whatever a crash or a fault left";
 const REFUSES: &str = "a signer refuses a data folder that isn't the one it voted with";
 const NAMED_STOP: &str = "a node stops only for a named fault of its disk";
 
@@ -28,7 +28,7 @@ const CLOCK_BOUND_MS: u64 = 1_000;
 const PAUSE: u64 = 300_000;
 
 impl NetworkWorld<'_> {
-    fn opening(&self, log_id: [u8; 32]) -> Opening<'_> {
+    fn opening(&self, log_id: [u8; 32], growth_seed: u64) -> Opening<'_> {
         Opening {
             settings: &self.settings,
             executor: &self.executor,
@@ -36,12 +36,13 @@ impl NetworkWorld<'_> {
             planted: self.scenario.planted,
             engine: self.engine,
             log_id,
+            growth_seed,
         }
     }
 
     /// A machine's process starts.
     pub(super) fn start(&mut self, machine: usize) -> Result<(), Violation> {
-        let log_id = self.random.bytes();
+        let (log_id, growth_seed) = (self.random.bytes(), self.growth_seed());
         let Some(one) = self.machines.get(machine).filter(|one| !one.is_up() && !one.retired) else {
             return Ok(());
         };
@@ -52,7 +53,7 @@ impl NetworkWorld<'_> {
             return Ok(());
         }
         let Some(one) = self.machines.get(machine) else { return Ok(()) };
-        let opened = self.opening(log_id).open(one, &one.disk, &one.views);
+        let opened = self.opening(log_id, growth_seed).open(one, &one.disk, &one.views);
         let (honest, amnesia, faulty, crashed) = (one.honest, one.amnesia, one.faulty, one.crashed());
         let newcomer = one.newcomer;
         match opened {
@@ -70,18 +71,23 @@ impl NetworkWorld<'_> {
                 if honest {
                     let head = live.reader.head();
                     match newcomer {
+                        None if live.growing.is_some() => self.recovered_from_cut(machine, &live)?,
                         None => self.oracle.recovered(machine, &live.log.reader(), &head.header)?,
                         Some(_) => self.oracle.rejoined(machine, &head.header)?,
                     }
                     self.replayed_results(machine, &live)?;
+                    self.check_past(machine, &live)?;
                 }
                 self.trace.note(self.now, &format!("node {machine} up at {}", start.checkpoint.header.height));
                 if let Some(one) = self.machine(machine) {
                     one.live = Some(live);
+                    one.aside = None;
                 }
+                self.grow_later(machine);
                 self.step(machine, Event::Start(start))?;
                 self.connect(machine)
             }
+            Err(Unopened::Lacks) => self.lacks(machine),
             Err(Unopened::Failed(reason)) if faulty || !honest => {
                 self.trace.note(self.now, &format!("node {machine}: {reason}"));
                 self.counters.add("node: start failed for a disk fault");
@@ -106,7 +112,7 @@ impl NetworkWorld<'_> {
         let height = live.reader.head().header.height.0;
         for height in (1..=height).map(ledger_core::Height) {
             let read = live.reader.outcome(height).and_then(|outcome| Ok((outcome, live.reader.results(height)?)));
-            if let Err(StoreError::BeforeSnapshot { .. }) = read {
+            if let Err(StoreError::BeforeSnapshot { .. } | StoreError::Pruned { .. }) = read {
                 continue;
             }
             let (outcome, results) = read.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
@@ -129,11 +135,10 @@ impl NetworkWorld<'_> {
         let copy = one.copy.take();
         let Some(one) = self.machines.get(machine) else { return Ok(()) };
         let empty = SimulatedDisk::new(0);
-        let older = copy.filter(|(_, voted)| *voted < one.voted);
+        let older = copy.filter(|(.., voted)| *voted < one.voted);
         let what = if older.is_some() { "an older copy" } else { "an empty folder" };
-        let disk = older.map_or(empty, |(disk, _)| disk);
-        let views = MemoryEngine::new(MemoryConfig::default());
-        let opened = self.opening(log_id).open(one, &disk, &views);
+        let (disk, views) = older.map_or((empty, Views::new(false)), |(disk, views, _)| (disk, views));
+        let opened = self.opening(log_id, 0).open(one, &disk, &views);
         let voted = one.voted.is_some();
         match opened {
             Err(Unopened::Refused(VoteError::ForeignLog { .. } | VoteError::StaleLog { .. })) => {
@@ -141,6 +146,7 @@ impl NetworkWorld<'_> {
             }
             Err(Unopened::Refused(error)) => return Err(Violation::new(REFUSES, format!("node {machine}: {error}"))),
             Err(Unopened::Failed(reason)) => return Err(Violation::new(RECOVERS, format!("node {machine}: {reason}"))),
+            Err(Unopened::Lacks) => return Err(Violation::new(RECOVERS, format!("node {machine}: lacks blocks"))),
             // A guard that knows of no vote has nothing to protect.
             Ok(_) => ensure(!voted, REFUSES, || format!("node {machine} starts on {what}"))?,
         }
@@ -208,8 +214,9 @@ impl NetworkWorld<'_> {
     }
 
     /// The life of a machine's node ends, and an operator will start it again.
-    fn end_life(&mut self, machine: usize) {
+    pub(super) fn end_life(&mut self, machine: usize) {
         self.count_disk_faults(machine);
+        self.count_cuts(machine);
         let pause = if self.healed.is_some() { PAUSE / 10 } else { PAUSE };
         let at = self.after(pause);
         let notice = self.after(200_000);
@@ -253,18 +260,19 @@ impl NetworkWorld<'_> {
     /// The views come back as they were after some batch, or as they are.
     fn rewind_views(&mut self, machine: usize) -> Result<(), Violation> {
         let Some(one) = self.machines.get(machine) else { return Ok(()) };
-        let batches = one.views.batches();
+        // Views that a log is cut behind were synced before.
+        let (batches, synced) = (one.views.batches(), one.views.synced());
         let kept = match self.random.below(10) {
-            0 => 0,
+            0 => synced,
             1..=3 => batches,
-            _ => self.random.within(0..=batches),
+            _ => self.random.within(synced..=batches),
         };
         let rewound = one.views.rewind(kept).map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
         self.counters.add_many("views: batches lost", batches - kept);
         if let Some(one) = self.machines.get_mut(machine) {
             one.views = rewound;
         }
-        Ok(())
+        self.restore_older_views(machine)
     }
 
     pub(super) fn kill(&mut self, machine: usize) -> Result<(), Violation> {
@@ -368,7 +376,12 @@ impl NetworkWorld<'_> {
     fn strike(&mut self, machine: usize, strike: Strike) -> Result<(), Violation> {
         let planted_guard = self.scenario.planted == Some(PlantedBug::LeavesTheGuard);
         let (operations, syncs) = (self.random.within(1..=12), self.random.within(1..=6));
+        let lurks = self.lurks(strike);
         let Some(one) = self.machines.get_mut(machine).filter(|one| one.is_up()) else { return Ok(()) };
+        if lurks {
+            one.lurking = Some(strike);
+            return Ok(());
+        }
         match strike {
             Strike::Wipe => return self.wipe(machine),
             Strike::CutAtOperation => {
@@ -387,7 +400,9 @@ impl NetworkWorld<'_> {
                 let signed = signer.and_then(|signer| signer.lock().unwrap_or_else(PoisonError::into_inner).last());
                 let voted = one.voted.max(signed);
                 if one.guard.is_some() && one.honest {
-                    one.copy = Some((one.disk.survivor(1), voted));
+                    let views = one.views.rewind(one.views.batches());
+                    let views = views.map_err(|error| Violation::new(RECOVERS, error.to_string()))?;
+                    one.copy = Some((one.disk.survivor(1), views, voted));
                 }
             }
             Strike::WrongFolder => {
@@ -412,6 +427,7 @@ impl NetworkWorld<'_> {
         for machine in 0..self.machines.len() {
             let Some(one) = self.machines.get_mut(machine) else { continue };
             one.skew_ms = 0;
+            one.lurking = None;
             one.disk.crash_at(u64::MAX);
             one.disk.fail_sync(u64::MAX / 2);
             let right = BEGINNING.plus(self.now / 1_000);

@@ -2,21 +2,26 @@
 
 use super::engine;
 use super::joining::{Joining, Made, Newcomer};
+use super::plan::Strike;
 use super::settings::Settings;
+use crate::growing::{Growing, Views};
 use crate::host::create;
 use crate::keys::Keys;
 use crate::planted::PlantedBug;
+use crate::random::Random;
 use crate::settings::BEGINNING;
+use crate::truth::{Taken, Truth};
 use ledger_consensus::{EngineFactory, Observer, RecordKind, Setup, SharedSigner, StartError, TimerId};
 use ledger_core::{Executor, Finality, Timestamp};
 use ledger_crypto::{Digest, Guard, MemoryGuard, PublicKey, VoteError, VotePosition};
 use ledger_node::core::{ChainCore, Start, Stop, Token};
-use ledger_node::recovery;
+use ledger_node::log_start::LogStart;
+use ledger_node::recovery::{self, RecoveryError};
 use ledger_node::{Applier, DiskGuard};
 use ledger_storage::chain::{ChainConfig, ChainReader, ChainStore};
 use ledger_storage::disk::SimulatedDisk;
 use ledger_storage::disk::simulated::FaultCounts;
-use ledger_storage::engine::{Engine, MemoryConfig, MemoryEngine};
+use ledger_storage::engine::Engine;
 use ledger_storage::log::{Log, LogId, Ticket};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,6 +54,10 @@ pub(super) struct Live {
     pub(super) stopped: Option<Stop>,
     /// How many blocks were replayed at the start.
     pub(super) replayed: u64,
+    /// How the log is cut, if it is.
+    pub(super) growing: Option<Growing>,
+    /// What was taken from a log that may have been cut.
+    pub(super) taken: Option<Taken>,
 }
 
 pub(super) struct Machine {
@@ -59,7 +68,7 @@ pub(super) struct Machine {
     /// Whether it forgets its votes at each restart.
     pub(super) amnesia: bool,
     pub(super) disk: SimulatedDisk,
-    pub(super) views: MemoryEngine,
+    pub(super) views: Views,
     /// The guard beside the key; `None` where it is on the disk.
     pub(super) guard: Option<MemoryGuard>,
     pub(super) skew_ms: i64,
@@ -75,8 +84,14 @@ pub(super) struct Machine {
     pub(super) wrong_folder: bool,
     /// It isn't started again.
     pub(super) retired: bool,
-    /// An older copy of the disk, and the last vote that its log may hold.
-    pub(super) copy: Option<(SimulatedDisk, Option<VotePosition>)>,
+    /// An older copy of disk and views, and the last vote that its log may hold.
+    pub(super) copy: Option<(SimulatedDisk, Views, Option<VotePosition>)>,
+    /// All that its log ever said, where it is cut.
+    pub(super) truth: Truth,
+    /// The views that there really are, while older ones stand in their place.
+    pub(super) aside: Option<Views>,
+    /// A fault that waits for a cut of the log.
+    pub(super) lurking: Option<Strike>,
     /// The last vote that may have left.
     pub(super) voted: Option<VotePosition>,
     /// It has lost everything, and only follows since.
@@ -95,7 +110,7 @@ impl Machine {
             honest,
             amnesia: false,
             disk: SimulatedDisk::new(disk_seed),
-            views: MemoryEngine::new(MemoryConfig { kept_batches: u64::MAX }),
+            views: Views::new(false),
             guard: None,
             skew_ms: 0,
             clock: BEGINNING,
@@ -106,6 +121,9 @@ impl Machine {
             wrong_folder: false,
             retired: false,
             copy: None,
+            truth: Truth::default(),
+            aside: None,
+            lurking: None,
             voted: None,
             newcomer: None,
             joining: None,
@@ -129,6 +147,8 @@ impl Machine {
 pub(super) enum Unopened {
     /// Its signer refuses.
     Refused(VoteError),
+    /// Its views lack blocks that were cut off the log and given up.
+    Lacks,
     /// Something else.
     Failed(String),
 }
@@ -142,6 +162,8 @@ pub(super) struct Opening<'a> {
     pub(super) engine: engine::Choice,
     /// The id of the log, should there be none yet.
     pub(super) log_id: [u8; 32],
+    /// Chooses how the log is cut in this life.
+    pub(super) growth_seed: u64,
 }
 
 fn failed(error: impl std::fmt::Display) -> Unopened {
@@ -154,25 +176,53 @@ impl Opening<'_> {
         &self,
         machine: &Machine,
         disk: &SimulatedDisk,
-        views: &MemoryEngine,
+        views: &Views,
     ) -> Result<(Live, Start), Unopened> {
         let disk = Arc::new(disk.clone());
+        let engine: Arc<dyn Engine> = Arc::new(views.clone());
         let log = Log::open_or_create(disk.clone(), LogId::new(self.log_id), self.settings.log.clone());
         let mut log = log.map_err(failed)?;
         let genesis = &self.settings.genesis;
-        let known = recovery::index(&log.reader()).map_err(failed)?.remove(&genesis.chain());
+        let (mut known, growing) = match &self.settings.growth {
+            None => (recovery::index(&log.reader()).map_err(failed)?, None),
+            Some(settings) => {
+                let start = LogStart::open(&*disk, &log.reader()).map_err(failed)?;
+                let known = recovery::index_each(&log.reader(), &start).map_err(failed)?;
+                let chosen = (settings, &mut Random::new(self.growth_seed));
+                let growing = Growing::open(&disk, Arc::clone(&engine), log.reader(), start, chosen).map_err(failed)?;
+                (known, Some(growing))
+            }
+        };
+        let known = known.remove(&genesis.chain());
         let logged = match known {
             Some(logged) => logged,
             None => create(&mut log, genesis).map_err(Unopened::Failed)?,
         };
-        let engine: Arc<dyn Engine> = Arc::new(views.clone());
-        let store = ChainStore::open(engine, genesis, ChainConfig::default()).map_err(failed)?;
+        if let Some(damage) = &logged.damage {
+            return Err(failed(damage));
+        }
+        let kept = self.settings.growth.as_ref().map_or_else(ChainConfig::default, |growth| growth.views);
+        let store = ChainStore::open(engine, genesis, kept).map_err(failed)?;
         let mut applier = Applier::new(genesis, Arc::clone(self.executor), store).value_cache_bytes(64 << 10);
         let reader = log.reader();
         let mut replayed = 0;
+        if let Some(growing) = &growing {
+            let archive = growing.growth.archived().clone();
+            applier.reader().attach(archive.clone());
+            let mut count = |_| replayed += 1;
+            match recovery::replay_archived(&mut applier, self.finality, genesis, &archive, &logged, &mut count) {
+                Err(RecoveryError::Cut { .. }) => return Err(Unopened::Lacks),
+                archived => archived.map_err(failed)?,
+            }
+        }
         let start = recovery::replay(&mut applier, self.finality, genesis, &reader, &logged, &mut |_| replayed += 1)
             .map_err(failed)?;
         let mut records = logged.records(&reader).map_err(failed)?;
+        let taken = growing.is_some().then(|| Taken::of(&logged, &records));
+        if self.planted == Some(PlantedBug::LosesKeptRecords) {
+            let there: BTreeSet<Vec<u8>> = reader.records().filter_map(|item| Some(item.ok()?.1.bytes)).collect();
+            records.retain(|record| there.contains(&*record.bytes));
+        }
         let mut guard: Box<dyn Guard> = match &machine.guard {
             Some(guard) => Box::new(guard.clone()),
             None => Box::new(DiskGuard::new(disk, format!("guard-{}", genesis.chain()))),
@@ -185,6 +235,9 @@ impl Opening<'_> {
             records.retain(|record| record.kind == RecordKind::Vote);
         }
         let member = self.settings.members.get(machine.member).ok_or_else(|| failed("no such member"))?;
+        if let Some(growing) = &growing {
+            growing.growth.add(genesis.chain(), applier.reader(), member.policy.clone(), Arc::default());
+        }
         let factory: Box<dyn EngineFactory> = match machine.newcomer {
             Some(_) => Box::new(Observer),
             None => engine::factory(Keys::new(member.seed, self.settings.mocked), self.engine),
@@ -221,6 +274,8 @@ impl Opening<'_> {
             connected: BTreeSet::new(),
             stopped: None,
             replayed,
+            growing,
+            taken,
         };
         Ok((live, start))
     }

@@ -22,6 +22,7 @@ mod catalog;
 mod clients;
 mod engine;
 pub mod figures;
+mod growth;
 mod joining;
 mod links;
 mod lives;

@@ -44,6 +44,7 @@ pub struct Network {
     pub(crate) wrong_folders: u64,
     pub(crate) stopped: Option<(usize, u64)>,
     pub(crate) wiped: Option<u64>,
+    pub(crate) growth: bool,
     /// Whether the numbers above are the most, and each seed draws its own.
     pub(crate) drawn: bool,
     pub(crate) heal_at: u64,
@@ -76,6 +77,7 @@ pub fn network(nodes: usize) -> Network {
         wrong_folders: 0,
         stopped: None,
         wiped: None,
+        growth: false,
         drawn: false,
         heal_at: 1_500,
         blocks: 10,
@@ -197,6 +199,14 @@ impl Network {
     /// are lost it only follows from then on.
     pub fn wipe_at(mut self, at: u64) -> Self {
         self.wiped = Some(at);
+        self
+    }
+
+    /// Nodes cut their logs: segments are small, each node has a policy of what it keeps, and one honest node more than may lie
+    /// keeps everything, so that who is behind finds what it lacks. Half of the crashes and failing syncs strike within a
+    /// cut.
+    pub fn growth(mut self) -> Self {
+        self.growth = true;
         self
     }
 

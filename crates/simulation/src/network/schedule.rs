@@ -46,6 +46,8 @@ pub(super) enum Local {
     Wake { request: u64 },
     /// A timer of the engine's, unless it was set anew since.
     Timer { id: TimerId, request: u64 },
+    /// The log's size is looked at, or a cut of it goes on.
+    Grow,
     /// Blocks were read for a peer.
     Read { read: ReadId, blocks: Vec<FinalBlock> },
     /// Something of a snapshot was read for a peer.

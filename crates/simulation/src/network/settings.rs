@@ -2,12 +2,13 @@
 
 use super::adversary::Manners;
 use super::scenario::Network;
+use crate::growing::{GrowthSettings, policy};
 use crate::keys::Keys;
 use crate::random::Random;
 use crate::settings::{BEGINNING, pick};
 use ledger_core::{Genesis, Rules, Validator, ValidatorSet, Weight};
 use ledger_crypto::{PublicKey, Signer};
-use ledger_node::CoreConfig;
+use ledger_node::{ChainPolicy, CoreConfig};
 use ledger_storage::log::LogConfig;
 use std::ops::RangeInclusive;
 
@@ -17,6 +18,8 @@ pub(super) struct Member {
     pub(super) key: PublicKey,
     /// How it lies; `None` where it is honest.
     pub(super) manners: Option<Manners>,
+    /// What it keeps of the chain.
+    pub(super) policy: ChainPolicy,
 }
 
 /// The longest that each thing within a machine takes, in µs.
@@ -48,6 +51,8 @@ pub(super) struct Settings {
     pub(super) genesis: Genesis,
     /// The longest pause between two turns of the clients before the network heals, in µs.
     pub(super) client_pause: u64,
+    /// How logs are cut, if they are.
+    pub(super) growth: Option<GrowthSettings>,
 }
 
 impl Settings {
@@ -56,7 +61,12 @@ impl Settings {
         let mut members: Vec<Member> = (0..scenario.nodes)
             .map(|_| {
                 let seed = random.bytes();
-                Member { seed, key: Keys::new(seed, mocked).public_key(), manners: None }
+                Member {
+                    seed,
+                    key: Keys::new(seed, mocked).public_key(),
+                    manners: None,
+                    policy: ChainPolicy::archive(),
+                }
             })
             .collect();
         let mut order: Vec<usize> = (0..members.len()).collect();
@@ -65,6 +75,13 @@ impl Settings {
             if let Some(member) = members.get_mut(*place) {
                 member.manners = Some(if manners.is_empty() { Manners::draw(random) } else { manners.clone() });
             }
+        }
+        let mut own = random.fork("growth", 0);
+        let growth = scenario.growth.then(|| GrowthSettings::draw(&mut own, &[1, 6 << 10, 24 << 10]));
+        // The order is one of chance; who lies keeps nothing for others.
+        let honest = members.iter_mut().filter(|member| member.manners.is_none());
+        for member in honest.skip(scenario.tolerates() + 1).filter(|_| scenario.growth) {
+            member.policy = policy(&mut own);
         }
         let validators = members.iter().map(|member| Validator { key: member.key, weight: Weight(1) });
         let validators = ValidatorSet::new(validators).map_err(|error| error.to_string())?;
@@ -77,6 +94,9 @@ impl Settings {
         let mut log = LogConfig::default();
         log.segment_bytes = pick(random, &[16 << 10, 64 << 20]);
         log.fill_bytes = pick(random, &[0, 4 << 10]);
+        if growth.is_some() {
+            log.segment_bytes = pick(&mut own, &[1 << 10, 3 << 10]);
+        }
         let mut core = CoreConfig::default();
         if scenario.instant_hosts {
             // Figures are those of the settings that a node has by itself.
@@ -100,6 +120,6 @@ impl Settings {
             reorder_percent: share(random, scenario.reorder_percent),
         };
         let client_pause = 2_000 * scenario.heal_at / scenario.transactions.max(1);
-        Ok(Settings { log, core, host, links, mocked, members, genesis, client_pause })
+        Ok(Settings { log, core, host, links, mocked, members, genesis, client_pause, growth })
     }
 }

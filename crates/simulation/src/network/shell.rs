@@ -396,7 +396,11 @@ impl NetworkWorld<'_> {
             return Vec::new();
         };
         let (reader, log) = (&live.reader, live.log.reader());
+        let chain = self.settings.genesis.chain();
         let read = |height| -> Option<FinalBlock> {
+            if let Some(growing) = &live.growing {
+                return growing.growth.final_block(chain, reader, height);
+            }
             let payload = log.read(reader.position(height).ok()??).ok()?.bytes;
             let certificate = reader.certificate(height).ok()?.into_vec();
             Some(FinalBlock { payload: payload.into(), certificate: certificate.into() })

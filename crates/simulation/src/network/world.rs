@@ -11,6 +11,7 @@ use super::scenario::Network;
 use super::schedule::{Happening, Local, Schedule};
 use super::settings::Settings;
 use super::watch::Watch;
+use crate::growing::Views;
 use crate::host::forgetful;
 use crate::keys::{self, Keys, SimulatedFinality};
 use crate::planted::PlantedBug;
@@ -94,7 +95,10 @@ impl<'a> NetworkWorld<'a> {
             Some(PlantedBug::LosesAWrite) => forgetful(executor),
             _ => executor,
         };
-        let (machines, counters) = machines(&settings, &mut random.fork("machines", 0));
+        let (mut machines, counters) = machines(&settings, &mut random.fork("machines", 0));
+        for machine in &mut machines {
+            machine.views = Views::new(scenario.planted == Some(PlantedBug::CutsUnsynced));
+        }
         let lying = |member: &&super::settings::Member| member.manners.is_some();
         let honest = settings.members.iter().filter(|member| !lying(member)).map(|member| member.key).collect();
         let liars: BTreeMap<_, _> = settings
@@ -105,7 +109,7 @@ impl<'a> NetworkWorld<'a> {
             .collect();
         let (mocked, may_fork) = (settings.mocked, scenario.may_fork());
         let cabal = Cabal::new(chain, validators.clone(), liars, random.fork("cabal", 0));
-        let oracle = Oracle::new(genesis, validators, honest, machines.len(), mocked, may_fork);
+        let oracle = Oracle::new(genesis, validators, honest, machines.len(), (mocked, may_fork, scenario.growth));
         let one_body = settings.members.len();
         let plan = plan::draw(scenario, machines.len(), one_body, &mut random.fork("plan", 0));
         let clients = Clients::new(chain, random.fork("clients", 0), scenario.transactions, mocked);
@@ -240,6 +244,7 @@ impl<'a> NetworkWorld<'a> {
                     false => Ok(()),
                 }
             }
+            Local::Grow => self.grow(machine),
             Local::Read { read, blocks } => self.step(machine, Event::BlocksRead { read, blocks }),
             Local::Answer(event) => self.step(machine, *event),
             Local::Join(work) => self.work_at_joining(machine, *work),
@@ -366,7 +371,7 @@ impl<'a> NetworkWorld<'a> {
                 self.oracle.at_rest(machine, &live.reader)?;
             }
         }
-        Ok(())
+        self.check_pasts()
     }
 
     fn let_pass(&mut self, micros: u64) -> Result<(), Violation> {

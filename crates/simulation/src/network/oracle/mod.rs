@@ -8,8 +8,9 @@ mod certificates;
 
 use crate::keys;
 use crate::oracle::model::{Model, Verdict};
-use crate::oracle::past::digest_of;
-use crate::report::{Violation, ensure};
+use crate::oracle::past::{Expected, Past, digest_of};
+use crate::report::{Counters, Violation, ensure};
+use crate::truth::Said;
 use accountability::Pool;
 use ledger_core::history::{self, HistoryHasher};
 use ledger_core::outcome::receipts_root;
@@ -73,6 +74,8 @@ pub(super) struct Oracle {
     accused: BTreeSet<PublicKey>,
     pool: Option<Pool>,
     fork: Option<String>,
+    /// What has to be told of each block, where logs are cut.
+    past: Option<Vec<Expected>>,
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Violation {
@@ -90,8 +93,7 @@ impl Oracle {
         validators: ValidatorSet,
         honest: BTreeSet<PublicKey>,
         machines: usize,
-        mocked: bool,
-        may_fork: bool,
+        (mocked, may_fork, cut): (bool, bool, bool),
     ) -> Self {
         let (header, outcome) = (genesis.header(), genesis.outcome());
         let mut history = Frontier::new();
@@ -112,6 +114,7 @@ impl Oracle {
             accused: BTreeSet::new(),
             pool: may_fork.then(Pool::default),
             fork: None,
+            past: cut.then(Vec::new),
         }
     }
 
@@ -211,6 +214,9 @@ impl Oracle {
         ensure(head == Some(&committed), HISTORY, || format!("block {height} with {} leaves", committed.size))?;
         let (verdicts, state_root) = self.model.execute(block);
         self.tip = block.header.clone();
+        if let Some(past) = &mut self.past {
+            past.push(Expected::of(block, state_root, self.model.values().clone().into()));
+        }
         self.blocks.push(Seen { block: block.clone(), digest, verdicts, state_root, executed: None });
         Ok(())
     }
@@ -247,6 +253,10 @@ impl Oracle {
         let (found, expected) = (outcome.state_root, seen.state_root);
         ensure(found == expected, MODEL, || format!("{}: state root {found} instead of {expected}", at()))?;
         seen.executed = Some(digest);
+        let past = self.past.as_mut().and_then(|past| past.get_mut(index.unwrap_or(usize::MAX)));
+        if let Some(expected) = past {
+            expected.executed = Some(digest);
+        }
         let block = seen.block.clone();
         self.history.append(history::leaf(&seen.digest, &outcome.digest()), &mut |_, _| ());
         let head = HistoryHead::of(&self.history);
@@ -271,11 +281,29 @@ impl Oracle {
     /// An honest machine is up again: what it finalized before is in its log, certified, and nothing else.
     pub(super) fn recovered(&mut self, machine: usize, log: &LogReader, head: &Header) -> Result<(), Violation> {
         let found = self.finalized_in(machine, log)?;
+        self.holds(machine, &found, head)
+    }
+
+    /// As [`Oracle::recovered`], where the log may have been cut and `said` is what the whole of it says.
+    pub(super) fn recovered_from_cut(&mut self, machine: usize, said: &Said, head: &Header) -> Result<(), Violation> {
+        for (block, certificate) in &said.blocks {
+            self.certificate(machine, true, &block.header, certificate)?;
+        }
+        let blocks: Vec<Block> = said.blocks.iter().map(|(block, _)| block.clone()).collect();
+        self.holds(machine, &blocks, head)
+    }
+
+    /// Everything that a node which cuts its log has of the chain's past.
+    pub(super) fn check_past(&self, past: &Past<'_>, counters: &mut Counters) -> Result<(), Violation> {
+        past.check(self.past.as_deref().unwrap_or_default(), &self.heads, counters)
+    }
+
+    fn holds(&mut self, machine: usize, found: &[Block], head: &Header) -> Result<(), Violation> {
         let told = self.told.get(machine).map_or(0, |told| told.finalized);
         let count = found.len() as u64;
         ensure(count >= told, KEPT, || format!("node {machine} recovered {count} blocks, {told} were final before"))?;
         ensure(head.height.0 == count, KEPT, || format!("node {machine}: views at {}, log at {count}", head.height))?;
-        for block in &found {
+        for block in found {
             self.agreed(machine, block, block.digest())?;
         }
         if let Some(told) = self.told.get_mut(machine) {
