@@ -295,6 +295,8 @@ impl Growth {
         if until <= first {
             return Ok(None);
         }
+        // What an earlier cut folded and didn't remove goes now: folded again, its records would count twice.
+        let until = until.max(lock(&self.start).segment);
         let chains = lock(&self.chains).clone();
         let heads = chains.iter().map(|(id, grown)| (*id, grown.reader.head().header.height)).collect();
         self.engine.sync()?;
