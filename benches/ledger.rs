@@ -29,7 +29,7 @@ cargo bench --bench ledger -- [options]
   --warm-up N    seconds before it (default 5)
   --accounts N   accounts that transfers are drawn from (default 1000000)
   --window N     transactions under way at once (default 16384)
-  --rate N       transactions signed for each second, the most that can be measured (default 30000)
+  --rate N       transactions signed for each second, the most that can be measured (default 50000)
   --data DIR     where the ledger is kept; not on tmpfs (default: a fresh folder below target/)
   --report FILE  the figures as JSON";
 
@@ -49,7 +49,7 @@ fn options() -> Result<Options, String> {
         warm_up: 5,
         accounts: 1_000_000,
         window: 16_384,
-        rate: 30_000,
+        rate: 50_000,
         data: None,
         report: None,
     };
