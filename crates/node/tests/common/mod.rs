@@ -7,9 +7,9 @@ pub(crate) mod network;
 use ledger_contracts::testing::HookedExecutor;
 use ledger_contracts::token::Token;
 use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
-use ledger_core::{ChainId, Genesis, SignedTransaction, Timestamp, TransactionBuilder};
+use ledger_core::{ChainId, Genesis, Height, SignedTransaction, Timestamp, TransactionBuilder};
 use ledger_crypto::{MemorySigner, Signer};
-use ledger_node::{Chain, ChainPolicy, GrowthConfig, Limits};
+use ledger_node::{Chain, ChainError, ChainPolicy, GrowthConfig, Limits};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -56,6 +56,29 @@ pub(crate) fn growing(policy: ChainPolicy) -> Limits {
     limits.log.segment_bytes = 8_192;
     limits.log.fill_bytes = 1_024;
     limits
+}
+
+/// All blocks that the chain says it keeps are read, with their results. What is given up meanwhile is refused as that,
+/// and isn't of the newest `least`.
+pub(crate) fn reads_what_is_kept(chain: &Chain, least: u64) {
+    let (kept, mut read) = (chain.kept(), 0);
+    for height in (kept.first.0..=kept.newest.0).map(Height) {
+        let refused = match (chain.block(height), chain.results(height)) {
+            (Ok(block), Ok(results)) => {
+                assert_eq!(block.transactions.len(), results.len(), "block {height}");
+                read += 1;
+                continue;
+            }
+            (Err(refused), _) | (_, Err(refused)) => refused,
+        };
+        let given_up = matches!(
+            refused,
+            ChainError::Pruned { height: of, first, newest, .. }
+                if of == height && first > height && newest.0 - height.0 >= least && chain.kept().first >= first
+        );
+        assert!(given_up, "block {height}: {refused}; {:?}", chain.kept());
+    }
+    assert!(read >= least.max(1), "{read} blocks of {kept:?}");
 }
 
 /// Holds up the execution of a chain's blocks above some height.
