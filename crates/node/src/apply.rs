@@ -127,11 +127,14 @@ impl ExecutingStage {
     pub fn execute(&mut self, execute: Execute) -> Result<Executed, ApplyError> {
         let block = &*execute.block;
         let context = Applier::context(self.chain, &self.rules, block);
-        // Before one looks what is stored: it may be at any moment, and isn't there any more once it is.
+        // Before one looks what is stored: it may be at any moment, and is let go of soon after.
         let unstored = self.ahead.upgrade();
-        let stored = self.reader.head().header.height;
-        let unstored = unstored.filter(|unstored| unstored.height() > stored);
+        let head = self.reader.head().header.height;
+        let unstored = unstored.filter(|unstored| unstored.height() >= head);
         let ahead = unstored.as_ref().map(|unstored| unstored.height());
+        // As long as the block is held, on the state before it: that of a block whose values the cache doesn't have yet
+        // would cost all that is there.
+        let stored = ahead.map_or(head, |ahead| head.min(Height(ahead.0.saturating_sub(1))));
         // Only the block after the last that is stored can be seen through what it wrote.
         let before = ahead.filter(|ahead| *ahead == stored.next()).unwrap_or(stored);
         let height = block.header.height;
@@ -199,5 +202,55 @@ impl std::fmt::Debug for ExecutingStage {
 impl std::fmt::Debug for StoringStage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoringStage").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_contracts::LedgerExecutor;
+    use ledger_core::codec::List;
+    use ledger_core::{ContractId, Header, Key, StateView, Timestamp};
+    use ledger_crypto::{Digest, MemorySigner, Signer};
+    use ledger_storage::chain::ChainConfig;
+    use ledger_storage::engine::MemoryEngine;
+    use ledger_storage::log::LogPosition;
+
+    #[test]
+    fn a_block_that_was_stored_a_moment_ago_costs_no_cached_value() {
+        let genesis = Genesis::solo("tea", MemorySigner::from_seed([1; 32]).public_key(), Timestamp(1_000));
+        let store = ChainStore::open(Arc::new(MemoryEngine::default()), &genesis, ChainConfig::default()).unwrap();
+        let applier = Applier::new(&genesis, Arc::new(LedgerExecutor::default()), store);
+        let (cache, reader) = (applier.cache(), applier.reader());
+        let (mut executing, mut storing) = applier.into_stages();
+        let after = |parent: &Header| {
+            let header = Header { height: parent.height.next(), parent: parent.digest(), ..parent.clone() };
+            let block = Arc::new(Block { header: header.clone(), transactions: List::new() });
+            (Execute { block, certificate: Arc::from([1; 64]), position: LogPosition::START }, header)
+        };
+        let (first, header) = after(&genesis.header());
+        let (second, _) = after(&header);
+        let first = executing.execute(first).unwrap();
+        let key = Key::new(ContractId(Digest::ZERO), vec![1]);
+        let base = reader.state_at(Height::GENESIS).unwrap();
+        let read = Cached { base, cache: Arc::clone(&cache), height: Height::GENESIS, exact: true, unstored: None };
+        assert_eq!(read.get(&key), Ok(None));
+        assert_eq!(cache.looked_up(&key), Some(None));
+        // The views have it, and the cache isn't told yet.
+        let Executed { execute, execution, unstored } = first;
+        let block = AppliedBlock {
+            block: &execute.block,
+            certificate: &execute.certificate,
+            position: execute.position,
+            execution: &execution,
+        };
+        let applied = storing.store.apply(block).unwrap();
+        assert_eq!(reader.head().header.height, Height(1));
+        let second = executing.execute(second).unwrap();
+        assert_eq!(cache.looked_up(&key), Some(None));
+        cache.written(Height(1), &execution.writes, &applied.replaced);
+        drop(unstored);
+        storing.store(second).unwrap();
+        assert_eq!((reader.head().header.height, cache.looked_up(&key)), (Height(2), Some(None)));
     }
 }

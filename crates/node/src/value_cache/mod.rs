@@ -133,6 +133,12 @@ impl ValueCache {
         group.first().map_or(0, |write| self.hasher.hash_one(&write.key))
     }
 
+    /// What is held of `key`, if anything is.
+    #[cfg(test)]
+    pub(crate) fn looked_up(&self, key: &Key) -> Option<Option<Versioned>> {
+        self.known().entries.find(self.hasher.hash_one(key), key).cloned()
+    }
+
     /// Gives up the memory. It may happen at any time: what isn't known is read from the views.
     pub(crate) fn clear(&self) {
         let known = self.known();
@@ -270,10 +276,6 @@ mod tests {
     use ledger_core::ContractId;
     use proptest::prelude::*;
 
-    fn looked_up(cache: &ValueCache, key: &Key) -> Option<Option<Versioned>> {
-        cache.known().entries.find(cache.hasher.hash_one(key), key).cloned()
-    }
-
     fn key(number: u8) -> Key {
         Key::new(ContractId(Digest::ZERO), vec![number])
     }
@@ -290,9 +292,9 @@ mod tests {
             }
             cache.used();
             assert!(budget.used() <= 100_000, "{} after {number}", budget.used());
-            assert_eq!(looked_up(cache, &key(3)), Some(None), "the newest cache keeps what it has");
+            assert_eq!(cache.looked_up(&key(3)), Some(None), "the newest cache keeps what it has");
         }
-        assert_eq!(looked_up(&caches[0], &key(3)), None);
+        assert_eq!(caches[0].looked_up(&key(3)), None);
         assert!(caches[9].held() > 0);
         drop(caches);
         assert_eq!(budget.used(), 0);
@@ -311,7 +313,7 @@ mod tests {
         after.apply(Height(1), &writes);
         // Nobody has said yet which state is held.
         assert_eq!(view(before.clone(), &cache, 0).get(&key(1)), Ok(None));
-        assert_eq!(looked_up(&cache, &key(1)), None);
+        assert_eq!(cache.looked_up(&key(1)), None);
         cache.stands_at(Height(0), None);
         cache.written(Height(1), &Writes::default(), &[]);
         // One that began to read before block 1 ends after it.
@@ -325,18 +327,18 @@ mod tests {
             };
             assert_eq!(read.get(&key(1)), Ok(None));
             assert_eq!(read.get_many(&[key(1), key(2)]), Ok(vec![None, None]));
-            assert_eq!((looked_up(&cache, &key(1)), looked_up(&cache, &key(2))), (None, None));
+            assert_eq!((cache.looked_up(&key(1)), cache.looked_up(&key(2))), (None, None));
         }
         let value = after.get(&key(1)).unwrap();
         assert_eq!(view(after.clone(), &cache, 1).get_many(&[key(2), key(1)]), Ok(vec![None, value.clone()]));
-        assert_eq!((looked_up(&cache, &key(1)), looked_up(&cache, &key(2))), (Some(value.clone()), Some(None)));
+        assert_eq!((cache.looked_up(&key(1)), cache.looked_up(&key(2))), (Some(value.clone()), Some(None)));
         // Whoever only checks may see it; whoever executes on the state before must not.
         let checks =
             Cached { base: before.clone(), cache: Arc::clone(&cache), height: Height(0), exact: false, unstored: None };
         assert_eq!(checks.get(&key(1)), Ok(value));
         assert_eq!(view(before, &cache, 0).get(&key(1)), Ok(None));
         cache.stands_at(Height(7), None);
-        assert_eq!(looked_up(&cache, &key(1)), None, "what was held is of another state");
+        assert_eq!(cache.looked_up(&key(1)), None, "what was held is of another state");
     }
 
     #[test]
@@ -350,7 +352,7 @@ mod tests {
             view.get(&key(number % 10)).unwrap();
         }
         let kept =
-            |numbers: std::ops::Range<u8>| numbers.filter(|number| looked_up(&cache, &key(*number)).is_some()).count();
+            |numbers: std::ops::Range<u8>| numbers.filter(|number| cache.looked_up(&key(*number)).is_some()).count();
         assert_eq!(kept(0..10), 10);
         let others = kept(10..u8::MAX);
         assert!((60..=95).contains(&others), "{others} others");
