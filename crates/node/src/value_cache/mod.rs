@@ -24,6 +24,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Keys whose entries are fetched together before they are looked up.
+const TOUCHED: usize = 128;
+
 /// A bounded cache of one chain's newest values.
 pub(crate) struct ValueCache {
     /// In bytes; 0 keeps nothing.
@@ -116,7 +119,11 @@ impl ValueCache {
         let hashes: Vec<u64> = writes.by_key().map(|group| self.hash_of_first(group)).collect();
         let mut known = self.known();
         known.height = Some(height);
-        for ((group, replaced), hash) in writes.by_key().zip(replaced).zip(hashes) {
+        for (place, ((group, replaced), hash)) in writes.by_key().zip(replaced).zip(hashes.iter().copied()).enumerate()
+        {
+            if place % TOUCHED == 0 {
+                known.entries.touch(hashes.get(place..hashes.len().min(place + TOUCHED)).unwrap_or_default());
+            }
             let Some(last) = group.last() else { continue };
             let version = Version { height, index: last.index };
             let value = last.value.clone().map(|value| Versioned { value, version, predecessor: *replaced });
@@ -235,6 +242,9 @@ impl<V: StateView> StateView for Cached<V> {
         {
             let mut known = self.cache.known();
             for (place, (key, hash)) in keys.iter().zip(&hashes).enumerate() {
+                if place % TOUCHED == 0 {
+                    known.entries.touch(hashes.get(place..hashes.len().min(place + TOUCHED)).unwrap_or_default());
+                }
                 let value = written.next().flatten().or_else(|| self.known(&mut known, *hash, key));
                 if value.is_none() {
                     missing.push(key.clone());
@@ -339,6 +349,25 @@ mod tests {
         assert_eq!(view(before, &cache, 0).get(&key(1)), Ok(None));
         cache.stands_at(Height(7), None);
         assert_eq!(cache.looked_up(&key(1)), None, "what was held is of another state");
+    }
+
+    #[test]
+    fn many_are_looked_up_as_one_is() {
+        let cache = Arc::new(ValueCache::new(1 << 20));
+        let mut state = MapState::default();
+        let name = |number: u32| Key::new(ContractId(Digest::ZERO), number.to_be_bytes().to_vec());
+        let write = |number: u32| Write { key: name(number), index: number, value: Some(vec![7; 9].into()) };
+        let writes = Writes::new((0..700).filter(|number| number % 3 != 0).map(write).collect());
+        cache.stands_at(Height(0), None);
+        state.apply(Height(1), &writes);
+        cache.written(Height(1), &writes, &vec![None; writes.iter().len()]);
+        // Two of three are in the cache; that the others are absent comes in when they are asked for.
+        let keys: Vec<Key> = (0..700).rev().map(name).collect();
+        let view = view(state.clone(), &cache, 1);
+        for _ in 0..2 {
+            assert_eq!(view.get_many(&keys), state.get_many(&keys));
+        }
+        assert!(keys.iter().all(|key| cache.looked_up(key) == Some(state.get(key).unwrap())));
     }
 
     #[test]
