@@ -145,6 +145,32 @@ fn what_is_promised_stays() {
     compare(&archive, &states);
 }
 
+/// Whoever wants to prove more heights than before gets those that are kept.
+#[test]
+fn a_longer_window_brings_nothing_back() {
+    let engine = MemoryEngine::with_segments(MemoryConfig::default(), SMALL_SEGMENTS);
+    let longer = StateConfig { window_blocks: 1_000, ..config(Kept::Last(8)) };
+    let (mut random, mut states): (_, States) = (Random(3), vec![BTreeMap::new()]);
+    let mut store = forgetful(&engine, Height(0));
+    let (mut passes, mut asked) = (0, 0);
+    for _ in 0..300 {
+        let (height, writes) = next(&mut random, &mut states);
+        step(&mut store, &engine, height, &writes);
+        let oldest = store.reader().oldest();
+        if oldest.0 == asked {
+            continue;
+        }
+        (passes, asked) = (passes + 1, oldest.0);
+        // In the middle of a pass; the last copy of the index is from before it.
+        let other = engine.rewind(engine.batches()).unwrap();
+        let opened = StateStore::open(Arc::new(other), SPACE, height, longer).unwrap();
+        assert_eq!((opened.root(), opened.reader().oldest()), (store.root(), oldest));
+        assert!(opened.reader().oldest_provable() >= oldest);
+        compare(&opened, &states);
+    }
+    assert!(passes > 3, "{passes} passes");
+}
+
 /// A block that writes some of the keys from 1 on, and key 0 with a value of so many bytes.
 fn with_hot_key(states: &mut States, bytes: usize) -> (Height, Writes) {
     let height = Height(states.len() as u64);

@@ -220,13 +220,12 @@ impl StateStore {
 
     /// Applies the regions of the blocks after `from` once more. The index is that of block `self.height` at the
     /// latest, in parts older; from there on every block's state is one that was.
-    fn catch_up(&mut self, snapshot: &dyn Snapshot, from: Height, to: Height) -> Result<(), StateError> {
-        let consistent = self.height;
+    fn catch_up(&mut self, snapshot: &dyn Snapshot, from: Height, asked: Height) -> Result<(), StateError> {
+        let (consistent, mut to) = (self.height, asked);
         // Only the latest states are worth their undo records.
         let base = self.shared.base;
         let provable = Height(to.0.saturating_sub(self.config.window_blocks)).max(consistent).max(base);
         let mut whole = false;
-        let mut to = to;
         for region in checkpoint::regions(self.shared.space, snapshot, from, to) {
             let (height, address, length) = region?;
             if height > provable && !whole {
@@ -253,17 +252,22 @@ impl StateStore {
             }
             self.checkpoints.grown(length);
         }
-        let provable = provable.min(to);
+        let mut provable = provable.min(to);
         if !whole {
             self.rehash_all(provable);
+        }
+        match to < asked {
+            // A pass that began in a block which was lost had given up more, and nothing of it is gone: that would be
+            // durable.
+            true => _ = self.shared.oldest.fetch_min(provable.0, Ordering::AcqRel),
+            // A longer window than before brings nothing back.
+            false => provable = provable.max(self.shared.oldest()).min(to),
         }
         {
             let mut window = self.shared.window_mut();
             window.begin(provable.0);
             window.advance(to.0);
         }
-        // A pass that began in a block which was lost had given up more, and nothing of it is gone: that would be durable.
-        self.shared.oldest.fetch_min(provable.0, Ordering::AcqRel);
         self.height = to;
         self.shared.newest.store(to.0, Ordering::Release);
         Ok(())
