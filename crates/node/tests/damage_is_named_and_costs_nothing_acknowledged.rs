@@ -11,7 +11,9 @@ use ledger_core::{Genesis, Timestamp, TransactionBuilder};
 use ledger_crypto::{FileGuard, Signer, VoteError};
 use ledger_node::{Chain, Host, HostError, NodeBuilder, Pending, Stop};
 use ledger_storage::disk::SimulatedDisk;
+use ledger_storage::engine::{EngineError, FjallConfig, FjallEngine};
 use ledger_storage::log::LogError;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,23 +82,48 @@ async fn a_log_of_another_version_is_named() {
     assert!(matches!(refused, Err(HostError::Log(LogError::UnknownVersion { found: 9, understood: 1, .. }))));
 }
 
+/// All files below a folder.
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let (mut folders, mut files) = (vec![folder.to_path_buf()], BTreeSet::new());
+    while let Some(below) = folders.pop() {
+        for path in fs::read_dir(below).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.is_dir() {
+                true => folders.push(path),
+                false => _ = files.insert(path),
+            }
+        }
+    }
+    files
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_views_are_rebuilt_from_the_log() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path()).await;
-    let mut folders = vec![folder.path().join("views")];
-    while let Some(below) = folders.pop() {
-        for entry in fs::read_dir(below).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if fs::metadata(&path).unwrap().len() < 4_096 {
-                fs::write(path, b"garbage").unwrap();
-            }
+    for path in files(&folder.path().join("views")) {
+        if fs::metadata(&path).unwrap().len() < 4_096 {
+            fs::write(path, b"garbage").unwrap();
         }
     }
     let (host, chain) = start(NodeBuilder::new().folder(folder.path()).unwrap()).await.unwrap();
     assert!(host.rebuilt_views().is_some());
+    assert_eq!(chain.next_number_of(&owner()).unwrap(), 5);
+}
+
+/// Whoever has them open may be a tool that reads them. The log could bring them back, but not while they are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn views_that_are_in_use_stay_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path()).await;
+    let used = FjallEngine::open(folder.path().join("views"), FjallConfig::default()).unwrap();
+    let before = files(&folder.path().join("views"));
+    assert!(!before.is_empty());
+    let refused = NodeBuilder::new().folder(folder.path()).map(drop);
+    assert!(matches!(refused, Err(HostError::Engine(EngineError::InUse { .. }))), "{refused:?}");
+    assert_eq!(files(&folder.path().join("views")), before);
+    drop(used);
+    let (host, chain) = start(NodeBuilder::new().folder(folder.path()).unwrap()).await.unwrap();
+    assert!(host.rebuilt_views().is_none());
     assert_eq!(chain.next_number_of(&owner()).unwrap(), 5);
 }
 

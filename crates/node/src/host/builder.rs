@@ -134,11 +134,11 @@ impl NodeBuilder {
     }
 
     /// Keeps everything in `folder`: the log on a [`RealDisk`], the views in a [`FjallEngine`](ledger_storage::engine::FjallEngine) below it. Views that
-    /// can't be opened are removed and replayed from the log; where it was cut, or a chain began from a snapshot, they are
-    /// set aside.
+    /// are damaged or of another format are removed and replayed from the log; where it was cut, or a chain began from a
+    /// snapshot, they are set aside.
     ///
     /// # Errors
-    /// [`HostError`] when the folder is in use, or can't be read or written.
+    /// [`HostError`] when the folder or the views are in use, or can't be read or written.
     pub fn folder(self, folder: impl AsRef<Path>) -> Result<Self, HostError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&folder)?);
         let (engine, rebuilt) = shard::open_views(folder.as_ref(), &disk)?;

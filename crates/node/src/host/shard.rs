@@ -93,13 +93,15 @@ impl Shard {
     }
 }
 
-/// Opens the views; what can't be opened is removed and made anew, since the log has everything. If the log was cut, or a
-/// chain of it began from a snapshot, it hasn't, and what can't be opened is set aside.
+/// Opens the views; what is damaged or of another format is removed and made anew, since the log has everything. If the log was
+/// cut, or a chain of it began from a snapshot, it hasn't, and they are set aside. Views that somebody else has open, or
+/// that the system refuses at the moment, stay where they are.
 pub(super) fn open_views(shard: &Path, disk: &Arc<dyn Disk>) -> Result<(FjallEngine, Option<EngineError>), HostError> {
     let folder = shard.join(VIEWS);
     let damage = match FjallEngine::open(&folder, FjallConfig::default()) {
         Ok(engine) => return Ok((engine, None)),
-        Err(error) => error,
+        Err(error) if error.wants_rebuild() => error,
+        Err(error) => return Err(error.into()),
     };
     let away = match LogStart::file_in(shard) {
         Ok(cut) if cut || has_base(disk) => set_aside(shard, &folder),

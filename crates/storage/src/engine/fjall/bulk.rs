@@ -75,7 +75,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn failed(engine: &Path, path: &Path, error: &io::Error) -> EngineError {
     let (folder, reason) = (engine.to_path_buf(), format!("{}: {error}", path.display()));
     match error.kind() {
-        io::ErrorKind::NotFound => EngineError::Damaged { folder, reason },
+        // It is gone, or something else has its place.
+        io::ErrorKind::NotFound
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory => EngineError::Damaged { folder, reason },
         _ => EngineError::Failed { folder, reason },
     }
 }
