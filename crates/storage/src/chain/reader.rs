@@ -228,7 +228,10 @@ impl ChainReader {
         let packed = archive.results(self.header(height)?.chain, height).map_err(|error| {
             let reason = error.to_string();
             match error {
-                ArchiveError::Absent { .. } | ArchiveError::Released { .. } => StoreError::Pruned { height, reason },
+                // A segment that can't be read may have them.
+                ArchiveError::Absent { unreadable: 0, .. } | ArchiveError::Released { .. } => {
+                    StoreError::Pruned { height, reason }
+                }
                 _ => StoreError::Archive { height, reason },
             }
         })?;
