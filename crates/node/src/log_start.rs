@@ -71,6 +71,15 @@ pub enum LogStartError {
         /// The newest start file's.
         known: Option<u64>,
     },
+    /// There is no log, but what is kept of the front of one.
+    #[error(
+        "{file} says what the removed front of a log held, and the log isn't here: restore both from one backup, or rebuild \
+         this node from its peers in an empty folder"
+    )]
+    NoLog {
+        /// The start file.
+        file: String,
+    },
     /// The log ends before what was folded into its start: it was rolled back.
     #[error(
         "{file} was written when the log had {records} records before its first segment, and the log has {found} in all; \
@@ -164,6 +173,17 @@ impl LogStart {
     /// [`DiskError`] when the disk can't be listed.
     pub fn exists(disk: &dyn Disk) -> Result<bool, DiskError> {
         Ok(!files(disk)?.0.is_empty())
+    }
+
+    /// Whoever finds no log on `disk` asks before making one, beside which a start would be another log's.
+    ///
+    /// # Errors
+    /// [`LogStartError::NoLog`] when there was a log.
+    pub(crate) fn none_of_another_log(disk: &dyn Disk) -> Result<(), LogStartError> {
+        match files(disk)?.0.last() {
+            Some(newest) => Err(LogStartError::NoLog { file: file_name(*newest) }),
+            None => Ok(()),
+        }
     }
 
     /// Whether the log in a folder was cut.

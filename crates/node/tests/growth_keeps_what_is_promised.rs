@@ -281,6 +281,19 @@ async fn a_damaged_or_missing_start_of_the_log_is_named() {
     let error = builder(state_only()).folder(folder.path()).unwrap().start().await.unwrap_err();
     assert!(error.to_string().contains("no start file says what came before"), "{error}");
     fs::write(&path, whole).unwrap();
+
+    // Where the log is gone, none is begun beside what is left of it.
+    let (logs, aside) = (files(folder.path(), "log-"), tempfile::tempdir().unwrap());
+    for log in &logs {
+        fs::copy(folder.path().join(log), aside.path().join(log)).unwrap();
+        fs::remove_file(folder.path().join(log)).unwrap();
+    }
+    let error = builder(state_only()).folder(folder.path()).unwrap().start().await.unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{name} says what the removed front of a log held")), "{error}");
+    assert_eq!(files(folder.path(), "log-"), Vec::<String>::new());
+    for log in &logs {
+        fs::copy(aside.path().join(log), folder.path().join(log)).unwrap();
+    }
     let host = self::host(folder.path(), state_only()).await;
     open(&host, "busy").await.unwrap();
     host.shutdown().await.unwrap();

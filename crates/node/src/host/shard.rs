@@ -71,6 +71,9 @@ impl Shard {
     /// Opens log and guards, and reads the log through, once for all chains.
     pub(super) fn open(place: Place, config: LogConfig, archive: ArchiveConfig) -> Result<Self, HostError> {
         let Place { disk, engine, rebuilt, .. } = place;
+        if !Log::exists(&*disk)? {
+            LogStart::none_of_another_log(&*disk).map_err(RecoveryError::from)?;
+        }
         let log = Log::open_or_create(Arc::clone(&disk), random_id()?, config)?;
         let start = LogStart::open(&*disk, &log.reader()).map_err(RecoveryError::from)?;
         let logged = recovery::index_each(&log.reader(), &start)?;
