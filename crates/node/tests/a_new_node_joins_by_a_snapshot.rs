@@ -16,7 +16,7 @@ use ledger_network::{Admission, InProcessTransport, Inbox, JoinError, Observers,
 use ledger_node::core::{Offer, PART_BYTES, SyncMessage};
 use ledger_node::{Chain, ChainError, Host, HostError, JoinConfig, JoinProgress, Limits, SnapshotConfig};
 use ledger_storage::snapshot::ExportConfig;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,6 +64,20 @@ fn keys(chain: &Chain, contract: ContractId) -> Vec<(ledger_core::Key, ledger_co
     chain.state().scan(&KeyRange::prefix(contract, &[])).collect::<Result<_, _>>().unwrap()
 }
 
+/// As [`join`], once the thread of one that was given up has ended: what it was keeping at that moment is kept first.
+async fn join_when_free(
+    host: &Host,
+    network: &Network,
+    progress: &watch::Sender<JoinProgress>,
+) -> Result<Chain, HostError> {
+    loop {
+        match join(host, network, progress).await {
+            Err(HostError::AlreadyOpen { .. }) => tokio::time::sleep(Duration::from_millis(1)).await,
+            done => return done,
+        }
+    }
+}
+
 /// The chain began behind the genesis, is where the others are, and has their state.
 async fn has_joined(network: &Network, contract: ContractId, number: u64) {
     let chain = network.chain(4);
@@ -95,30 +109,28 @@ async fn under_load_it_ends_with_the_same_state_and_follows() {
     let (mut network, contract, mut number) = grown().await;
     let host = network.bare(4).await;
     let (progress, watched) = watch::channel(JoinProgress::default());
-    let chain = {
-        let joining = join(&host, &network, &progress);
-        tokio::pin!(joining);
-        loop {
+    let joined = AtomicBool::new(false);
+    let joining = async {
+        let chain = join(&host, &network, &progress).await.unwrap();
+        joined.store(true, Ordering::Relaxed);
+        chain
+    };
+    // Each of its transactions is waited for, so that it is known which number comes next.
+    let load = async {
+        while !joined.load(Ordering::Relaxed) {
             number += 1;
-            tokio::select! {
-                chain = &mut joining => break chain.unwrap(),
-                _ = grow(network.chain(0), contract, number) => {}
-            }
+            grow(network.chain(0), contract, number).await;
         }
     };
-    // The load's last transaction may have been dropped before it was handed in.
-    let next = network.chain(0).next_number_of(&client()).unwrap();
+    let (chain, ()) = tokio::join!(joining, load);
     let seen = watched.borrow().clone();
     assert!(seen.banned == 0 && seen.fetched_bytes > 50_000, "{seen:?}");
     network.take_in(4, host, chain);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let next = next.max(network.chain(0).next_number_of(&client()).unwrap());
-    has_joined(&network, contract, next).await;
+    has_joined(&network, contract, number + 1).await;
     // And after a restart.
     network.stop(4).await;
     network.observe(4).await;
-    let next = network.chain(0).next_number_of(&client()).unwrap();
-    has_joined(&network, contract, next).await;
+    has_joined(&network, contract, number + 2).await;
 }
 
 #[derive(Clone)]
@@ -320,7 +332,7 @@ async fn a_break_is_gone_on_from_and_nothing_kept_is_fetched_again() {
     loop {
         let (progress, mut watched) = watch::channel(JoinProgress::default());
         let ended = {
-            let joining = join(&host, &network, &progress);
+            let joining = join_when_free(&host, &network, &progress);
             tokio::pin!(joining);
             let further = async {
                 let wanted = kept + 20;
@@ -344,9 +356,6 @@ async fn a_break_is_gone_on_from_and_nothing_kept_is_fetched_again() {
         if breaks % 2 == 0 {
             host.shutdown().await.unwrap();
             host = network.bare(4).await;
-        } else {
-            // What was being kept at that moment is, before the chain can be joined again.
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     assert!(breaks >= 3, "{breaks} breaks of {chunks} chunks");

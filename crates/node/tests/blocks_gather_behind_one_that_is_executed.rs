@@ -25,28 +25,30 @@ async fn a_block_behind_another_has_three_quarters_as_many_transactions() {
             number += 1;
         }
     };
+    // Long enough for what isn't to happen, and for what is to happen as long as it takes.
     let settle = || tokio::time::sleep(Duration::from_millis(60));
+    let ordered = async |height: u64| {
+        while chain.progress().ordered < Height(height) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
     more(1).await;
     gate.reached(1).await;
     // Behind one transaction, one is enough.
     more(1).await;
-    settle().await;
-    assert_eq!(chain.progress().ordered, Height(2));
+    ordered(2).await;
     // The two stages have a block each: there is no place for a third.
     more(40).await;
     settle().await;
     assert_eq!(chain.progress().ordered, Height(2));
     gate.open_to(2);
     gate.reached(3).await;
-    settle().await;
-    assert_eq!(chain.progress().ordered, Height(3));
+    ordered(3).await;
     more(29).await;
     settle().await;
     assert_eq!(chain.progress().ordered, Height(3), "29 are less than three quarters of 40");
     more(1).await;
-    while chain.progress().ordered < Height(4) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    ordered(4).await;
     // Nor does it wait for what has been executed.
     more(3).await;
     settle().await;
