@@ -233,10 +233,11 @@ fn a_failed_sync_reaches_everyone_who_waits() {
 
 #[test]
 fn a_log_that_was_ended_by_a_panic_is_not_said_to_be_closed_well() {
-    let log = Log::create(Arc::new(SimulatedDisk::new(1)), ID, small_config()).unwrap();
-    let writer = LogWriter::spawn(log, LogWriter::SEAL_AFTER).unwrap();
-    let ticket = writer.submit(some_records(1, 1)).unwrap();
+    let mut log = Log::create(Arc::new(SimulatedDisk::new(1)), ID, small_config()).unwrap();
+    // Told before the thread begins: of records that are durable already, whoever asks would be told at once.
+    let ticket = log.submit(some_records(1, 1)).unwrap();
     ticket.on_done(|_| panic!("what a client has done wrong"));
+    let writer = LogWriter::spawn(log, LogWriter::SEAL_AFTER).unwrap();
     until("the log takes no more", || writer.submit(vec![]).is_err());
     let error = writer.submit(some_records(2, 1)).unwrap_err();
     assert!(matches!(&error, LogError::Stopped { first } if matches!(**first, LogError::Panicked)), "{error}");
