@@ -58,6 +58,7 @@
 //! | the log or the vote guard can't be written | the chain stops ([`Stop::Log`]); what was ordered is safe; reopen the host |
 //! | execution or the views fail | that chain stops ([`Stop::Apply`]); others go on |
 //! | a finalized header commits to another history than this node's | the chain stops ([`Stop::Diverged`]) and says how to go back |
+//! | a quorum finalizes a block that doesn't follow this node's: more lie than the chain bears | the chain stops ([`Stop::Forked`]) and names both blocks |
 //! | peers are unreachable, slow or lie | the chain goes on while validators of a quorum's weight are left; answers wait, none is guessed |
 //! | this node falls behind, or was away | it takes final blocks from its peers and votes again |
 //! | a validator signs two votes in one slot | its signatures are kept: [`Chain::evidence`] |

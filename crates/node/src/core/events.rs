@@ -351,6 +351,22 @@ pub enum Stop {
         /// The root here.
         found: ledger_crypto::Digest,
     },
+    /// A quorum has finalized another block than the one that is final here: more validators lie than the chain bears. A
+    /// restart doesn't help; which of the two counts is for the members to agree on.
+    #[error(
+        "block {height} is final as {here} here, and as {there} elsewhere, by block {} which is certified: the chain has \
+         forked; keep both and find out which validators signed twice", proof.header.height
+    )]
+    Forked {
+        /// The height at which the two chains are known to differ. They may have parted below it.
+        height: Height,
+        /// The digest of the block here.
+        here: ledger_crypto::Digest,
+        /// The digest of the other one.
+        there: ledger_crypto::Digest,
+        /// What makes the other one final: its child, whose certificate is valid.
+        proof: Arc<Checkpoint>,
+    },
     /// The log, or the signer's guard, failed. What was acknowledged is safe; reopen the host.
     #[error("durability failed: {0}")]
     Log(String),

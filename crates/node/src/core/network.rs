@@ -1,11 +1,12 @@
 //! What the core has to do with its peers: lanes, the outbox, catching up.
 
-use super::events::{CheckId, Effect};
+use super::events::{CheckId, Effect, Stop};
 use super::gossip::{self, Gossip};
 use super::sync::Fetched;
 use super::{Asked, ChainCore, Source};
 use ledger_consensus::{Input, Record, RecordKind};
-use ledger_core::{Lane, Timestamp, codec};
+use ledger_core::codec::{self, Bytes};
+use ledger_core::{Block, BlockError, Checkpoint, Header, Lane, Timestamp};
 use ledger_crypto::PublicKey;
 use std::sync::Arc;
 
@@ -38,9 +39,8 @@ impl ChainCore {
             Lane::Votes | Lane::Payloads => self.tell(now, Input::Message { from, lane, bytes }, effects),
             Lane::Gossip => self.gossiped(now, from, &bytes, effects),
             Lane::Sync => {
-                let finalized = self.driver.finalized().height;
                 let around = (&mut self.serving, &*self.finality);
-                let found = self.sync.received(now, from, &bytes, finalized, around, effects);
+                let found = self.sync.received(now, from, &bytes, self.driver.finalized(), around, effects);
                 if let Some((checking, checks)) = found {
                     self.check(Asked::Sync(checking), checks, effects);
                 }
@@ -118,10 +118,8 @@ impl ChainCore {
         }
         let mut newest = None;
         while let Some(fetched) = self.sync.next(self.driver.finalized().height, self.driver.backlog()) {
-            // The certificate holds whoever sent it, the payload is its own sender's word.
-            if fetched.block.check_against(self.driver.finalized(), &self.rules).is_err() {
-                self.sync.ban(now, &fetched.from);
-                break;
+            if let Err(error) = fetched.block.check_against(self.driver.finalized(), &self.rules) {
+                return self.stop_if(Some(contradiction(self.driver.finalized(), fetched, error)), effects);
             }
             newest = Some((fetched.block.header.clone(), Arc::clone(&fetched.certificate)));
             self.take_in(now, fetched, effects);
@@ -156,5 +154,19 @@ impl ChainCore {
             let to = self.validators.iter().filter(|key| self.sync.is_connected(key));
             self.spreader.flush(now, to, effects);
         }
+    }
+}
+
+/// What a certified block says that can't follow `tip`. Its certificate is valid and its header names these bytes, so that
+/// it isn't its sender's fault: a quorum has signed what no honest validator does.
+fn contradiction(tip: &Header, fetched: Fetched, error: BlockError) -> Stop {
+    let Fetched { block: Block { header, .. }, certificate, .. } = fetched;
+    match error {
+        BlockError::WrongParent { found, expected, .. } => {
+            let certificate = Bytes::from(certificate.to_vec());
+            let proof = Arc::new(Checkpoint { header, certificate });
+            Stop::Forked { height: tip.height, here: expected, there: found, proof }
+        }
+        error => Stop::Apply { height: header.height, reason: error.to_string() },
     }
 }

@@ -7,7 +7,9 @@
 //! ```
 //! A certificate stands alone, so every answer can be checked by itself, whoever gave it and in whatever order answers
 //! come; there is no need to fetch headers downwards first. What was stored is final, so catching up goes on where it
-//! was interrupted. A peer whose block or certificate doesn't check is left out for a while; silence isn't blamed.
+//! was interrupted. A peer whose bytes or certificate don't check is left out for a while; silence isn't blamed. A block
+//! whose certificate does check is no peer's fault: if it can't follow what is final here, the chain stops
+//! ([`Stop::Forked`](super::Stop::Forked)).
 //!
 //! Transactions' signatures are not checked again here: a quorum has voted for the block, which honest validators do
 //! only after checking them.
@@ -102,7 +104,6 @@ pub(super) struct Fetched {
     pub(super) block: Block,
     pub(super) payload: Arc<[u8]>,
     pub(super) certificate: Arc<[u8]>,
-    pub(super) from: PublicKey,
 }
 
 /// Signatures of what came over the sync lane.
@@ -177,13 +178,13 @@ impl Sync {
         self.behind_since.get_or_insert(now);
     }
 
-    /// A message of a peer's. Gives what has to be checked of it.
+    /// A message of a peer's, while `tip` is the last final header. Gives what has to be checked of it.
     pub(super) fn received(
         &mut self,
         now: Timestamp,
         from: PublicKey,
         bytes: &[u8],
-        finalized: Height,
+        tip: &Header,
         (serving, finality): (&mut Serving, &dyn Finality),
         effects: &mut Vec<Effect>,
     ) -> Option<(Checking, Vec<SignatureCheck>)> {
@@ -195,14 +196,14 @@ impl Sync {
         };
         match message {
             SyncMessage::Status(Checkpoint { header, certificate }) => {
-                if header.height <= finalized || header.height <= peer.height {
-                    peer.height = peer.height.max(header.height.min(finalized));
+                if header.height <= tip.height || header.height <= peer.height {
+                    peer.height = peer.height.max(header.height.min(tip.height));
                     return None;
                 }
                 if peer.status_under_check {
                     return None;
                 }
-                let Ok(checks) = finality.checks(&header, &certificate) else {
+                let Some(checks) = certified(&header, &certificate, tip, finality) else {
                     peer.banned_until = now.plus(self.config.ban_ms);
                     return None;
                 };
@@ -236,7 +237,7 @@ impl Sync {
                     peer.height = peer.height.min(Height(asked.0.saturating_sub(1)));
                     return None;
                 }
-                match Self::open(from, asked, count, blocks, finality) {
+                match Self::open(asked, count, blocks, (tip, finality)) {
                     Some((blocks, checks)) => Some((Checking::Blocks { peer: from, blocks }, checks)),
                     None => {
                         peer.banned_until = now.plus(self.config.ban_ms);
@@ -250,11 +251,10 @@ impl Sync {
     /// Reads an answer, as far as it was asked for; `None` where it can't be true. A longer one may be the late answer to an
     /// earlier question from the same height.
     fn open(
-        from: PublicKey,
         asked: Height,
         count: u64,
         blocks: List<SyncBlock>,
-        finality: &dyn Finality,
+        (tip, finality): (&Header, &dyn Finality),
     ) -> Option<(Vec<Fetched>, Vec<SignatureCheck>)> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let (mut fetched, mut checks) = (Vec::with_capacity(blocks.len().min(count)), Vec::new());
@@ -264,9 +264,9 @@ impl Sync {
             if block.header.height != expected || !block.is_whole() {
                 return None;
             }
-            checks.extend(finality.checks(&block.header, &certificate).ok()?);
+            checks.extend(certified(&block.header, &certificate, tip, finality)?);
             let (payload, certificate) = (payload.into_vec().into(), certificate.into_vec().into());
-            fetched.push(Fetched { block, payload, certificate, from });
+            fetched.push(Fetched { block, payload, certificate });
             expected = expected.next();
         }
         Some((fetched, checks))
@@ -305,7 +305,7 @@ impl Sync {
     }
 
     /// A peer gave something that can't be true.
-    pub(super) fn ban(&mut self, now: Timestamp, peer: &PublicKey) {
+    fn ban(&mut self, now: Timestamp, peer: &PublicKey) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.banned_until = now.plus(self.config.ban_ms);
             peer.asked = None;
@@ -413,6 +413,17 @@ impl Sync {
         let patience = self.behind_since.filter(|_| behind).map(|since| since.plus(self.config.patience_ms));
         announce.chain(asked).chain(free).chain(patience).filter(|at| *at > now).min()
     }
+}
+
+/// The signatures that make `header` final in the chain of `tip`; `None` where nothing can. A certificate names the chain of
+/// its header, and the same validators may decide another one.
+fn certified(
+    header: &Header,
+    certificate: &[u8],
+    tip: &Header,
+    finality: &dyn Finality,
+) -> Option<Vec<SignatureCheck>> {
+    finality.checks(header, certificate).ok().filter(|_| header.chain == tip.chain)
 }
 
 fn send(to: PublicKey, message: &SyncMessage) -> Effect {

@@ -26,7 +26,7 @@ impl Desk {
 
     fn hear(&mut self, now: u64, from: PublicKey, bytes: &[u8]) -> Option<(Checking, Vec<SignatureCheck>)> {
         let around = (&mut self.serving, &*self.finality);
-        self.sync.received(Timestamp(now), from, bytes, Height::GENESIS, around, &mut Vec::new())
+        self.sync.received(Timestamp(now), from, bytes, &self.genesis.header(), around, &mut Vec::new())
     }
 
     fn is_banned(&self, now: u64, peer: &PublicKey) -> bool {
@@ -107,7 +107,8 @@ fn an_answer_that_comes_late_to_a_shorter_question_bans_nobody() {
     // Nobody answers in time, and meanwhile block 11 has come from elsewhere.
     let late = desk.sync.config.timeout_ms;
     let blocks = desk.blocks(40);
-    let (fetched, _) = Sync::open(other, Height(1), 11, blocks.clone().into(), &*desk.finality).unwrap();
+    let (fetched, _) =
+        Sync::open(Height(1), 11, blocks.clone().into(), (&desk.genesis.header(), &*desk.finality)).unwrap();
     let eleventh = fetched.into_iter().next_back().unwrap();
     desk.sync.fetched.insert(Height(11), eleventh);
     desk.pump(DAY + late);
