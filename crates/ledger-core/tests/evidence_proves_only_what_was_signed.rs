@@ -85,3 +85,36 @@ fn no_change_of_evidence_accuses_anybody() {
         assert!(matches!(changed.verify(), Err(EvidenceError::Signature { .. })), "change {number}");
     }
 }
+
+#[test]
+fn two_certificates_convict_who_signed_both_in_one_view() {
+    let network = network();
+    let headers = network.headers(3);
+    let rival = Header { timestamp: headers[1].timestamp.plus(1), ..headers[1].clone() };
+    let finality = network.finality();
+    let certify = |header: &Header, view, seeds: &[u8]| network.checkpoint(header, View(view), seeds);
+    let keys = |evidence: Vec<Evidence>| -> Vec<_> {
+        evidence.iter().for_each(|evidence| evidence.verify().unwrap());
+        let mut keys: Vec<_> = evidence.iter().map(|evidence| evidence.validator).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let of = |seeds: &[u8]| {
+        let mut keys: Vec<_> = seeds.iter().map(|seed| common::chain::signer(*seed).public_key()).collect();
+        keys.sort_unstable();
+        keys
+    };
+    let one = certify(&headers[1], 7, &[1, 3, 4]);
+    assert_eq!(keys(finality.guilty(&one, &certify(&rival, 7, &[2, 3, 4]))), of(&[3, 4]));
+    // The same block, and another view.
+    assert_eq!(keys(finality.guilty(&one, &certify(&headers[1], 7, &[2, 3, 4]))), of(&[]));
+    assert_eq!(keys(finality.guilty(&one, &certify(&rival, 8, &[2, 3, 4]))), of(&[]));
+    // What was signed counts, not what is certified by it.
+    let by_descent = network.certificate(&headers[1], View(7), &[2, 3, 4], &headers[2..]);
+    let by_descent = Checkpoint { header: headers[1].clone(), certificate: codec::encode(&by_descent).into() };
+    finality.verify(&by_descent.header, &by_descent.certificate).unwrap();
+    assert_eq!(keys(finality.guilty(&one, &by_descent)), of(&[3, 4]));
+    // The genesis is final without a certificate.
+    let genesis = Checkpoint { header: headers[0].clone(), certificate: Vec::new().into() };
+    assert_eq!(keys(finality.guilty(&genesis, &one)), of(&[]));
+}

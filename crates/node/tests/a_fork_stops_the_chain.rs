@@ -8,8 +8,8 @@ use common::network::member;
 use ledger_consensus::Observer;
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::{
-    BftCertificate, BftVote, Block, Checkpoint, Epoch, Genesis, Header, Height, HistoryHead, Lane, Signed, Timestamp,
-    Validator, ValidatorSet, View, Weight,
+    BftCertificate, BftVote, Block, Checkpoint, Epoch, Evidence, Genesis, Header, Height, HistoryHead, Lane, Signed,
+    Timestamp, Validator, ValidatorSet, View, Weight,
 };
 use ledger_crypto::{Digest, PublicKey, Signer};
 use ledger_node::Stop;
@@ -68,6 +68,7 @@ struct Node {
     core: ChainCore,
     asked: Vec<(PublicKey, Height)>,
     ordered: Height,
+    evidence: Vec<Evidence>,
     stopped: Option<Stop>,
 }
 
@@ -75,7 +76,7 @@ impl Node {
     fn new() -> Self {
         let genesis = genesis("test");
         let core = ChainCore::new(&genesis, None, Box::new(Observer), CoreConfig::default()).unwrap();
-        let mut node = Node { core, asked: Vec::new(), ordered: Height::GENESIS, stopped: None };
+        let mut node = Node { core, asked: Vec::new(), ordered: Height::GENESIS, evidence: Vec::new(), stopped: None };
         node.tell(Event::Start(Start {
             checkpoint: Checkpoint { header: genesis.header(), certificate: Bytes::default() },
             history: history(),
@@ -107,6 +108,8 @@ impl Node {
                         }
                     }
                     Effect::Ordered { block, .. } => self.ordered = block.header.height,
+                    // What comes behind the stop is kept by nobody.
+                    Effect::Evidence(evidence) if self.stopped.is_none() => self.evidence.push(*evidence),
                     Effect::Stop(stop) => self.stopped = Some(stop),
                     _ => {}
                 }
@@ -157,9 +160,42 @@ fn a_certified_block_on_another_parent_stops_the_chain() {
     assert_eq!(node.stopped, Some(forked.clone()));
     assert!(node.core.is_stopped());
     let said = forked.to_string();
-    for part in ["block 1 ", &here.digest().to_string(), &there.digest().to_string(), "by block 2 ", "forked"] {
+    for part in ["block 1 ", &here.digest().to_string(), &there.digest().to_string(), "of block 2", "forked"] {
         assert!(said.contains(part), "{said}: {part}");
     }
+}
+
+#[test]
+fn a_final_block_at_the_same_height_stops_the_chain_and_convicts_who_signed_both() {
+    let [here, there] = [10, 20].map(|later| block(&genesis("test").header(), later));
+    for (view, guilty) in [(1, 3), (2, 0)] {
+        let (mut node, other) = Node::with(&here);
+        // The same block, whoever certified it, contradicts nothing.
+        node.hears(other, &SyncMessage::Status(certified(&here.header, view)));
+        assert_eq!(node.stopped, None);
+        let proof = certified(&there.header, view);
+        node.hears(other, &SyncMessage::Status(proof.clone()));
+        let (at, proof) = (Height(1), Arc::new(proof));
+        let forked = Stop::Forked { height: at, here: here.digest(), there: there.digest(), proof };
+        assert_eq!(node.stopped, Some(forked));
+        // The certificates of two views don't say who lied.
+        assert_eq!(node.evidence.len(), guilty);
+        for evidence in &node.evidence {
+            evidence.verify().unwrap();
+            assert!((0..3).any(|number| member(number).public_key() == evidence.validator));
+        }
+    }
+}
+
+#[test]
+fn a_rival_that_isnt_certified_gets_its_sender_left_out() {
+    let [here, there] = [10, 20].map(|later| block(&genesis("test").header(), later));
+    let (mut node, liar) = Node::with(&here);
+    let Checkpoint { certificate, .. } = certified(&here.header, 1);
+    node.hears(liar, &SyncMessage::Status(Checkpoint { header: there.header, certificate }));
+    let next = block(&here.header, 10);
+    node.hears(liar, &SyncMessage::Status(certified(&next.header, 2)));
+    assert!(node.stopped.is_none() && node.asked.is_empty());
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! A header is final when a quorum signed *finalize* for it, or for one of its descendants. Its certificate carries the
 //! headers that lead from it to the one that was signed, so that each certificate stands alone.
 
-use super::{CertificateError, Finality, SignatureCheck};
+use super::{CertificateError, Evidence, Finality, SignatureCheck};
 use crate::block::Header;
+use crate::checkpoint::Checkpoint;
 use crate::codec::{self, Decode, Encode, Format, List};
 use crate::domains;
 use crate::id::ChainId;
@@ -175,4 +176,25 @@ impl Finality for BftFinality {
         let vote = BftVote::Finalize(signed.digest());
         self.quorum(header, &vote, certificate.view, &certificate.votes)
     }
+    fn guilty(&self, one: &Checkpoint, other: &Checkpoint) -> Vec<Evidence> {
+        let (Some((first, one_of)), Some((second, other_of))) = (signed(one), signed(other)) else { return Vec::new() };
+        let chain = one.header.chain;
+        if one_of.view != other_of.view || first == second || other.header.chain != chain {
+            return Vec::new();
+        }
+        let both = one_of.votes.iter().filter_map(|vote| {
+            let again = other_of.votes.iter().find(|again| again.validator == vote.validator)?;
+            let validator = self.validators.get(vote.validator)?.key;
+            let (first, second) = ((first, vote.signature), (second, again.signature));
+            Some(Evidence { chain, epoch: self.epoch, view: one_of.view, validator, first, second })
+        });
+        both.collect()
+    }
+}
+
+/// What the votes of a checkpoint's certificate say.
+fn signed(checkpoint: &Checkpoint) -> Option<(BftVote, BftCertificate)> {
+    let certificate: BftCertificate = codec::decode(&checkpoint.certificate).ok()?;
+    let header = certificate.descendants.last().unwrap_or(&checkpoint.header);
+    Some((BftVote::Finalize(header.digest()), certificate))
 }

@@ -7,6 +7,7 @@ pub use bft::{BFT, BftCertificate, BftFinality, BftVote, MAX_DESCENDANTS, Signed
 pub use evidence::{Evidence, EvidenceError};
 
 use crate::block::Header;
+use crate::checkpoint::Checkpoint;
 use crate::domains;
 use crate::genesis::{Genesis, GenesisError};
 use crate::units::{Epoch, Height};
@@ -38,6 +39,13 @@ pub trait Finality: Send + Sync {
             })?;
         }
         Ok(())
+    }
+
+    /// Whom two certificates convict, whose signatures are valid: the validators that signed in both what no honest one
+    /// signs twice. None where the headers can both be final, where other votes than these would show who lied, or where
+    /// the engine has no such evidence.
+    fn guilty(&self, _one: &Checkpoint, _other: &Checkpoint) -> Vec<Evidence> {
+        Vec::new()
     }
 }
 

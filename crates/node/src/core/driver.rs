@@ -97,6 +97,12 @@ impl Driver {
         &self.finalized
     }
 
+    /// The last finalized block with its certificate.
+    pub(super) fn newest(&self) -> Option<Checkpoint> {
+        let waiting = self.undurable.back().or(self.unapplied.back()).map(Finalized::checkpoint);
+        waiting.or_else(|| self.served.as_deref().cloned())
+    }
+
     /// The last applied block's checkpoint: everything up to it can be shown to peers.
     pub(super) fn served(&self) -> Option<&Arc<Checkpoint>> {
         self.served.as_ref()

@@ -354,7 +354,7 @@ pub enum Stop {
     /// A quorum has finalized another block than the one that is final here: more validators lie than the chain bears. A
     /// restart doesn't help; which of the two counts is for the members to agree on.
     #[error(
-        "block {height} is final as {here} here, and as {there} elsewhere, by block {} which is certified: the chain has \
+        "block {height} is final as {here} here, and as {there} elsewhere, by the certificate of block {}: the chain has \
          forked; keep both and find out which validators signed twice", proof.header.height
     )]
     Forked {
@@ -364,7 +364,7 @@ pub enum Stop {
         here: ledger_crypto::Digest,
         /// The digest of the other one.
         there: ledger_crypto::Digest,
-        /// What makes the other one final: its child, whose certificate is valid.
+        /// What makes the other one final: its own valid certificate, or that of its child.
         proof: Arc<Checkpoint>,
     },
     /// The log, or the signer's guard, failed. What was acknowledged is safe; reopen the host.

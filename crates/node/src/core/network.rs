@@ -105,7 +105,11 @@ impl ChainCore {
                 }
             }
             Some(Asked::Sync(checking)) => {
-                self.sync.checked(now, checking, &valid, self.driver.finalized().height);
+                if let Some((here, there)) = self.sync.checked(now, checking, &valid, self.driver.finalized().height) {
+                    let (height, digest) = (there.header.height, there.header.digest());
+                    let fork = Stop::Forked { height, here, there: digest, proof: Arc::new(there) };
+                    self.contradicted(fork, effects);
+                }
             }
             None => {}
         }
@@ -119,7 +123,7 @@ impl ChainCore {
         let mut newest = None;
         while let Some(fetched) = self.sync.next(self.driver.finalized().height, self.driver.backlog()) {
             if let Err(error) = fetched.block.check_against(self.driver.finalized(), &self.rules) {
-                return self.stop_if(Some(contradiction(self.driver.finalized(), fetched, error)), effects);
+                return self.contradicted(contradiction(self.driver.finalized(), fetched, error), effects);
             }
             newest = Some((fetched.block.header.clone(), Arc::clone(&fetched.certificate)));
             self.take_in(now, fetched, effects);
@@ -134,6 +138,15 @@ impl ChainCore {
         if let Some(served) = self.driver.served() {
             self.sync.announce(now, served, effects);
         }
+    }
+
+    /// Others have made final what can't be here. Whom the two sides' certificates convict is told first.
+    fn contradicted(&mut self, stop: Stop, effects: &mut Vec<Effect>) {
+        if let (Stop::Forked { proof, .. }, Some(newest)) = (&stop, self.driver.newest()) {
+            let guilty = self.finality.guilty(&newest, proof);
+            effects.extend(guilty.into_iter().map(|evidence| Effect::Evidence(Box::new(evidence))));
+        }
+        self.stop_if(Some(stop), effects);
     }
 
     /// A final block from a peer goes the way of the engine's own.

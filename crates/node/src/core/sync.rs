@@ -20,7 +20,7 @@ use super::serve::Serving;
 use super::sync_message::{SyncBlock, SyncMessage};
 use ledger_core::codec::{self, Bytes, List};
 use ledger_core::{Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
-use ledger_crypto::PublicKey;
+use ledger_crypto::{Digest, PublicKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,8 +108,20 @@ pub(super) struct Fetched {
 
 /// Signatures of what came over the sync lane.
 pub(super) enum Checking {
-    Status { peer: PublicKey, header: Box<Header> },
-    Blocks { peer: PublicKey, blocks: Vec<Fetched> },
+    Status {
+        peer: PublicKey,
+        header: Box<Header>,
+    },
+    /// A final block at the height of the last one here, which is `here`.
+    Rival {
+        peer: PublicKey,
+        here: Digest,
+        there: Box<Checkpoint>,
+    },
+    Blocks {
+        peer: PublicKey,
+        blocks: Vec<Fetched>,
+    },
 }
 
 /// See the [module](self).
@@ -196,7 +208,8 @@ impl Sync {
         };
         match message {
             SyncMessage::Status(Checkpoint { header, certificate }) => {
-                if header.height <= tip.height || header.height <= peer.height {
+                let differs = header.height == tip.height && header != *tip;
+                if !differs && (header.height <= tip.height || header.height <= peer.height) {
                     peer.height = peer.height.max(header.height.min(tip.height));
                     return None;
                 }
@@ -208,7 +221,14 @@ impl Sync {
                     return None;
                 };
                 peer.status_under_check = true;
-                Some((Checking::Status { peer: from, header: Box::new(header) }, checks))
+                let checking = match differs {
+                    true => {
+                        let there = Box::new(Checkpoint { header, certificate });
+                        Checking::Rival { peer: from, here: tip.digest(), there }
+                    }
+                    false => Checking::Status { peer: from, header: Box::new(header) },
+                };
+                Some((checking, checks))
             }
             SyncMessage::GetBlocks { from: height, count } => {
                 if peer.reading.is_none() {
@@ -272,12 +292,18 @@ impl Sync {
         Some((fetched, checks))
     }
 
-    /// The signatures of what a peer sent were checked.
-    pub(super) fn checked(&mut self, now: Timestamp, checking: Checking, valid: &[bool], finalized: Height) {
+    /// The signatures of what a peer sent were checked. Gives a final block beside the one here, and that one's digest.
+    pub(super) fn checked(
+        &mut self,
+        now: Timestamp,
+        checking: Checking,
+        valid: &[bool],
+        finalized: Height,
+    ) -> Option<(Digest, Checkpoint)> {
         let valid = valid.iter().all(|valid| *valid);
         match checking {
             Checking::Status { peer: key, header } => {
-                let Some(peer) = self.peers.get_mut(&key) else { return };
+                let peer = self.peers.get_mut(&key)?;
                 peer.status_under_check = false;
                 if valid {
                     peer.height = peer.height.max(header.height);
@@ -288,10 +314,19 @@ impl Sync {
                     peer.banned_until = now.plus(self.config.ban_ms);
                 }
             }
+            Checking::Rival { peer, here, there } => {
+                if valid {
+                    return Some((here, *there));
+                }
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.status_under_check = false;
+                }
+                self.ban(now, &peer);
+            }
             Checking::Blocks { peer, blocks } => {
                 if !valid {
                     self.ban(now, &peer);
-                    return;
+                    return None;
                 }
                 let last = finalized.0.saturating_add(self.config.window);
                 for fetched in blocks {
@@ -302,6 +337,7 @@ impl Sync {
                 }
             }
         }
+        None
     }
 
     /// A peer gave something that can't be true.
