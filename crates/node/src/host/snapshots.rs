@@ -6,6 +6,9 @@
 //! One is made when somebody asks and the newest is old, in a thread of its own beside commits, one at a time in a host.
 //! Nodes with the same settings make theirs of the same heights, so that their chunks are the same and a newcomer can
 //! fetch from all of them at once. The one before the newest stays for those who are in the middle of it.
+//!
+//! Folders and views are read while only their own chain's [`Shelf::looked`] is held; every other lock here is held for a
+//! moment and no disk. So a chain whose folder or views are slow keeps no other waiting, and no report.
 
 use crate::core::{Holding, Offer, PART_BYTES};
 use ledger_core::codec::{self, Format};
@@ -127,8 +130,6 @@ impl Whole {
 
 #[derive(Default)]
 struct Kept {
-    /// Whether the folder was looked at.
-    loaded: bool,
     /// The newest first.
     whole: Vec<Arc<Whole>>,
     /// When the next one may be begun.
@@ -136,15 +137,43 @@ struct Kept {
     error: Option<String>,
 }
 
+/// What there is of one chain.
+#[derive(Default)]
+struct Shelf {
+    /// Whether the folder was looked at. Held meanwhile, and until it is decided whether a newer one is made: what is
+    /// being made isn't whole, and would be removed.
+    looked: Mutex<bool>,
+    kept: Mutex<Kept>,
+}
+
+/// Of which chain one is being made, if of any.
+enum Making {
+    Nobody,
+    /// Its beginning is being read.
+    Begins(ChainId),
+    Runs(ChainId, JoinHandle<()>),
+}
+
 /// See the [module](self).
 pub(crate) struct Snapshots {
     root: Option<PathBuf>,
     config: SnapshotConfig,
     window: u64,
-    chains: Mutex<BTreeMap<ChainId, Kept>>,
-    /// The chain of which one is being made.
-    making: Mutex<Option<(ChainId, JoinHandle<()>)>>,
+    shelves: Mutex<BTreeMap<ChainId, Arc<Shelf>>>,
+    making: Mutex<Making>,
     ended: AtomicBool,
+}
+
+/// That nobody else makes one: given back when it is dropped, unless a thread runs by then.
+struct Claim<'a>(&'a Snapshots);
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut making = lock(&self.0.making);
+        if matches!(*making, Making::Begins(_)) {
+            *making = Making::Nobody;
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -155,8 +184,12 @@ impl Snapshots {
     /// Keeps snapshots below `root`, none without; `window` is for how many heights state can be proven.
     pub(super) fn new(root: Option<&Path>, config: SnapshotConfig, window: u64) -> Self {
         let root = root.filter(|_| config.serve).map(|root| root.join("snapshots"));
-        let (chains, making, ended) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Snapshots { root, config, window, chains, making, ended }
+        let (shelves, making, ended) = (Mutex::default(), Mutex::new(Making::Nobody), AtomicBool::new(false));
+        Snapshots { root, config, window, shelves, making, ended }
+    }
+
+    fn shelf(&self, chain: &ChainId) -> Arc<Shelf> {
+        Arc::clone(lock(&self.shelves).entry(*chain).or_default())
     }
 
     /// What can be given of a chain, whose blocks from `first` on are here. Begins a newer snapshot if it is time to.
@@ -164,22 +197,31 @@ impl Snapshots {
     pub(crate) fn holding(self: &Arc<Self>, chain: ChainId, reader: &ChainReader, first: Height) -> Holding {
         let newest = reader.head().header.height;
         let Some(root) = &self.root else { return Holding { first, newest, making: false, snapshot: None } };
-        let folder = root.join(chain.to_string());
-        let mut chains = lock(&self.chains);
-        let kept = chains.entry(chain).or_default();
-        kept.load(&folder, &chain);
-        let snapshot = kept.whole.first().map(|whole| whole.offer);
-        let due = kept.next.is_none_or(|next| Instant::now() >= next);
-        if due && !self.is_making(&chain) {
+        let (folder, shelf) = (root.join(chain.to_string()), self.shelf(&chain));
+        let mut looked = lock(&shelf.looked);
+        if !std::mem::replace(&mut *looked, true) {
+            let (whole, error) = look(&folder, &chain);
+            let old = lock(&shelf.kept).begin(whole, error);
+            remove_all(&old);
+        }
+        // Before it is read what is kept: whoever makes one adds to that, and is done afterwards.
+        let makes = self.is_making(&chain);
+        let (snapshot, next) = {
+            let kept = lock(&shelf.kept);
+            (kept.whole.first().map(|whole| whole.offer), kept.next)
+        };
+        let due = next.is_none_or(|next| Instant::now() >= next);
+        if due && !makes {
             let wanted = self.wanted(reader, snapshot.map(|offer| offer.height)).map_err(MakeError::from);
             let begun = wanted.and_then(|wanted| match wanted {
-                Some(checkpoint) => self.begin(chain, reader, checkpoint, &folder),
+                Some(checkpoint) => self.begin(chain, reader, checkpoint, &folder, &shelf),
                 None => Ok(()),
             });
             if let Err(error) = begun {
-                kept.error = Some(error.to_string());
+                lock(&shelf.kept).error = Some(error.to_string());
             }
         }
+        drop(looked);
         // The blocks behind it have to be here, or it leads nowhere.
         let snapshot = snapshot.filter(|offer| first <= offer.height.next());
         Holding { first, newest, making: self.is_making(&chain), snapshot }
@@ -187,14 +229,16 @@ impl Snapshots {
 
     /// A part of a piece of one of the chain's snapshots; empty when there is no such piece. Blocks.
     pub(crate) fn piece(&self, chain: &ChainId, digest: &Digest, offset: u32) -> Vec<u8> {
-        let whole = lock(&self.chains).get(chain).map(|kept| kept.whole.clone()).unwrap_or_default();
+        let shelf = lock(&self.shelves).get(chain).map(Arc::clone);
+        let whole = shelf.map(|shelf| lock(&shelf.kept).whole.clone()).unwrap_or_default();
         whole.iter().find_map(|whole| whole.part(digest, offset)).unwrap_or_default()
     }
 
     pub(super) fn report(&self, chain: &ChainId) -> SnapshotReport {
         let making = self.is_making(chain);
-        let chains = lock(&self.chains);
-        let Some(kept) = chains.get(chain) else { return SnapshotReport { making, ..SnapshotReport::default() } };
+        let shelf = lock(&self.shelves).get(chain).map(Arc::clone);
+        let Some(shelf) = shelf else { return SnapshotReport { making, ..SnapshotReport::default() } };
+        let kept = lock(&shelf.kept);
         let height = kept.whole.first().map(|whole| whole.offer.height);
         SnapshotReport { height, making, error: kept.error.clone() }
     }
@@ -202,16 +246,34 @@ impl Snapshots {
     /// Ends what is being made, and waits for that. Blocks.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
-        let making = lock(&self.making).take();
-        if let Some((_, thread)) = making {
+        // Whoever is about to begin one finds out that it is too late.
+        let making = std::mem::replace(&mut *lock(&self.making), Making::Nobody);
+        if let Making::Runs(_, thread) = making {
             // A panic there concerns nobody else: the folder isn't whole.
             drop(thread.join());
         }
     }
 
     fn is_making(&self, chain: &ChainId) -> bool {
-        let making = lock(&self.making);
-        making.as_ref().is_some_and(|(of, thread)| of == chain && !thread.is_finished())
+        match &*lock(&self.making) {
+            Making::Nobody => false,
+            Making::Begins(of) => of == chain,
+            Making::Runs(of, thread) => of == chain && !thread.is_finished(),
+        }
+    }
+
+    /// Lets nobody else make one, if nobody does.
+    fn claim(&self, chain: ChainId) -> Option<Claim<'_>> {
+        let mut making = lock(&self.making);
+        let free = match &*making {
+            Making::Nobody => !self.ended.load(Ordering::Relaxed),
+            Making::Begins(_) => false,
+            Making::Runs(_, thread) => !self.ended.load(Ordering::Relaxed) && thread.is_finished(),
+        };
+        free.then(|| {
+            *making = Making::Begins(chain);
+            Claim(self)
+        })
     }
 
     /// The checkpoint of which every node with these settings makes its snapshot now, if there is one above the height
@@ -227,29 +289,38 @@ impl Snapshots {
         reader: &ChainReader,
         checkpoint: Checkpoint,
         folder: &Path,
+        shelf: &Arc<Shelf>,
     ) -> Result<(), MakeError> {
-        let mut making = lock(&self.making);
-        if self.ended.load(Ordering::Relaxed) || making.as_ref().is_some_and(|(_, thread)| !thread.is_finished()) {
-            return Ok(());
-        }
+        let Some(claim) = self.claim(chain) else { return Ok(()) };
         // It pins the height before anything else happens to the chain.
         let export = SnapshotExport::begin(reader, CheckpointBundle::from(checkpoint), self.config.export)?;
-        let (snapshots, folder) = (Arc::clone(self), folder.join(export.height().0.to_string()));
+        let (snapshots, shelf) = (Arc::clone(self), Arc::clone(shelf));
+        let folder = folder.join(export.height().0.to_string());
         let make = move || {
             let begun = Instant::now();
             let made = snapshots.make(&chain, export, folder);
             let pause = pause_after(begun.elapsed(), snapshots.config.interval);
-            let mut chains = lock(&snapshots.chains);
-            let kept = chains.entry(chain).or_default();
-            kept.next = begun.checked_add(pause);
-            match made {
-                Ok(Some(whole)) => kept.take_in(whole),
-                Ok(None) => {}
-                Err(error) => kept.error = Some(error.to_string()),
-            }
+            let old = {
+                let mut kept = lock(&shelf.kept);
+                kept.next = begun.checked_add(pause);
+                match made {
+                    Ok(Some(whole)) => kept.take_in(whole),
+                    Ok(None) => Vec::new(),
+                    Err(error) => {
+                        kept.error = Some(error.to_string());
+                        Vec::new()
+                    }
+                }
+            };
+            remove_all(&old);
         };
-        let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(make).map_err(MakeError::Thread)?;
-        *making = Some((chain, thread));
+        let mut making = lock(&self.making);
+        if !self.ended.load(Ordering::Relaxed) {
+            let thread = std::thread::Builder::new().name("snapshot".to_owned());
+            *making = Making::Runs(chain, thread.spawn(make).map_err(MakeError::Thread)?);
+        }
+        drop(making);
+        drop(claim);
         Ok(())
     }
 
@@ -295,36 +366,44 @@ fn pause_after(took: Duration, interval: Duration) -> Duration {
     took.saturating_mul(PAUSE.saturating_add(1)).max(interval)
 }
 
+/// What an earlier life of the host has left in a chain's folder, and what couldn't be read of it. What isn't whole is
+/// removed.
+fn look(folder: &Path, chain: &ChainId) -> (Vec<Arc<Whole>>, Option<String>) {
+    let (mut found, mut failed) = (Vec::new(), None);
+    // No folder is no snapshot.
+    let Ok(entries) = std::fs::read_dir(folder) else { return (found, failed) };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        match Whole::open(path.clone(), chain) {
+            Ok(Some(whole)) => found.push(Arc::new(whole)),
+            Ok(None) => remove(&path),
+            Err(error) => failed = Some(error.to_string()),
+        }
+    }
+    found.sort_by_key(|whole| std::cmp::Reverse(whole.offer.height));
+    (found, failed)
+}
+
 impl Kept {
-    /// Looks at what an earlier life of the host has left; what isn't whole is removed.
-    fn load(&mut self, folder: &Path, chain: &ChainId) {
-        if std::mem::replace(&mut self.loaded, true) {
-            return;
-        }
-        // No folder is no snapshot.
-        let Ok(entries) = std::fs::read_dir(folder) else { return };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            match Whole::open(path.clone(), chain) {
-                Ok(Some(whole)) => self.whole.push(Arc::new(whole)),
-                Ok(None) => remove(&path),
-                Err(error) => self.error = Some(error.to_string()),
-            }
-        }
-        self.whole.sort_by_key(|whole| std::cmp::Reverse(whole.offer.height));
-        self.shorten();
+    /// Takes over what was found. Gives what is too old to be kept.
+    fn begin(&mut self, found: Vec<Arc<Whole>>, failed: Option<String>) -> Vec<Arc<Whole>> {
+        (self.whole, self.error) = (found, failed);
+        self.shorten()
     }
 
-    fn take_in(&mut self, whole: Whole) {
+    /// Takes in a new one. Gives what is too old to be kept.
+    fn take_in(&mut self, whole: Whole) -> Vec<Arc<Whole>> {
         self.error = None;
         self.whole.insert(0, Arc::new(whole));
-        self.shorten();
+        self.shorten()
     }
 
-    fn shorten(&mut self) {
-        for old in self.whole.drain(KEPT.min(self.whole.len())..) {
-            remove(&old.folder);
-        }
+    fn shorten(&mut self) -> Vec<Arc<Whole>> {
+        self.whole.split_off(KEPT.min(self.whole.len()))
     }
+}
+
+fn remove_all(old: &[Arc<Whole>]) {
+    old.iter().for_each(|whole| remove(&whole.folder));
 }
 
 /// Removes a snapshot's folder. What can't be removed now is met again at the next start.
@@ -337,3 +416,7 @@ impl std::fmt::Debug for Snapshots {
         f.debug_struct("Snapshots").field("root", &self.root).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
