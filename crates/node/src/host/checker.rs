@@ -13,10 +13,12 @@ use ledger_core::{
 };
 use ledger_crypto::{SignatureError, Verifier};
 use ledger_storage::chain::ChainReader;
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 /// What a chain's transactions are checked against.
 pub(crate) struct CheckContext {
@@ -108,26 +110,89 @@ pub(crate) async fn run(
     }
 }
 
-/// Urgent checks that are taken up together.
+/// Urgent checks that are taken up together at the most, while they have no more signatures than a batch.
 const URGENT: usize = 64;
 
-/// Takes urgent jobs of all chains, on a worker of its own, so that votes never wait behind transactions. The queue is
-/// bounded by what each engine leaves unanswered.
-pub(crate) async fn run_urgent(mut jobs: mpsc::UnboundedReceiver<UrgentJob>, verifier: Arc<Verifier>) {
+/// A job with more signatures is long: a block of transactions that are new here, or many blocks' certificates. It takes 10
+/// ms or more, up to a second.
+const LONG: usize = BATCH;
+
+/// Takes urgent jobs of all chains, so that votes never wait behind transactions. The queues are bounded by what each engine
+/// leaves unanswered.
+///
+/// What is short is taken up together, on a worker of its own. Long jobs have `workers` others and take turns by coming, so
+/// that a block that one chain is shown, or blocks that it fetches, keep no votes waiting. Answers may overtake each other.
+pub(crate) async fn run_urgent(jobs: mpsc::UnboundedReceiver<UrgentJob>, verifier: Arc<Verifier>, workers: usize) {
+    take_urgent(jobs, workers, move |work| check_urgent(&verifier, work)).await;
+}
+
+async fn take_urgent(
+    mut jobs: mpsc::UnboundedReceiver<UrgentJob>,
+    workers: usize,
+    check: impl Fn(Vec<UrgentJob>) + Clone + Send + 'static,
+) {
+    let (mut short, mut long) = (VecDeque::new(), VecDeque::new());
     let mut batch = Vec::with_capacity(URGENT);
-    while jobs.recv_many(&mut batch, URGENT).await > 0 {
-        let work = std::mem::replace(&mut batch, Vec::with_capacity(URGENT));
-        // A few votes take less time than another thread takes to wake up.
-        if work.iter().map(|job| job.checks.len()).sum::<usize>() <= AT_ONCE {
-            check_urgent(&verifier, work);
+    // Each says whether it was long.
+    let mut working = JoinSet::new();
+    let (mut short_works, mut long_work, mut more) = (false, 0, true);
+    while more || !short.is_empty() || !long.is_empty() || !working.is_empty() {
+        if !short_works && !short.is_empty() {
+            let work = take_short(&mut short);
+            // A few votes take less time than another thread takes to wake up.
+            if signatures(&work) <= AT_ONCE {
+                check(work);
+                continue;
+            }
+            let check = check.clone();
+            short_works = true;
+            working.spawn_blocking(move || {
+                check(work);
+                false
+            });
+        }
+        if long_work < workers.max(1)
+            && let Some(job) = long.pop_front()
+        {
+            let check = check.clone();
+            long_work += 1;
+            working.spawn_blocking(move || {
+                check(vec![job]);
+                true
+            });
             continue;
         }
-        let verifier = Arc::clone(&verifier);
-        let done = tokio::task::spawn_blocking(move || check_urgent(&verifier, work)).await;
-        if done.is_err() {
-            return;
+        tokio::select! {
+            biased;
+            Some(done) = working.join_next(), if !working.is_empty() => match done {
+                Ok(true) => long_work -= 1,
+                Ok(false) => short_works = false,
+                // A panic: chains find out by the closed channel.
+                Err(_) => return,
+            },
+            count = jobs.recv_many(&mut batch, URGENT), if more => {
+                more = count > 0;
+                for job in batch.drain(..) {
+                    if job.checks.len() > LONG { long.push_back(job) } else { short.push_back(job) }
+                }
+            }
         }
     }
+}
+
+/// The jobs that are taken up next, one at least.
+fn take_short(short: &mut VecDeque<UrgentJob>) -> Vec<UrgentJob> {
+    let mut sum = 0;
+    let fits = |job: &&UrgentJob| {
+        sum += job.checks.len();
+        sum <= BATCH
+    };
+    let count = short.iter().take(URGENT).take_while(fits).count().max(1);
+    short.drain(..count.min(short.len())).collect()
+}
+
+fn signatures(work: &[UrgentJob]) -> usize {
+    work.iter().map(|job| job.checks.len()).sum()
 }
 
 fn check_urgent(verifier: &Verifier, work: Vec<UrgentJob>) {
@@ -212,10 +277,11 @@ fn admitted(answer: Option<Result<Result<u64, Rejection>, ExecutionError>>) -> R
 mod tests {
     use super::*;
     use ledger_contracts::LedgerExecutor;
-    use ledger_core::{Timestamp, TransactionBuilder};
-    use ledger_crypto::{MemorySigner, Signer};
+    use ledger_core::{Timestamp, TransactionBuilder, domains};
+    use ledger_crypto::{MemorySigner, Signature, Signer};
     use ledger_storage::chain::{ChainConfig, ChainStore};
     use ledger_storage::engine::MemoryEngine;
+    use std::sync::Mutex;
     use tokio::time::{Instant, sleep, timeout};
 
     /// A checker on a clock that moves only when everybody waits, beside a line with one pass.
@@ -301,5 +367,61 @@ mod tests {
             desk.send(u64::from(count));
             assert_eq!(desk.batch().await, (usize::from(count), Duration::ZERO));
         }
+    }
+    /// An urgent job with so many signatures.
+    fn urgent(number: u64, signatures: usize) -> UrgentJob {
+        let key = MemorySigner::from_seed([1; 32]).public_key();
+        let (domain, signature) = (domains::SIGN_NOTARIZE, Signature::new([0; 64]));
+        let check = SignatureCheck { key, domain, message: Vec::new(), signature };
+        let (signals, _) = mpsc::unbounded_channel();
+        UrgentJob { check: CheckId(number), checks: vec![check; signatures], signals }
+    }
+
+    /// Long jobs begin, and go on only when they are let.
+    #[tokio::test]
+    async fn a_long_job_keeps_neither_votes_nor_more_than_its_workers_waiting() {
+        let (begins, mut begun) = mpsc::unbounded_channel();
+        let (go_on, waits) = std::sync::mpsc::channel::<()>();
+        let waits = Arc::new(Mutex::new(waits));
+        let check = move |work: Vec<UrgentJob>| {
+            begins.send(work.iter().map(|job| job.check.0).collect::<Vec<_>>()).unwrap();
+            if work.iter().any(|job| job.checks.len() > LONG) {
+                waits.lock().unwrap().recv().unwrap();
+            }
+        };
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let taking = tokio::spawn(take_urgent(queue, 2, check));
+        let mut next = async || timeout(Duration::from_secs(20), begun.recv()).await.unwrap().unwrap();
+        let send = |number, signatures| assert!(jobs.send(urgent(number, signatures)).is_ok());
+        for number in [1, 2, 3] {
+            send(number, LONG + 1);
+        }
+        let mut first = [next().await, next().await].concat();
+        first.sort_unstable();
+        assert_eq!(first, [1, 2]);
+        // Both workers are busy: votes and certificates pass, the third long one doesn't.
+        for (number, signatures) in [(4, 1), (5, LONG), (6, AT_ONCE + 1)] {
+            send(number, signatures);
+            assert_eq!(next().await, [number]);
+        }
+        go_on.send(()).unwrap();
+        assert_eq!(next().await, [3]);
+        (0..2).for_each(|_| go_on.send(()).unwrap());
+        drop(jobs);
+        taking.await.unwrap();
+    }
+
+    #[test]
+    fn short_jobs_are_taken_up_together_as_long_as_they_stay_short() {
+        let mut waiting: VecDeque<_> =
+            [(1, 100), (2, 100), (3, 57), (4, LONG), (5, 1)].map(|(n, k)| urgent(n, k)).into();
+        waiting.extend((6..6 + 2 * URGENT as u64).map(|number| urgent(number, 1)));
+        let mut counts = Vec::new();
+        while !waiting.is_empty() {
+            let taken = take_short(&mut waiting);
+            assert!(signatures(&taken) <= BATCH);
+            counts.push(taken.len());
+        }
+        assert_eq!(counts, [2, 1, 1, URGENT, URGENT, 1]);
     }
 }

@@ -111,7 +111,7 @@ impl Host {
         let verifier = Arc::new(Verifier::new(limits.cached_keys));
         let line = BlockLine::new(limits.blocks_at_once);
         let (urgent, urgent_jobs) = mpsc::unbounded_channel();
-        tokio::spawn(checker::run_urgent(urgent_jobs, Arc::clone(&verifier)));
+        tokio::spawn(checker::run_urgent(urgent_jobs, Arc::clone(&verifier), limits.check_workers / 2));
         tokio::spawn(checker::run(jobs, verifier, limits.check_workers, line.clone()));
         let pool = Pool::spawn(limits.execution_workers)
             .map_err(|error| HostError::Thread { task: "execution", reason: error.to_string() })?;
