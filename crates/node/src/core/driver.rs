@@ -16,6 +16,8 @@ struct Finalized {
     digest: Digest,
     known: Known,
     certificate: Arc<[u8]>,
+    /// Of payload and certificate.
+    bytes: usize,
 }
 
 /// Where the log holds a payload.
@@ -122,6 +124,11 @@ impl Driver {
         self.finalized.height.0.saturating_sub(self.applied_height().0)
     }
 
+    /// The bytes of those, encoded, with their certificates.
+    pub(super) fn backlog_bytes(&self) -> usize {
+        self.undurable.iter().chain(&self.unapplied).fold(0, |sum: usize, waits| sum.saturating_add(waits.bytes))
+    }
+
     /// How many transactions the newest finalized block has that isn't executed yet; 0 where all are.
     pub(super) fn newest_unapplied(&self) -> usize {
         let newest = self.undurable.back().or(self.unapplied.back());
@@ -211,7 +218,8 @@ impl Driver {
             (self.newest_full, self.newest_full_time) = (Some(height), header.timestamp);
         }
         self.finalized = header;
-        self.undurable.push_back(Finalized { after, digest, known: known.clone(), certificate });
+        let bytes = payload.len().saturating_add(certificate.len());
+        self.undurable.push_back(Finalized { after, digest, known: known.clone(), certificate, bytes });
         Ok(known)
     }
 

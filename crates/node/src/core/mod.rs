@@ -133,7 +133,7 @@ impl ChainCore {
             driver: Driver::new(genesis.header()),
             proposals: Proposals::new(&config, genesis.rules.lag),
             verification: Verification::default(),
-            sync: Sync::new(&config),
+            sync: Sync::new(&config, genesis.rules.max_block_bytes as usize),
             serving: Serving::default(),
             spreader: Spreader::default(),
             mempool: Mempool::new(config.mempool),

@@ -134,7 +134,8 @@ impl ChainCore {
         if let Some((header, certificate)) = newest {
             self.tell(now, Input::Synced { header, certificate }, effects);
         }
-        self.sync.pump(now, self.driver.finalized().height, self.votes, effects);
+        let around = (self.votes, self.driver.backlog_bytes());
+        self.sync.pump(now, self.driver.finalized().height, around, effects);
         if let Some(served) = self.driver.served() {
             self.sync.announce(now, served, effects);
         }

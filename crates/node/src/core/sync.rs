@@ -18,8 +18,8 @@ use super::CoreConfig;
 use super::events::{Effect, FinalBlock, ReadId};
 use super::serve::Serving;
 use super::sync_message::{SyncBlock, SyncMessage};
-use ledger_core::codec::{self, Bytes, List};
-use ledger_core::{Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
+use ledger_core::codec::{self, Bytes, Format, List};
+use ledger_core::{BftCertificate, Block, Checkpoint, Finality, Header, Height, Lane, SignatureCheck, Timestamp};
 use ledger_crypto::{Digest, PublicKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,6 +33,11 @@ pub struct SyncConfig {
     pub max_bytes: usize,
     /// How far beyond the last finalized block answers are asked for and kept (default 256 blocks).
     pub window: u64,
+    /// The most bytes of blocks and certificates, encoded, that are asked for, under check, kept, and waiting for execution
+    /// (default 64 MiB). An answer that is awaited counts with the most that it may have: `max_bytes`, or the chain's largest
+    /// block where that is longer. One is asked for even where it alone is more. Memory holds decoded blocks besides, which
+    /// are about as long.
+    pub memory_bytes: usize,
     /// How long an answer may take before somebody else is asked, in ms (default 2,000).
     pub timeout_ms: u64,
     /// How long a peer that gave a wrong answer is left out, in ms (default 60,000).
@@ -53,6 +58,7 @@ impl Default for SyncConfig {
             batch: 64,
             max_bytes: 4 << 20,
             window: 256,
+            memory_bytes: 64 << 20,
             timeout_ms: 2_000,
             ban_ms: 60_000,
             gap: 8,
@@ -106,6 +112,18 @@ pub(super) struct Fetched {
     pub(super) certificate: Arc<[u8]>,
 }
 
+impl Fetched {
+    fn bytes(&self) -> usize {
+        self.payload.len().saturating_add(self.certificate.len())
+    }
+}
+
+/// What an answer's signatures are being checked of.
+struct UnderCheck {
+    from: Height,
+    bytes: usize,
+}
+
 /// Signatures of what came over the sync lane.
 pub(super) enum Checking {
     Status {
@@ -135,6 +153,9 @@ pub(super) struct Sync {
     /// Whether the engine gave up following by itself.
     fell_behind: bool,
     fetched: BTreeMap<Height, Fetched>,
+    under_check: Vec<UnderCheck>,
+    /// The longest block that there can be, encoded.
+    max_block_bytes: usize,
     /// Peers that were left out when they went, and until when: who comes back isn't listened to any earlier.
     gone: BTreeMap<PublicKey, Timestamp>,
     next_read: u64,
@@ -144,7 +165,7 @@ pub(super) struct Sync {
 const MAX_GONE: usize = 1_024;
 
 impl Sync {
-    pub(super) fn new(config: &CoreConfig) -> Self {
+    pub(super) fn new(config: &CoreConfig, max_block_bytes: usize) -> Self {
         Sync {
             config: config.sync.clone(),
             peers: BTreeMap::new(),
@@ -152,6 +173,8 @@ impl Sync {
             behind_since: None,
             fell_behind: false,
             fetched: BTreeMap::new(),
+            under_check: Vec::new(),
+            max_block_bytes,
             gone: BTreeMap::new(),
             next_read: 0,
         }
@@ -257,10 +280,14 @@ impl Sync {
                     peer.height = peer.height.min(Height(asked.0.saturating_sub(1)));
                     return None;
                 }
-                match Self::open(asked, count, blocks, (tip, finality)) {
-                    Some((blocks, checks)) => Some((Checking::Blocks { peer: from, blocks }, checks)),
+                match self.open(asked, count, blocks, (tip, finality)) {
+                    Some((blocks, checks)) => {
+                        let bytes = blocks.iter().map(Fetched::bytes).sum();
+                        self.under_check.push(UnderCheck { from: asked, bytes });
+                        Some((Checking::Blocks { peer: from, blocks }, checks))
+                    }
                     None => {
-                        peer.banned_until = now.plus(self.config.ban_ms);
+                        self.ban(now, &from);
                         None
                     }
                 }
@@ -268,9 +295,15 @@ impl Sync {
         }
     }
 
-    /// Reads an answer, as far as it was asked for; `None` where it can't be true. A longer one may be the late answer to an
-    /// earlier question from the same height.
+    /// The bytes that an answer has at the most, as far as it is read.
+    fn answer_bytes(&self) -> usize {
+        self.config.max_bytes.max(self.max_block_bytes.saturating_add(BftCertificate::LIMIT))
+    }
+
+    /// Reads an answer, as far as it was asked for and has no more bytes than one may; `None` where it can't be true. A longer
+    /// one may be the late answer to an earlier question from the same height.
     fn open(
+        &self,
         asked: Height,
         count: u64,
         blocks: List<SyncBlock>,
@@ -278,8 +311,16 @@ impl Sync {
     ) -> Option<(Vec<Fetched>, Vec<SignatureCheck>)> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let (mut fetched, mut checks) = (Vec::with_capacity(blocks.len().min(count)), Vec::new());
-        let mut expected = asked;
+        let (mut expected, mut left) = (asked, self.answer_bytes());
         for SyncBlock { payload, certificate } in blocks.into_vec().into_iter().take(count) {
+            if payload.len() > self.max_block_bytes || certificate.len() > BftCertificate::LIMIT {
+                return None;
+            }
+            // The first one always fits.
+            match left.checked_sub(payload.len().saturating_add(certificate.len())) {
+                Some(rest) => left = rest,
+                None => break,
+            }
             let block = codec::decode::<Block>(&payload).ok()?;
             if block.header.height != expected || !block.is_whole() {
                 return None;
@@ -324,6 +365,10 @@ impl Sync {
                 self.ban(now, &peer);
             }
             Checking::Blocks { peer, blocks } => {
+                let from = blocks.first().map(|first| first.block.header.height);
+                if let Some(done) = self.under_check.iter().position(|under| Some(under.from) == from) {
+                    self.under_check.swap_remove(done);
+                }
                 if !valid {
                     self.ban(now, &peer);
                     return None;
@@ -365,8 +410,27 @@ impl Sync {
         !follows || self.fell_behind || gap >= self.config.gap || patience
     }
 
-    /// Asks peers for what is missing. `follows` says that an engine takes part, which closes small gaps by itself.
-    pub(super) fn pump(&mut self, now: Timestamp, finalized: Height, follows: bool, effects: &mut Vec<Effect>) {
+    /// Whether there is room for one more answer beside `backlog` bytes of blocks that wait for execution. The next block
+    /// always finds some in the end: what is asked for behind it leaves room for an answer.
+    fn has_room(&self, is_next: bool, backlog: usize) -> bool {
+        let answer = self.answer_bytes();
+        let coming = self.peers.values().filter(|peer| peer.asked.is_some()).count();
+        let checked = self.under_check.iter().map(|under| under.bytes);
+        let moving = checked.chain([backlog, coming.saturating_mul(answer)]).fold(0, usize::saturating_add);
+        let used = self.fetched.values().map(Fetched::bytes).fold(moving, usize::saturating_add);
+        let wanted = if is_next { answer } else { answer.saturating_mul(2) };
+        used.saturating_add(wanted) <= self.config.memory_bytes || (is_next && moving == 0)
+    }
+
+    /// Asks peers for what is missing, while `backlog` bytes of blocks wait for execution. `follows` says that an engine takes
+    /// part, which closes small gaps by itself.
+    pub(super) fn pump(
+        &mut self,
+        now: Timestamp,
+        finalized: Height,
+        (follows, backlog): (bool, usize),
+        effects: &mut Vec<Effect>,
+    ) {
         if self.target.is_none_or(|target| target <= finalized) {
             self.behind_since = None;
             self.fell_behind = false;
@@ -400,6 +464,9 @@ impl Sync {
             }
             let until = self.fetched.range(Height(from)..).next().map_or(last + 1, |(height, _)| height.0);
             let count = self.config.batch.min(until.min(last + 1).saturating_sub(from));
+            if !self.has_room(from == finalized.0.saturating_add(1), backlog) {
+                return;
+            }
             let free = self.peers.iter_mut().find(|(_, peer)| {
                 peer.asked.is_none() && peer.banned_until.max(peer.slow_until) <= now && peer.height.0 >= from
             });
