@@ -121,6 +121,7 @@ impl Fetched {
 /// What an answer's signatures are being checked of.
 struct UnderCheck {
     from: Height,
+    count: u64,
     bytes: usize,
 }
 
@@ -282,8 +283,8 @@ impl Sync {
                 }
                 match self.open(asked, count, blocks, (tip, finality)) {
                     Some((blocks, checks)) => {
-                        let bytes = blocks.iter().map(Fetched::bytes).sum();
-                        self.under_check.push(UnderCheck { from: asked, bytes });
+                        let (count, bytes) = (blocks.len() as u64, blocks.iter().map(Fetched::bytes).sum());
+                        self.under_check.push(UnderCheck { from: asked, count, bytes });
                         Some((Checking::Blocks { peer: from, blocks }, checks))
                     }
                     None => {
@@ -410,6 +411,14 @@ impl Sync {
         !follows || self.fell_behind || gap >= self.config.gap || patience
     }
 
+    /// The heights that somebody was asked for, or has given and that are under check: where each range begins, and the first
+    /// height behind it.
+    fn on_the_way(&self) -> impl Iterator<Item = (u64, u64)> {
+        let asked = self.peers.values().filter_map(|peer| peer.asked).map(|(from, count, _)| (from, count));
+        let checked = self.under_check.iter().map(|under| (under.from, under.count));
+        asked.chain(checked).map(|(from, count)| (from.0, from.0.saturating_add(count)))
+    }
+
     /// Whether there is room for one more answer beside `backlog` bytes of blocks that wait for execution. The next block
     /// always finds some in the end: what is asked for behind it leaves room for an answer.
     fn has_room(&self, is_next: bool, backlog: usize) -> bool {
@@ -449,21 +458,18 @@ impl Sync {
         let last = finalized.0.saturating_add(self.config.window).min(self.target.map_or(0, |target| target.0));
         let mut from = finalized.0.saturating_add(1);
         while from <= last {
-            let taken = self
-                .peers
-                .values()
-                .filter_map(|peer| peer.asked)
-                .find(|(asked, count, _)| asked.0 <= from && from < asked.0.saturating_add(*count));
-            if let Some((asked, count, _)) = taken {
-                from = asked.0.saturating_add(count);
+            if let Some((_, end)) = self.on_the_way().find(|(first, end)| (*first..*end).contains(&from)) {
+                from = end;
                 continue;
             }
             if self.fetched.contains_key(&Height(from)) {
                 from += 1;
                 continue;
             }
-            let until = self.fetched.range(Height(from)..).next().map_or(last + 1, |(height, _)| height.0);
-            let count = self.config.batch.min(until.min(last + 1).saturating_sub(from));
+            let fetched = self.fetched.range(Height(from)..).next().map(|(height, _)| height.0);
+            let coming = self.on_the_way().map(|(first, _)| first).filter(|first| *first > from);
+            let until = coming.chain(fetched).fold(last.saturating_add(1), u64::min);
+            let count = self.config.batch.min(until.saturating_sub(from));
             if !self.has_room(from == finalized.0.saturating_add(1), backlog) {
                 return;
             }

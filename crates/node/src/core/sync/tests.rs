@@ -1,6 +1,7 @@
 use super::*;
 use ledger_core::{Genesis, HEADER_VERSION, SignedTransaction, TransactionBuilder, finality};
 use ledger_crypto::{MemorySigner, Signer};
+use std::collections::VecDeque;
 
 const DAY: u64 = 86_400_000;
 
@@ -148,8 +149,9 @@ struct Fetching<'a> {
     asked: Vec<(PublicKey, Height, u64)>,
     checking: Vec<Checking>,
     finalized: Height,
-    waiting: std::collections::VecDeque<usize>,
-    answered: usize,
+    waiting: VecDeque<usize>,
+    /// The heights that were given.
+    given: Vec<u64>,
     /// The most bytes at once.
     most: usize,
 }
@@ -173,8 +175,8 @@ impl Fetching<'_> {
             asked: Vec::new(),
             checking: Vec::new(),
             finalized: Height::GENESIS,
-            waiting: std::collections::VecDeque::new(),
-            answered: 0,
+            waiting: VecDeque::new(),
+            given: Vec::new(),
             most: 0,
         }
     }
@@ -217,7 +219,7 @@ impl Fetching<'_> {
             let around = (&mut self.desk.serving, &*self.desk.finality);
             let found = self.desk.sync.received(Timestamp(DAY), peer, &bytes, &tip, around, &mut Vec::new());
             self.checking.extend(found.map(|(checking, _)| checking));
-            self.answered += 1;
+            self.given.extend((from.0..).take(usize::try_from(count).unwrap()));
         } else if number % 5 != 1 && !self.checking.is_empty() {
             let checking = self.checking.remove(if latest { self.checking.len() - 1 } else { 0 });
             assert!(self.desk.sync.checked(Timestamp(DAY), checking, &[true], self.finalized).is_none());
@@ -256,6 +258,8 @@ fn large_blocks_are_fetched_within_the_bytes_that_they_may_take() {
             assert!(number < 5_000, "it stands still at {} with {bound} bytes", fetching.finalized);
         }
         assert_eq!(fetching.finalized, Height(48));
+        fetching.given.sort_unstable();
+        assert_eq!(fetching.given, Vec::from_iter(1..=48), "each block is given once");
         assert!(fetching.most <= bound, "{} of {bound} bytes", fetching.most);
         most.push(fetching.most);
     }
@@ -275,4 +279,24 @@ fn an_answer_in_which_a_block_is_too_long_is_no_answer() {
     let (peer, ..) = *fetching.asked.first().unwrap();
     assert!(fetching.go_on(0));
     assert!(fetching.checking.is_empty() && fetching.desk.is_banned(DAY, &peer));
+}
+
+#[test]
+fn what_is_under_check_is_asked_for_again_only_if_it_is_false() {
+    let mut desk = Desk::new();
+    for peer in [key(2), key(3)] {
+        desk.sync.connected(peer);
+        desk.sync.peers.get_mut(&peer).unwrap().height = Height(10);
+    }
+    desk.sync.aim(Timestamp(DAY), Height(10));
+    let [(peer, Height(1), 10)] = desk.pump(DAY)[..] else { panic!("one question for all") };
+    // It gives four of ten.
+    let answer = SyncMessage::Blocks { from: Height(1), blocks: desk.blocks(4).into() };
+    let (checking, _) = desk.hear(DAY, peer, &codec::encode(&answer)).unwrap();
+    let [(_, Height(5), 6)] = desk.pump(DAY)[..] else { panic!("what is missing") };
+    assert_eq!(desk.pump(DAY), []);
+    assert!(desk.sync.checked(Timestamp(DAY), checking, &[false], Height::GENESIS).is_none());
+    // What it was asked for meanwhile isn't waited for either.
+    let [(again, Height(1), 10)] = desk.pump(DAY)[..] else { panic!("all of it") };
+    assert!(desk.is_banned(DAY, &peer) && again != peer);
 }
