@@ -39,10 +39,17 @@ struct Desk {
     executing: bool,
     held: Option<Between>,
     storing: bool,
-    /// Nothing is begun any more.
+    /// Nothing is begun any more: whoever held the stages is gone, or a block couldn't be applied.
     ended: bool,
-    /// A block couldn't be applied: one that was being executed meanwhile must not follow it.
-    failed: bool,
+}
+
+impl Desk {
+    /// What hasn't begun never does. A block that was executed and waits to be stored goes with the rest.
+    fn end(&mut self) {
+        self.ended = true;
+        self.waiting.clear();
+        self.held = None;
+    }
 }
 
 struct Inner {
@@ -75,8 +82,9 @@ impl Stages {
         self.0.execute_next(&mut desk);
     }
 
-    /// Lets the views be opened without reading what is in them twice, where that would take long: runs `write` in the
-    /// pool if so and `is_wanted` then. `None` where it isn't worth it; otherwise what ends when it is done.
+    /// Lets the views be opened without reading what is in them twice: writes a copy of their index in the pool, if
+    /// `is_wanted` still holds when its turn comes. `None` where so little would be read twice that it isn't worth it;
+    /// otherwise what ends when it is done.
     pub(crate) fn write_index(
         &self,
         is_wanted: impl FnOnce() -> bool + Send + 'static,
@@ -101,9 +109,7 @@ impl Stages {
 
 impl Drop for Stages {
     fn drop(&mut self) {
-        let mut desk = lock(&self.0.desk);
-        desk.ended = true;
-        desk.waiting.clear();
+        lock(&self.0.desk).end();
     }
 }
 
@@ -128,7 +134,8 @@ impl Inner {
         let executed = guarded(height, "execution", work);
         let mut desk = lock(&self.desk);
         desk.executing = false;
-        if !desk.failed {
+        // A block that couldn't be applied isn't followed by one that was being executed meanwhile.
+        if !desk.ended {
             desk.held = Some(Between { height, executed, begun, rests });
         }
     }
@@ -167,9 +174,7 @@ impl Inner {
         let mut desk = lock(&self.desk);
         desk.storing = false;
         if stopped {
-            (desk.ended, desk.failed) = (true, true);
-            desk.waiting.clear();
-            desk.held = None;
+            desk.end();
         }
     }
 
@@ -289,7 +294,7 @@ mod tests {
         drop(go_on);
         tokio::task::spawn_blocking(move || pool.drain()).await.unwrap();
         assert!(views.upgrade().is_none(), "the views are still held");
-        assert_eq!(applied(&mut told).await, Ok(1));
+        // Storing the block that was being executed would be a beginning, too.
         assert!(told.recv().await.is_none() && begun.try_recv().is_err());
     }
 }
