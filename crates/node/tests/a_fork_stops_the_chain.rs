@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::empty_block;
 use common::network::member;
 use ledger_consensus::Observer;
 use ledger_core::codec::{self, Bytes, List};
@@ -36,15 +37,7 @@ fn history() -> HistoryHead {
 
 /// The empty block after `parent` that was made so many ms later.
 fn block(parent: &Header, later: u64) -> Block {
-    let header = Header {
-        height: parent.height.next(),
-        parent: parent.digest(),
-        timestamp: parent.timestamp.plus(later),
-        transactions_root: Block::transactions_root(&[]),
-        history: history(),
-        ..parent.clone()
-    };
-    Block { header, transactions: List::new() }
+    empty_block(parent, later, history())
 }
 
 /// What three of the four validators make of a header in a view.

@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::genesis;
+use common::{empty_block, genesis};
 use ledger_contracts::LedgerExecutor;
 use ledger_core::codec::List;
 use ledger_core::{
-    Block, Context, ContractId, Execution, ExecutionError, Executor, Fuel, Header, Height, Key, KeyRange, StateView,
-    Write, Writes, pass_on,
+    Block, Context, ContractId, Execution, ExecutionError, Executor, Fuel, Height, Key, KeyRange, StateView, Write,
+    Writes, pass_on,
 };
 use ledger_crypto::{Digest, hash};
 use ledger_node::core::{Applied, Execute};
@@ -77,9 +77,8 @@ fn applier(plans: &[Plan], cached: usize) -> Applier {
 fn blocks(count: usize) -> Vec<Execute> {
     let mut parent = genesis("tea").header();
     let next = |_| {
-        let header = Header { height: parent.height.next(), parent: parent.digest(), ..parent.clone() };
-        parent = header.clone();
-        let block = Arc::new(Block { header, transactions: List::new() });
+        let block = Arc::new(empty_block(&parent, 0, parent.history));
+        parent = block.header.clone();
         Execute { block, certificate: Arc::from([1; 64]), position: LogPosition::START }
     };
     (0..count).map(next).collect()

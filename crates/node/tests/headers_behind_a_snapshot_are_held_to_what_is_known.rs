@@ -5,10 +5,10 @@
 
 mod common;
 
-use common::owner;
+use common::{empty_block, owner};
 use ledger_consensus::{Consensus, Input, Output, Record, RecordKind, RequestId, TimerId};
 use ledger_contracts::LedgerExecutor;
-use ledger_core::codec::{self, List};
+use ledger_core::codec;
 use ledger_core::{
     Block, Checkpoint, CheckpointBundle, Genesis, Header, Height, HistoryHead, Timestamp, TrustRoot, VerifiedSnapshot,
     domains,
@@ -40,15 +40,7 @@ fn certify(header: &Header) -> Vec<u8> {
 
 /// The empty block after `parent` that commits to `history`.
 fn block(parent: &Header, history: HistoryHead) -> Block {
-    let header = Header {
-        height: parent.height.next(),
-        parent: parent.digest(),
-        timestamp: parent.timestamp.plus(10),
-        transactions_root: Block::transactions_root(&[]),
-        history,
-        ..parent.clone()
-    };
-    Block { header, transactions: List::new() }
+    empty_block(parent, 10, history)
 }
 
 fn applier() -> Applier {

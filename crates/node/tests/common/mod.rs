@@ -7,7 +7,10 @@ pub(crate) mod network;
 use ledger_contracts::testing::HookedExecutor;
 use ledger_contracts::token::Token;
 use ledger_contracts::{LedgerExecutor, NATIVE, NativeRuntime};
-use ledger_core::{ChainId, Genesis, Height, SignedTransaction, Timestamp, TransactionBuilder};
+use ledger_core::codec::List;
+use ledger_core::{
+    Block, ChainId, Genesis, Header, Height, HistoryHead, SignedTransaction, Timestamp, TransactionBuilder,
+};
 use ledger_crypto::{MemorySigner, Signer};
 use ledger_node::{Chain, ChainError, ChainPolicy, GrowthConfig, Limits};
 use std::collections::BTreeMap;
@@ -26,6 +29,19 @@ pub(crate) fn genesis(name: &str) -> Genesis {
 /// One of many chains of the owner's.
 pub(crate) fn numbered(number: usize) -> Genesis {
     genesis(&format!("chain {number}"))
+}
+
+/// The empty block after `parent` that was made so many ms later and commits to `history`.
+pub(crate) fn empty_block(parent: &Header, later_ms: u64, history: HistoryHead) -> Block {
+    let header = Header {
+        height: parent.height.next(),
+        parent: parent.digest(),
+        timestamp: parent.timestamp.plus(later_ms),
+        transactions_root: Block::transactions_root(&[]),
+        history,
+        ..parent.clone()
+    };
+    Block { header, transactions: List::new() }
 }
 
 /// Executes tokens.
