@@ -58,6 +58,10 @@ pub struct Applier {
     storing: StoringStage,
 }
 
+/// Blocks that a node applies at once where nobody else needs the processors, which
+/// [`ChainCore::execute_ahead`](crate::core::ChainCore::execute_ahead) is told: one is executed, one is stored.
+pub const EXECUTED_AHEAD: usize = 2;
+
 /// Memory for values that were read or written lately, in bytes, where nothing else is said: 64 MiB.
 pub const DEFAULT_VALUE_CACHE_BYTES: usize = 64 << 20;
 

@@ -4,6 +4,7 @@ use crate::growing::{Growing, Views};
 use crate::planted::PlantedBug;
 use crate::random::Random;
 use crate::settings::{ChainSpec, Settings};
+use crate::stages::{Meanwhile, Pace, Stages};
 use crate::truth::Taken;
 use ledger_consensus::{EngineFactory, Setup, SharedSigner, Solo, StartError};
 use ledger_contracts::testing::HookedExecutor;
@@ -32,7 +33,7 @@ pub(crate) enum Item {
 /// A chain in this life.
 pub(crate) struct LiveChain {
     pub(crate) core: ChainCore,
-    pub(crate) applier: Applier,
+    pub(crate) stages: Stages,
     pub(crate) reader: ChainReader,
     pub(crate) signer: Option<SharedSigner>,
     /// Not carried out yet.
@@ -86,6 +87,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) log_id: [u8; 32],
     /// Chooses how the log is cut in this life.
     pub(crate) growth_seed: u64,
+    /// Chooses how blocks are executed and stored in this life.
+    pub(crate) stages: Random,
 }
 
 impl Machine<'_> {
@@ -150,7 +153,10 @@ impl Machine<'_> {
         let engine: Arc<dyn Engine> = Arc::new(self.engine.clone());
         let views = self.settings.growth.as_ref().map_or_else(ChainConfig::default, |growth| growth.views);
         let store = ChainStore::open(engine, genesis, views).map_err(said)?;
-        let mut applier = Applier::new(genesis, Arc::clone(self.executor), store);
+        let pace = Pace::draw(self.settings.delays.execute, self.stages.fork("chain", number as u64));
+        let meanwhile = Meanwhile::default();
+        let executor = meanwhile.around(self.executor, &store, self.planted);
+        let mut applier = Applier::new(genesis, executor, store).value_cache_bytes(pace.cache_bytes);
         let start = if self.planted == Some(PlantedBug::SkipsReplay) {
             unreplayed(&applier)?
         } else {
@@ -197,7 +203,7 @@ impl Machine<'_> {
         let live = LiveChain {
             core,
             reader: applier.reader(),
-            applier,
+            stages: Stages::new(applier, meanwhile, pace),
             signer: started.signer,
             effects: VecDeque::new(),
             inbox: VecDeque::new(),

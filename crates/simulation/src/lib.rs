@@ -13,9 +13,11 @@
 //! ```
 //!
 //! # What is real, and what is simulated
-//! Real: the core with its mempool, driver and engine; executor and contracts; the log, the views, the vote guard, and
-//! the recovery that brings them together; block signatures, and transaction signatures in a share of the seeds.
-//! Simulated: the shell around the core (time, delays, the order in which results arrive), the disk, and the key-value
+//! Real: the core with its mempool, driver and engine; executor and contracts; the two stages that execute a block while
+//! the one before it is stored; the log, the views, the vote guard, and the recovery that brings them together; block
+//! signatures, and transaction signatures in a share of the seeds.
+//! Simulated: the shell around the core (time, delays, the order in which results arrive, whether a block is executed
+//! before, behind or around the storing of the one before it), the disk, and the key-value
 //! engine. `fjall` doesn't live on the simulated disk, so the views come back from a crash as they were after any
 //! earlier batch, also empty, which is all that the [`Engine`](ledger_storage::engine::Engine) seam promises.
 //!
@@ -93,6 +95,7 @@ mod scenario;
 mod schedule;
 mod settings;
 mod shell;
+mod stages;
 mod trace;
 mod truth;
 mod world;

@@ -5,8 +5,10 @@ use crate::growing::Views;
 use crate::host::{Item, Machine};
 use crate::oracle::blocks_in;
 use crate::planted::PlantedBug;
+use crate::random::Random;
 use crate::report::{Violation, ensure};
 use crate::schedule::Happening;
+use crate::stages::Ambush;
 use crate::world::World;
 use ledger_node::core::{Event, Start};
 use ledger_storage::disk::simulated::FaultCounts;
@@ -63,6 +65,12 @@ impl World<'_> {
             return self.trace.note(self.now, fault.name());
         }
         let (now, random) = (self.now, &mut self.random);
+        if matches!(fault, Fault::CutAtOperation | Fault::CutAtTime | Fault::Kill) {
+            self.ambush = Ambush::draw(random);
+            if self.ambush.is_some() {
+                return self.trace.note(now, fault.name());
+            }
+        }
         match fault {
             Fault::CutAtOperation => self.disk.crash_at(operations + random.within(1..=80)),
             Fault::FailSync => self.disk.fail_sync(random.within(1..=30)),
@@ -81,6 +89,11 @@ impl World<'_> {
         self.trace.note(now, fault.name());
     }
 
+    /// What chooses how blocks are executed and stored in the life that begins now.
+    fn stages(&self) -> Random {
+        self.random.fork("stages", self.now)
+    }
+
     pub(crate) fn used(&self) -> u64 {
         let names = self.disk.list().unwrap_or_default();
         names.iter().filter_map(|name| self.disk.open(name).ok()?.len().ok()).sum()
@@ -94,8 +107,8 @@ impl World<'_> {
         let log_id = self.random.bytes();
         let growth_seed = self.growth_seed();
         let (disk, engine, executor) = (&self.disk, &self.engine, &self.executor);
-        let (settings, planted) = (&self.settings, self.scenario.planted);
-        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed };
+        let (settings, planted, stages) = (&self.settings, self.scenario.planted, self.stages());
+        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed, stages };
         match machine.open(&order) {
             _ if self.crashed() => {
                 self.counters.add("crash: within a start");
@@ -180,6 +193,10 @@ impl World<'_> {
     pub(crate) fn end_life(&mut self) {
         self.count_disk_faults();
         self.count_cuts();
+        for live in self.host.iter().flat_map(|host| host.chains.values()) {
+            live.stages.count_end(&mut self.counters);
+        }
+        self.ambush = None;
         self.operations.get_or_insert(self.disk.operations());
         // Whatever the dying process still does when its parts are dropped happens to nobody.
         self.host = None;
@@ -273,6 +290,21 @@ impl World<'_> {
         self.end_process()
     }
 
+    /// A block was executed and isn't stored: what lies in wait for that strikes.
+    pub(crate) fn fall_into_ambush(&mut self, chain: usize) -> Result<(), Violation> {
+        let Some(mut ambush) = self.ambush.take() else { return Ok(()) };
+        if self.live(chain).is_some_and(|live| !live.stages.falls_into(&mut ambush)) {
+            self.ambush = Some(ambush);
+            return Ok(());
+        }
+        if self.armed == Some(Fault::CutAtOperation) {
+            let operations = self.disk.operations();
+            self.disk.crash_at(operations + self.random.within(1..=3));
+            return Ok(());
+        }
+        self.strike()
+    }
+
     /// The armed fault strikes.
     pub(crate) fn strike(&mut self) -> Result<(), Violation> {
         let fault = self.armed.take();
@@ -339,8 +371,8 @@ impl World<'_> {
         let order: Vec<usize> = (0..self.settings.chains.len()).collect();
         let (log_id, growth_seed) = (self.random.bytes(), self.growth_seed());
         let (disk, engine, executor) = (&self.disk, &self.engine, &self.executor);
-        let (settings, planted) = (&self.settings, self.scenario.planted);
-        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed };
+        let (settings, planted, stages) = (&self.settings, self.scenario.planted, self.stages());
+        let machine = Machine { disk, engine, executor, settings, planted, log_id, growth_seed, stages };
         let host = match machine.open(&order) {
             Ok((host, _)) => host,
             // The start of a cut log tells by itself.

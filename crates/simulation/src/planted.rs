@@ -23,17 +23,20 @@ pub enum PlantedBug {
     CutsUnsynced,
     /// What of an engine's records the start of a cut log keeps is lost at a restart.
     LosesKeptRecords,
+    /// A block is executed on the state that is stored, without what the block before it wrote and isn't stored yet.
+    ExecutesOnStored,
 }
 
 impl PlantedBug {
     /// Those that a network's laws catch.
-    pub const NETWORK: [PlantedBug; 6] = [
+    pub const NETWORK: [PlantedBug; 7] = [
         PlantedBug::AcknowledgesUnsynced,
         PlantedBug::LogsNoCertificate,
         PlantedBug::LeavesTheGuard,
         PlantedBug::ChecksNoSignature,
         PlantedBug::LosesAWrite,
         PlantedBug::ForgetsRecords,
+        PlantedBug::ExecutesOnStored,
     ];
 
     /// Those that the laws of a host with one owner catch where its log is cut.
@@ -44,12 +47,13 @@ impl PlantedBug {
         [PlantedBug::RemovesBeforeStart, PlantedBug::CutsUnsynced, PlantedBug::LosesKeptRecords];
 
     /// Those that the laws of a host with one owner catch.
-    pub const ALL: [PlantedBug; 6] = [
+    pub const ALL: [PlantedBug; 7] = [
         PlantedBug::AcknowledgesUnsynced,
         PlantedBug::LogsNoCertificate,
         PlantedBug::LeavesTheGuard,
         PlantedBug::ChecksNoSignature,
         PlantedBug::SkipsReplay,
         PlantedBug::LosesAWrite,
+        PlantedBug::ExecutesOnStored,
     ];
 }

@@ -1,8 +1,9 @@
 //! What will happen, in order of time; what falls on one moment happens in the order in which it was scheduled.
 
+use crate::stages::Step;
 use ledger_core::{SignedTransaction, TransactionId};
 use ledger_crypto::VotePosition;
-use ledger_node::core::{Applied, CheckFailure, Execute, Token};
+use ledger_node::core::{Applied, CheckFailure, Token};
 use ledger_storage::log::Outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub(crate) enum Happening {
     Grow,
     /// A chain hears of its records.
     Durable { chain: usize, token: Token, voted: Option<VotePosition>, outcome: Outcome },
-    /// A chain's views take a block.
-    Apply { chain: usize, execute: Execute },
+    /// A chain's block is executed, or stored.
+    Stage { chain: usize, step: Step },
     /// The chain hears of it.
     Applied { chain: usize, applied: Applied },
     /// A chain wanted to be woken, unless it asked for another time since.

@@ -6,12 +6,13 @@ use crate::keys;
 use crate::planted::PlantedBug;
 use crate::report::Violation;
 use crate::schedule::{Happening, Verdict};
+use crate::stages::Step;
 use crate::world::World;
 use ledger_consensus::{Record, RecordKind};
 use ledger_core::{Block, Executor, Rules, SignedTransaction, TransactionId};
 use ledger_crypto::VotePosition;
 use ledger_node::Applier;
-use ledger_node::core::{CheckFailure, Effect, Event, Execute, Stop, Token};
+use ledger_node::core::{Applied, CheckFailure, Effect, Event, Stop, Token};
 use ledger_node::recovery::to_log;
 use ledger_storage::chain::ChainReader;
 use ledger_storage::log::{LogError, LogPosition};
@@ -73,6 +74,7 @@ impl World<'_> {
         }
         let mut effects = Vec::new();
         let Some(live) = self.live(chain) else { return };
+        live.stages.lead(&mut live.core);
         live.core.step(now, event, &mut effects);
         live.effects.extend(effects);
     }
@@ -106,8 +108,10 @@ impl World<'_> {
             Effect::Check { id, transaction } => self.begin_check(chain, id, transaction),
             Effect::Persist { token, records, voted } => self.persist(chain, token, records, voted),
             Effect::Execute(execute) => {
-                let at = self.after(self.settings.delays.execute);
-                self.schedule.at(at, Happening::Apply { chain, execute });
+                if let Some(live) = self.live(chain) {
+                    live.stages.add(execute);
+                }
+                self.begin_steps(chain);
             }
             Effect::Answer { ask, answer, .. } => {
                 if let Some((clients, oracle, counters)) = self.outside(chain) {
@@ -266,19 +270,57 @@ impl World<'_> {
         Ok(())
     }
 
-    /// A block's outcome is computed and stored; the core hears of it later.
-    pub(crate) fn apply(&mut self, chain: usize, execute: &Execute) -> Result<(), Violation> {
-        let Some(live) = self.live(chain) else { return Ok(()) };
-        let height = execute.block.header.height;
-        match live.applier.apply(execute) {
-            Ok(applied) => {
-                let at = self.after(self.settings.delays.notice);
-                self.applied(chain, &applied)?;
-                self.schedule.at(at, Happening::Applied { chain, applied });
-                Ok(())
-            }
-            Err(error) => self.deliver(chain, Item::Stop(Stop::Apply { height, reason: error.to_string() })),
+    /// Begins what can begin of a chain's two stages.
+    fn begin_steps(&mut self, chain: usize) {
+        let now = self.now;
+        let Some(live) = self.live(chain) else { return };
+        for (after, step) in live.stages.begin() {
+            self.schedule.at(now + after, Happening::Stage { chain, step });
         }
+    }
+
+    /// A step of a chain's stages ends.
+    pub(crate) fn end_step(&mut self, chain: usize, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Execute => self.execute(chain)?,
+            Step::Store => self.store(chain)?,
+        }
+        self.begin_steps(chain);
+        Ok(())
+    }
+
+    fn execute(&mut self, chain: usize) -> Result<(), Violation> {
+        let Some(live) = self.host.as_mut().and_then(|host| host.chains.get_mut(&chain)) else { return Ok(()) };
+        let Some(ran) = live.stages.execute(&mut self.counters) else { return Ok(()) };
+        if let Some(applied) = &ran.stored {
+            self.stored(chain, applied)?;
+        }
+        self.trace.stage(self.now, ("chain", chain), "executed", ran.height);
+        self.fall_into_ambush(chain)
+    }
+
+    /// A block's outcome is stored; the core hears of it later.
+    fn store(&mut self, chain: usize) -> Result<(), Violation> {
+        let Some(stored) = self.live(chain).and_then(|live| live.stages.store()) else { return Ok(()) };
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(stop) => return self.deliver(chain, Item::Stop(stop)),
+        };
+        let applied = stored.applied;
+        if !stored.amid {
+            self.stored(chain, &applied)?;
+        }
+        let at = self.after(self.settings.delays.notice);
+        let Some(live) = self.live(chain) else { return Ok(()) };
+        let at = live.stages.tell_at(at);
+        self.schedule.at(at, Happening::Applied { chain, applied });
+        Ok(())
+    }
+
+    /// The views have a block.
+    fn stored(&mut self, chain: usize, applied: &Applied) -> Result<(), Violation> {
+        self.trace.stage(self.now, ("chain", chain), "stored", applied.outcome.height);
+        self.applied(chain, applied)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run's fingerprint: the hash of all that cores were told and of all that they asked for, in order.
 
-use ledger_core::ChainId;
+use ledger_core::{ChainId, Height};
 use ledger_crypto::{Digest, Domain, Hasher};
 use ledger_node::core::{Effect, Event};
 
@@ -93,6 +93,14 @@ impl Trace {
         }
         if self.print {
             println!("{now:>10} us  node {node} -> {}", describe_effect(effect));
+        }
+    }
+
+    /// A block was executed, or stored, by a chain or a node.
+    pub(crate) fn stage(&mut self, now: u64, (who, number): (&str, usize), what: &str, height: Height) {
+        self.entry(now, number as u64 + 1, what.as_bytes(), &[&height.0.to_le_bytes()]);
+        if self.print {
+            println!("{now:>10} us  {who} {number} .. {what} {height}");
         }
     }
 

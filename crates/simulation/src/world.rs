@@ -11,6 +11,7 @@ use crate::report::{Counters, Report, Violation, ensure};
 use crate::scenario::Scenario;
 use crate::schedule::{Happening, Schedule};
 use crate::settings::{BEGINNING, Settings};
+use crate::stages::Ambush;
 use crate::trace::{Trace, world_of};
 use crate::truth::Truth;
 use ledger_contracts::{LedgerExecutor, NativeRuntime, Token};
@@ -78,6 +79,8 @@ pub(crate) struct World<'a> {
     pub(crate) results: BTreeMap<(usize, u64), Arc<[TransactionResult]>>,
     /// Whether the armed fault waits for a cut.
     pub(crate) lurking: bool,
+    /// What the armed fault waits for, if it does.
+    pub(crate) ambush: Option<Ambush>,
     /// Whether an idle world is being watched.
     pub(crate) watching: bool,
 }
@@ -147,6 +150,7 @@ impl<'a> World<'a> {
             aside: None,
             results: BTreeMap::new(),
             lurking: false,
+            ambush: None,
             watching: false,
             random: random.fork("world", 0),
             settings,
@@ -255,7 +259,7 @@ impl<'a> World<'a> {
             Happening::Durable { chain, token, voted, outcome } => {
                 self.deliver(chain, Item::Durable { token, voted, outcome })?;
             }
-            Happening::Apply { chain, execute } => self.apply(chain, &execute)?,
+            Happening::Stage { chain, step } => self.end_step(chain, step)?,
             Happening::Applied { chain, applied } => self.deliver(chain, Item::Event(Event::Applied(applied)))?,
             Happening::Wake { chain, request } => {
                 if self.live(chain).is_some_and(|live| live.alarm == request) {

@@ -23,18 +23,31 @@ fn fired(counters: &Counters, names: &[&str]) {
     }
 }
 
+/// Blocks were executed before the one before them was stored, around that, and behind it.
+const STAGES: &[&str] =
+    &["stages: executed ahead of storing", "stages: stored amid an execution", "stages: executed on what was stored"];
+
+/// Lives ended when a block was executed and not stored.
+const BETWEEN_STAGES: &[&str] = &["crash: between execution and storing"];
+
 #[test]
 fn mixed() {
+    let mut all = Counters::default();
     for nodes in [4, 7] {
         let counters = run(&named("mixed", nodes));
         fired(&counters, &["network: message lost", "network: message replayed", "network: healed and decided"]);
+        fired(&counters, STAGES);
+        all.merge(&counters);
     }
+    // A seed draws how many machines break.
+    fired(&all, BETWEEN_STAGES);
 }
 
 #[test]
 fn sound() {
     let counters = run(&named("sound", 4));
     fired(&counters, &["network: idle minute watched", "network: healed and decided"]);
+    fired(&counters, STAGES);
     assert_eq!(counters.get("node: stopped") + counters.get("evidence: given"), 0);
 }
 
@@ -48,6 +61,8 @@ fn broken_machines() {
     let counters = run(&named("broken-machines", 4));
     fired(&counters, &["crash: power cut", "crash: process killed", "disk: sync failed", "block: replayed"]);
     fired(&counters, &["signer: refused a wrong data folder", "disk: piece lost in a crash", "views: batches lost"]);
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]
@@ -62,6 +77,8 @@ fn growth() {
         counters.iter().filter(|(name, _)| name.starts_with("crash: in a cut")).map(|(_, count)| count).sum();
     assert!(amid > 0, "no crash struck at an I/O operation of a cut:\n{counters}");
     fired(&counters, &["past: body refused as given up", "past: results refused as given up"]);
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]
@@ -82,6 +99,7 @@ fn a_node_that_lost_everything_rejoins() {
         let counters = run(&named("rejoin", nodes));
         fired(&counters, &["join: a node lost everything", "join: chunk kept", "join: finished"]);
         fired(&counters, &["network: message lost", "crash: power cut", "network: healed and decided"]);
+        fired(&counters, STAGES);
     }
 }
 

@@ -25,6 +25,13 @@ fn fired(counters: &Counters, names: &[&str]) {
     }
 }
 
+/// Blocks were executed before the one before them was stored, around that, and behind it.
+const STAGES: &[&str] =
+    &["stages: executed ahead of storing", "stages: stored amid an execution", "stages: executed on what was stored"];
+
+/// Lives ended when a block was executed and not stored, and when the next one was executed, too.
+const BETWEEN_STAGES: &[&str] = &["crash: between execution and storing", "crash: with a block executed ahead"];
+
 #[test]
 fn calm() {
     let counters = run(&named("calm").unwrap());
@@ -32,6 +39,7 @@ fn calm() {
         &counters,
         &["block: ordered", "checkpoint: certified", "idle hour watched", "log: one sync for several chains"],
     );
+    fired(&counters, STAGES);
     assert_eq!(counters.get("chain: stopped"), 0);
 }
 
@@ -42,17 +50,24 @@ fn crashes() {
     fired(&counters, &crashes);
     fired(&counters, &["crash: within a start", "block: replayed", "views: batches lost", "views: lost altogether"]);
     fired(&counters, &["disk: piece lost in a crash", "disk: piece torn in a crash", "disk: short write"]);
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]
 fn restarts() {
-    fired(&run(&named("restarts").unwrap()), &["crash: process killed", "host closed properly"]);
+    let counters = run(&named("restarts").unwrap());
+    fired(&counters, &["crash: process killed", "host closed properly"]);
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]
 fn disk_errors() {
     let counters = run(&named("disk-errors").unwrap());
     fired(&counters, &["disk: sync failed", "disk: write failed", "disk: full", "chain: stopped"]);
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]
@@ -67,6 +82,8 @@ fn growth() {
         &counters,
         &["past: body refused as given up", "past: results refused as given up", "archive: blocks sealed"],
     );
+    fired(&counters, STAGES);
+    fired(&counters, BETWEEN_STAGES);
 }
 
 #[test]

@@ -9,21 +9,21 @@ use ledger_simulation::catalog::{SCENARIOS, named};
 use ledger_simulation::network::{NETWORKS, named_network};
 
 const TRACES: &[(&str, u64, &str)] = &[
-    ("calm", 0, "73054429c57a540230dcae65633f89f3cfb6dd7928712574a1145270eff693e5"),
-    ("crashes", 0, "c80542579e0f3c3dbe631398d48328c61be45233a5054956f3f9347ad0387100"),
-    ("disk-errors", 1, "0da73b71b623a03110eaf161110e321d7af0a8b16e8b014a3c63b8264382b6a1"),
-    ("growth", 0, "184ec2dfa0b914c7732cdcad6cf141354cc5f1ff3068290e73341a2289900161"),
-    ("mischief", 0, "59482fcec3816eda823542d48fd64e73ec31e01a36965e0f18b5b840b0d8fb6e"),
+    ("calm", 0, "2b52b0476e8b9c683d847c6c29afff5b0553c177502593065796b5c50b6226bf"),
+    ("crashes", 0, "3dd3026c70fbb1b6b62cc31488eeb99d5fe8e2df605efae9d72f889f5f55eb84"),
+    ("disk-errors", 1, "fa03aff4ba8e9080c6541ec014acba6857457eca34dd143298973aab49b0c9ae"),
+    ("growth", 0, "a388960ee02e441eea00d6e9ed2865fab009d975cdba4d871ef291ba84b012ca"),
+    ("mischief", 0, "f074e7c5d4aa78d9f5e741d6e29ba17b5337dfeaaee8eb97905a8e07253219a2"),
 ];
 
 /// Scenario, validators, seed, hash.
 const NETWORK_TRACES: &[(&str, usize, u64, &str)] = &[
-    ("mixed", 4, 3, "ec6e36dd8e1cf7f2f04d570523832260606a98e437fd956ac1d7c862646afd8c"),
-    ("mixed", 7, 5, "93a79d807018798f9540f89dd836779f886bbc89a78a3bca702f2e182dfdd650"),
-    ("broken-machines", 4, 0, "cf8fac33d57d7847203307592bdd779e1e2ecbe589f3d1823ea8c44584d280b2"),
-    ("twins", 4, 2, "bd1a2120b81136046d64fdabf3a3f45d94696af1b53e72ae28f1a132ade3592d"),
-    ("growth", 4, 1, "4e25ffafc2231deea16824e17df69f0843c6fa6009585fc4ac33627fb13a963c"),
-    ("forks", 4, 1, "1149f5b0c36ca556dc4b03eb9c9f3b9b33b978029f81b303190db741cb5411aa"),
+    ("mixed", 4, 3, "14830550e615473923a29a9f2eed0a4b3bf77e219ad165c765d1f0d9146c623f"),
+    ("mixed", 7, 5, "961975acabe392a7b775c941e9d896ae388128bab1228f486c3a6b47657cda75"),
+    ("broken-machines", 4, 0, "b7dbb5bf324f5cb58c9b94b41b2d98721d984e04060c0bb3d38d42d767cd0cad"),
+    ("twins", 4, 2, "4cfcf268b919f8d5e8aa98d4b1b484765841afea250a8f26c07d73cce3102b5c"),
+    ("growth", 4, 1, "7158448088e73d8993ba48c1dfbbbb99c3d2a24fa100590482998ca6bd91f9d9"),
+    ("forks", 4, 1, "562097b23e0f3aedc6a1703f8cb3240ed7206b87aafec957b1a7c8347449c119"),
 ];
 
 #[test]

@@ -10,7 +10,7 @@ fn scenario(bug: PlantedBug) -> Scenario {
     let base = one_owner().chains(2).transactions(20).wrong(30);
     match bug {
         PlantedBug::LeavesTheGuard => base.restored_log(),
-        PlantedBug::ChecksNoSignature | PlantedBug::LosesAWrite => base,
+        PlantedBug::ChecksNoSignature | PlantedBug::LosesAWrite | PlantedBug::ExecutesOnStored => base,
         _ => base.crashes(3),
     }
 }
@@ -23,7 +23,7 @@ fn law(bug: PlantedBug) -> &'static [&'static str] {
         PlantedBug::LeavesTheGuard => &["a signer whose log was rolled back"],
         PlantedBug::ChecksNoSignature => &["a block holds only", "every answer fits"],
         PlantedBug::SkipsReplay => &["what was ordered stays", "a host recovers"],
-        PlantedBug::LosesAWrite => &["receipts and state"],
+        PlantedBug::LosesAWrite | PlantedBug::ExecutesOnStored => &["receipts and state"],
         PlantedBug::RemovesBeforeStart => &["a host recovers", "a log that has grown is cut"],
         PlantedBug::CutsUnsynced => &["a host recovers"],
         PlantedBug::ForgetsRecords | PlantedBug::LosesKeptRecords => panic!("one owner has no such records"),

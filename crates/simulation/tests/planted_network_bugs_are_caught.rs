@@ -20,7 +20,7 @@ fn broken() -> Network {
 fn in_shell(bug: PlantedBug) -> Network {
     let base = match bug {
         PlantedBug::ChecksNoSignature => network(4).byzantine(1, Adversary::Mutate),
-        PlantedBug::LosesAWrite => network(4),
+        PlantedBug::LosesAWrite | PlantedBug::ExecutesOnStored => network(4),
         _ => broken(),
     };
     base.plant(bug)

@@ -3,6 +3,7 @@
 use super::durable::{Durable, Logged};
 use super::stages::Stages;
 use crate::answers::{Accepted, Order, Pending};
+use crate::apply::EXECUTED_AHEAD;
 use crate::clock::Clock;
 use crate::core::{Ask, ChainCore, Effect, Event, ReadId, Stop, SubmitError, Token};
 use crate::host::checker::{CheckContext, CheckJob, UrgentJob};
@@ -93,9 +94,6 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// The blocks of a flooded chain beside others that aren't are so many times smaller: they wait behind one at least.
 const GIVES_WAY: usize = 4;
-
-/// Blocks that are applied at once where nobody else needs the processors: one is executed, one is stored.
-const EXECUTED_AHEAD: usize = 2;
 
 /// Chains that have waited for so long at the end write no index any more: opening reads more then.
 const CLOSING: Duration = Duration::from_secs(5);

@@ -112,6 +112,7 @@ pub const FAULTS: &[&str] = &[
     "adversary: withheld a message",
     "clock: stepped back",
     "clock: stepped forward",
+    "crash: between execution and storing",
     "crash: power cut",
     "crash: process killed",
     "crash: within a start",
@@ -126,5 +127,7 @@ pub const FAULTS: &[&str] = &[
     "network: parted",
     "network: parted one way",
     "signer: refused a wrong data folder",
+    "stages: executed ahead of storing",
+    "stages: stored amid an execution",
     "views: batches lost",
 ];

@@ -8,6 +8,7 @@ use crate::growing::Views;
 use crate::planted::PlantedBug;
 use crate::report::{Violation, ensure};
 use crate::settings::BEGINNING;
+use crate::stages::Ambush;
 use ledger_core::{Execution, Writes};
 use ledger_crypto::{PublicKey, VoteError};
 use ledger_node::core::join::JoinEvent;
@@ -28,7 +29,9 @@ const CLOCK_BOUND_MS: u64 = 1_000;
 const PAUSE: u64 = 300_000;
 
 impl NetworkWorld<'_> {
-    fn opening(&self, log_id: [u8; 32], growth_seed: u64) -> Opening<'_> {
+    fn opening(&self, machine: usize, log_id: [u8; 32], growth_seed: u64) -> Opening<'_> {
+        // Another number for each life of each machine.
+        let life = self.now.wrapping_mul(64).wrapping_add(machine as u64);
         Opening {
             settings: &self.settings,
             executor: &self.executor,
@@ -37,6 +40,7 @@ impl NetworkWorld<'_> {
             engine: self.engine,
             log_id,
             growth_seed,
+            stages: self.random.fork("stages", life),
         }
     }
 
@@ -53,7 +57,7 @@ impl NetworkWorld<'_> {
             return Ok(());
         }
         let Some(one) = self.machines.get(machine) else { return Ok(()) };
-        let opened = self.opening(log_id, growth_seed).open(one, &one.disk, &one.views);
+        let opened = self.opening(machine, log_id, growth_seed).open(one, &one.disk, &one.views);
         let (honest, amnesia, faulty, crashed) = (one.honest, one.amnesia, one.faulty, one.crashed());
         let newcomer = one.newcomer;
         match opened {
@@ -138,7 +142,7 @@ impl NetworkWorld<'_> {
         let older = copy.filter(|(.., voted)| *voted < one.voted);
         let what = if older.is_some() { "an older copy" } else { "an empty folder" };
         let (disk, views) = older.map_or((empty, Views::new(false)), |(disk, views, _)| (disk, views));
-        let opened = self.opening(log_id, 0).open(one, &disk, &views);
+        let opened = self.opening(machine, log_id, 0).open(one, &disk, &views);
         let voted = one.voted.is_some();
         match opened {
             Err(Unopened::Refused(VoteError::ForeignLog { .. } | VoteError::StaleLog { .. })) => {
@@ -217,6 +221,9 @@ impl NetworkWorld<'_> {
     pub(super) fn end_life(&mut self, machine: usize) {
         self.count_disk_faults(machine);
         self.count_cuts(machine);
+        if let Some(live) = self.machines.get(machine).and_then(|one| one.live.as_ref()) {
+            live.stages.count_end(&mut self.counters);
+        }
         let pause = if self.healed.is_some() { PAUSE / 10 } else { PAUSE };
         let at = self.after(pause);
         let notice = self.after(200_000);
@@ -377,9 +384,15 @@ impl NetworkWorld<'_> {
         let planted_guard = self.scenario.planted == Some(PlantedBug::LeavesTheGuard);
         let (operations, syncs) = (self.random.within(1..=12), self.random.within(1..=6));
         let lurks = self.lurks(strike);
+        let waits = matches!(strike, Strike::Cut | Strike::CutAtOperation | Strike::Kill);
+        let ambush = if waits { Ambush::draw(&mut self.random) } else { None };
         let Some(one) = self.machines.get_mut(machine).filter(|one| one.is_up()) else { return Ok(()) };
         if lurks {
             one.lurking = Some(strike);
+            return Ok(());
+        }
+        if let Some(ambush) = ambush {
+            one.ambush = Some((strike, ambush));
             return Ok(());
         }
         match strike {
@@ -421,13 +434,33 @@ impl NetworkWorld<'_> {
         Ok(())
     }
 
+    /// A block was executed and isn't stored: what lies in wait for that strikes.
+    pub(super) fn fall_into_ambush(&mut self, machine: usize) -> Result<(), Violation> {
+        let operations = self.random.within(1..=3);
+        let Some(one) = self.machine(machine) else { return Ok(()) };
+        let Some((strike, mut ambush)) = one.ambush.take() else { return Ok(()) };
+        if one.live.as_ref().is_some_and(|live| !live.stages.falls_into(&mut ambush)) {
+            one.ambush = Some((strike, ambush));
+            return Ok(());
+        }
+        match strike {
+            Strike::Cut => self.lose_power(machine),
+            Strike::Kill => self.kill(machine),
+            _ => {
+                one.faulty = true;
+                one.disk.crash_at(one.disk.operations() + operations);
+                Ok(())
+            }
+        }
+    }
+
     /// The chaos is over: links are sound, clocks are right, everyone comes up.
     fn heal(&mut self) -> Result<(), Violation> {
         self.links.heal();
         for machine in 0..self.machines.len() {
             let Some(one) = self.machines.get_mut(machine) else { continue };
             one.skew_ms = 0;
-            one.lurking = None;
+            (one.lurking, one.ambush) = (None, None);
             one.disk.crash_at(u64::MAX);
             one.disk.fail_sync(u64::MAX / 2);
             let right = BEGINNING.plus(self.now / 1_000);

@@ -10,6 +10,7 @@ use crate::keys::Keys;
 use crate::planted::PlantedBug;
 use crate::random::Random;
 use crate::settings::BEGINNING;
+use crate::stages::{Ambush, Meanwhile, Pace, Stages};
 use crate::truth::{Taken, Truth};
 use ledger_consensus::{EngineFactory, Observer, RecordKind, Setup, SharedSigner, StartError, TimerId};
 use ledger_core::{Executor, Finality, Timestamp};
@@ -37,7 +38,7 @@ pub(super) struct Waiting {
 pub(super) struct Live {
     pub(super) log: Log,
     pub(super) core: ChainCore,
-    pub(super) applier: Applier,
+    pub(super) stages: Stages,
     pub(super) reader: ChainReader,
     pub(super) signer: Option<SharedSigner>,
     pub(super) waiting: Vec<Waiting>,
@@ -92,6 +93,8 @@ pub(super) struct Machine {
     pub(super) aside: Option<Views>,
     /// A fault that waits for a cut of the log.
     pub(super) lurking: Option<Strike>,
+    /// One that waits until a block is executed and isn't stored.
+    pub(super) ambush: Option<(Strike, Ambush)>,
     /// The last vote that may have left.
     pub(super) voted: Option<VotePosition>,
     /// It has lost everything, and only follows since.
@@ -124,6 +127,7 @@ impl Machine {
             truth: Truth::default(),
             aside: None,
             lurking: None,
+            ambush: None,
             voted: None,
             newcomer: None,
             joining: None,
@@ -164,6 +168,8 @@ pub(super) struct Opening<'a> {
     pub(super) log_id: [u8; 32],
     /// Chooses how the log is cut in this life.
     pub(super) growth_seed: u64,
+    /// Chooses how blocks are executed and stored in this life.
+    pub(super) stages: Random,
 }
 
 fn failed(error: impl std::fmt::Display) -> Unopened {
@@ -203,7 +209,13 @@ impl Opening<'_> {
         }
         let kept = self.settings.growth.as_ref().map_or_else(ChainConfig::default, |growth| growth.views);
         let store = ChainStore::open(engine, genesis, kept).map_err(failed)?;
-        let mut applier = Applier::new(genesis, Arc::clone(self.executor), store).value_cache_bytes(64 << 10);
+        let pace = match self.settings.instant {
+            true => Pace::instant(self.stages.clone()),
+            false => Pace::draw(self.settings.host.execute, self.stages.clone()),
+        };
+        let meanwhile = Meanwhile::default();
+        let executor = meanwhile.around(self.executor, &store, self.planted);
+        let mut applier = Applier::new(genesis, executor, store).value_cache_bytes(pace.cache_bytes);
         let reader = log.reader();
         let mut replayed = 0;
         if let Some(growing) = &growing {
@@ -263,7 +275,7 @@ impl Opening<'_> {
             log,
             core,
             reader: applier.reader(),
-            applier,
+            stages: Stages::new(applier, meanwhile, pace),
             signer: started.signer,
             waiting: Vec::new(),
             flushing: false,

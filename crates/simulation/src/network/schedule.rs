@@ -1,11 +1,12 @@
 //! What will happen in a network, in order of time; what falls on one moment happens in the order in which it was
 //! scheduled.
 
+use crate::stages::Step;
 use ledger_consensus::TimerId;
 use ledger_core::{Lane, SignatureCheck, SignedTransaction, TransactionId};
 use ledger_crypto::{PublicKey, VotePosition};
 use ledger_node::core::join::JoinEffect;
-use ledger_node::core::{Applied, CheckFailure, CheckId, Event, Execute, FinalBlock, ReadId, Token};
+use ledger_node::core::{Applied, CheckFailure, CheckId, Event, FinalBlock, ReadId, Token};
 use ledger_storage::log::Outcome;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,8 +39,8 @@ pub(super) enum Local {
     Flush,
     /// The core hears of its records.
     Durable { token: Token, voted: Option<VotePosition>, outcome: Outcome },
-    /// The views take a block.
-    Apply { execute: Execute },
+    /// A block is executed, or stored.
+    Stage(Step),
     /// The core hears of it.
     Applied { applied: Applied },
     /// The core wanted to be woken, unless it asked for another time since.

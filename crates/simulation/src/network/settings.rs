@@ -44,6 +44,8 @@ pub(super) struct Settings {
     pub(super) log: LogConfig,
     pub(super) core: CoreConfig,
     pub(super) host: HostDelays,
+    /// Whether nothing within a machine takes any time.
+    pub(super) instant: bool,
     pub(super) links: LinkSettings,
     /// Whether signatures are mocked.
     pub(super) mocked: bool,
@@ -120,6 +122,7 @@ impl Settings {
             reorder_percent: share(random, scenario.reorder_percent),
         };
         let client_pause = 2_000 * scenario.heal_at / scenario.transactions.max(1);
-        Ok(Settings { log, core, host, links, mocked, members, genesis, client_pause, growth })
+        let instant = scenario.instant_hosts;
+        Ok(Settings { log, core, host, instant, links, mocked, members, genesis, client_pause, growth })
     }
 }

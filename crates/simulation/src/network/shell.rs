@@ -8,12 +8,13 @@ use crate::keys;
 use crate::planted::PlantedBug;
 use crate::report::Violation;
 use crate::shell::admit;
+use crate::stages::Step;
 use ledger_consensus::bft::wire::Message;
 use ledger_consensus::{Record, RecordKind};
 use ledger_core::{Height, Lane};
 use ledger_crypto::{PublicKey, VotePosition};
 use ledger_node::core::join::JoinEvent;
-use ledger_node::core::{Effect, Event, Execute, FinalBlock, Stop, Token};
+use ledger_node::core::{Applied, Effect, Event, FinalBlock, Stop, Token};
 use ledger_node::recovery::to_log;
 use ledger_storage::log::LogPosition;
 use std::sync::{Arc, PoisonError};
@@ -45,6 +46,7 @@ impl NetworkWorld<'_> {
         let Some(live) = one.live.as_mut() else { return Ok(()) };
         self.trace.heard(micros, machine, &event);
         let mut effects = Vec::new();
+        live.stages.lead(&mut live.core);
         live.core.step(now, event, &mut effects);
         self.carry_out(machine, effects)
     }
@@ -88,8 +90,10 @@ impl NetworkWorld<'_> {
                 if honest {
                     self.decided(view, execute.block.header.height);
                 }
-                let at = self.after(self.settings.host.execute);
-                self.within(machine, at, Local::Apply { execute });
+                if let Some(live) = self.live(machine) {
+                    live.stages.add(execute);
+                }
+                self.begin_steps(machine);
             }
             Effect::SetTimer { id, at } => {
                 let micros = self.micros_until(machine, at);
@@ -372,23 +376,61 @@ impl NetworkWorld<'_> {
         }
     }
 
-    /// A block's outcome is computed and stored; the core hears of it later.
-    pub(super) fn apply(&mut self, machine: usize, execute: &Execute) -> Result<(), Violation> {
-        let height = execute.block.header.height;
-        let Some(one) = self.machines.get_mut(machine) else { return Ok(()) };
-        let honest = one.honest;
-        let Some(live) = one.live.as_mut() else { return Ok(()) };
-        match live.applier.apply(execute) {
-            Ok(applied) => {
-                if honest && let Some(block) = self.oracle.executed(machine, &applied)? {
-                    self.clients.executed(&block.transactions, &applied.execution.results);
-                }
-                let at = self.after(self.settings.host.notice);
-                self.within(machine, at, Local::Applied { applied });
-                Ok(())
-            }
-            Err(error) => self.stop(machine, Stop::Apply { height, reason: error.to_string() }),
+    /// Begins what can begin of a machine's two stages.
+    fn begin_steps(&mut self, machine: usize) {
+        let now = self.now;
+        let Some(live) = self.live(machine) else { return };
+        for (after, step) in live.stages.begin() {
+            self.within(machine, now + after, Local::Stage(step));
         }
+    }
+
+    /// A step of a machine's stages ends.
+    pub(super) fn end_step(&mut self, machine: usize, step: Step) -> Result<(), Violation> {
+        match step {
+            Step::Execute => self.execute(machine)?,
+            Step::Store => self.store(machine)?,
+        }
+        self.begin_steps(machine);
+        Ok(())
+    }
+
+    fn execute(&mut self, machine: usize) -> Result<(), Violation> {
+        let Some(live) = self.machines.get_mut(machine).and_then(|one| one.live.as_mut()) else { return Ok(()) };
+        let Some(ran) = live.stages.execute(&mut self.counters) else { return Ok(()) };
+        if let Some(applied) = &ran.stored {
+            self.stored(machine, applied)?;
+        }
+        self.trace.stage(self.now, ("node", machine), "executed", ran.height);
+        self.fall_into_ambush(machine)
+    }
+
+    /// A block's outcome is stored; the core hears of it later.
+    fn store(&mut self, machine: usize) -> Result<(), Violation> {
+        let Some(stored) = self.live(machine).and_then(|live| live.stages.store()) else { return Ok(()) };
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(stop) => return self.stop(machine, stop),
+        };
+        let applied = stored.applied;
+        if !stored.amid {
+            self.stored(machine, &applied)?;
+        }
+        let at = self.after(self.settings.host.notice);
+        let Some(live) = self.live(machine) else { return Ok(()) };
+        let at = live.stages.tell_at(at);
+        self.within(machine, at, Local::Applied { applied });
+        Ok(())
+    }
+
+    /// The views have a block.
+    fn stored(&mut self, machine: usize, applied: &Applied) -> Result<(), Violation> {
+        self.trace.stage(self.now, ("node", machine), "stored", applied.outcome.height);
+        let honest = self.machines.get(machine).is_some_and(|one| one.honest);
+        if honest && let Some(block) = self.oracle.executed(machine, applied)? {
+            self.clients.executed(&block.transactions, &applied.execution.results);
+        }
+        Ok(())
     }
 
     fn read_blocks(&self, machine: usize, from: Height, count: u64, max_bytes: usize) -> Vec<FinalBlock> {

@@ -232,7 +232,7 @@ impl<'a> NetworkWorld<'a> {
             }
             Local::Flush => self.flush(machine),
             Local::Durable { token, voted, outcome } => self.durable(machine, token, voted, outcome),
-            Local::Apply { execute } => self.apply(machine, &execute),
+            Local::Stage(step) => self.end_step(machine, step),
             Local::Applied { applied } => self.step(machine, Event::Applied(applied)),
             Local::Wake { request } => match self.live(machine).is_some_and(|live| live.alarm == request) {
                 true => self.step(machine, Event::Wake),
