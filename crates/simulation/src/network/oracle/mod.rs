@@ -225,6 +225,10 @@ impl Oracle {
     pub(super) fn executed(&mut self, machine: usize, applied: &Applied) -> Result<Option<Block>, Violation> {
         let (outcome, results) = (&applied.outcome, &applied.execution.results);
         let height = outcome.height;
+        // Behind a fork another block may have this height.
+        if self.fork.is_some() && self.seen(height).is_none_or(|seen| seen.digest != outcome.block) {
+            return Ok(None);
+        }
         let at = || format!("node {machine}, block {height}");
         let digest = digest_of(outcome, results);
         let size = self.history.size();
