@@ -71,7 +71,7 @@
 //! | the folder is in use, of another version, or the log is damaged where it isn't known whose record it was | the host doesn't start; the error names file and place |
 //! | the views are damaged, or of another format | they are removed and replayed from the log ([`Host::rebuilt_views`]) |
 //! | the views are damaged and the log was cut, or a chain began from a snapshot | they are set aside and replayed from the archive and the log, or the error says what to restore ([`recovery::RecoveryError::Cut`]) |
-//! | the views are in use, or the system refuses to open them | the host doesn't start, and they stay where they are |
+//! | the views are in use, the system refuses to open them, or it failed to write them out since the machine was started | the host doesn't start, and they stay where they are |
 //! | a crash while a chain is begun from a snapshot | the chain isn't there, or the error says that it is to be begun again ([`recovery::RecoveryError::Unfinished`]), which goes on where it stopped |
 //! | a block was given up, or is before the snapshot that the chain began from | the error says which are here and who keeps the archive ([`ChainError::Pruned`]) |
 //! | the views stand where the log never was | the chain isn't opened ([`recovery::RecoveryError::ViewsAhead`]) |

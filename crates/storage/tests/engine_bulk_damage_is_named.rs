@@ -213,7 +213,7 @@ mod refusing_disk {
     }
 
     #[test]
-    fn after_a_failed_sync_nothing_is_promised_until_the_engine_is_opened_again() {
+    fn after_a_failed_sync_nothing_is_promised_until_the_machine_was_restarted() {
         let folder = tempfile::tempdir().unwrap();
         let placed = fill(&open(folder.path()), 11);
         let files = segments(folder.path());
@@ -237,7 +237,18 @@ mod refusing_disk {
         assert_eq!(read(&engine, placed[0].0, 3_000).unwrap(), blob(0), "what is there can be read");
         drop(engine);
         std::fs::rename(&aside, &files[2]).unwrap();
+        // What is read may be in memory alone, and the next sync would succeed all the same.
+        let note = folder.path().join("unwritten");
+        let run = std::fs::read_to_string(&note).unwrap();
+        for _ in 0..2 {
+            match FjallEngine::open(folder.path(), FjallConfig::default()).map(drop) {
+                Err(EngineError::Failed { reason, .. }) => assert!(reason.contains("restart the machine"), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        std::fs::write(&note, format!("another than {run}")).unwrap();
         let engine = open(folder.path());
+        assert!(!note.exists());
         engine.sync().unwrap();
         assert_eq!(whole(&engine, &placed, &files[2]).len(), 11);
     }

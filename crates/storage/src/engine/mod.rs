@@ -35,8 +35,9 @@
 //!
 //! A failed [`Engine::append`] leaves nothing that can be read, and may be tried again. A segment that is missing is
 //! [`EngineError::Damaged`] when something in it is read; one that is cut reads short, as after a crash. After a failed
-//! [`Engine::sync`] nothing is known about what is durable: every later `append`, `release` and `sync` fails, until the
-//! engine is opened again.
+//! [`Engine::sync`] nothing is known about what is durable: every later `append`, `release` and `sync` fails. An engine on
+//! a disk isn't opened again either before the machine was restarted: until then what can be read may be in memory alone,
+//! though the next sync would succeed.
 //!
 //! # Engines
 //! [`MemoryEngine`], and [`FjallEngine`] with the feature `fjall` (on by default). An engine of one's own shows with
@@ -134,7 +135,7 @@ pub trait Engine: Send + Sync {
     /// Returns when all that was applied and appended before the call would survive a loss of power.
     ///
     /// # Errors
-    /// [`EngineError`] when that can't be promised, and never will be until the engine was opened again.
+    /// [`EngineError`] when that can't be promised, and never will be by this engine.
     fn sync(&self) -> Result<(), EngineError>;
 
     /// Bytes that the engine takes up, bulk storage included: on disk, or in memory.

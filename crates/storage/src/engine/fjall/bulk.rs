@@ -14,6 +14,7 @@ use super::needs::{self, Class, Known, Needs};
 use super::recent::Recent;
 use super::segment::{Segment, start_of};
 use super::steps::Steps;
+use super::unwritten;
 use crate::engine::address::{aligned, length};
 use crate::engine::{Address, Batch, EngineError, Snapshot, Space};
 
@@ -157,7 +158,7 @@ impl Bulk {
         // What an earlier process wrote may never have been synced.
         let dirty = segments.iter().filter(|(_, segment)| segment.present);
         let dirty = dirty.map(|(start, segment)| (*start, Arc::clone(segment))).collect();
-        let steps = class.careful.then(Steps::begin).transpose().map_err(failed(&folder))?;
+        let steps = class.careful.then(|| Steps::begin(engine)).transpose().map_err(failed(&folder))?;
         Ok(Self {
             steps,
             removing: Mutex::new(None),
@@ -396,7 +397,10 @@ impl Bulk {
                     Err(_) if !self.read_segments().contains_key(&segment.start) => continue,
                     file => file?,
                 };
-                file.sync_data().map_err(|error| self.failed(segment.path(), &error))?;
+                file.sync_data().map_err(|error| {
+                    unwritten::note(&self.engine);
+                    self.failed(segment.path(), &error)
+                })?;
             }
             // A step may have been told what these would have been told otherwise.
             if let Some(reason) = self.steps.as_ref().and_then(Steps::failed) {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::steps::STEP_BYTES;
+use super::unwritten;
 
 /// The end of a journal's name; before it stands its number, the highest of which is the journal that grows.
 const EXTENSION: &str = "jnl";
@@ -52,10 +53,13 @@ pub(super) fn write_out_all(folder: &Path) {
     journals(folder).for_each(|path| write_out(&path));
 }
 
-/// Nothing is promised here, so what fails is left to fjall: the system tells its file of the same failure, and a journal may
-/// go away in between.
+/// Nothing is promised here, so what fails is left to fjall: the system tells its file of the same failure. It is noted,
+/// since fjall may be gone before it syncs. A journal may go away in between.
 fn write_out(path: &Path) {
-    let _ = File::open(path).and_then(|file| file.sync_data());
+    let Ok(file) = File::open(path) else { return };
+    if file.sync_data().is_err() {
+        path.parent().into_iter().for_each(unwritten::note);
+    }
 }
 
 fn journals(folder: &Path) -> impl Iterator<Item = PathBuf> {

@@ -4,6 +4,7 @@
 //!   folder/…                      fjall's journals and tables: the ordered keys
 //!   folder/bulk/bulk-<number>     a segment; the number is its first address, in multiples of ADDRESS_ALIGN
 //!   folder/scratch/bulk-<number>  the same, of what chains can do without after a crash
+//!   folder/unwritten              there after a failed sync, until the machine was restarted
 //! ```
 
 mod bulk;
@@ -12,7 +13,9 @@ mod needs;
 mod recent;
 mod segment;
 mod steps;
+mod unwritten;
 
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,11 +115,13 @@ impl FjallEngine {
     ///
     /// # Errors
     /// [`EngineError::Damaged`] and [`EngineError::Version`] mean that the folder is to be deleted and filled again
-    /// from the log; [`EngineError::InUse`] that somebody has it open; [`EngineError::Failed`] that the system refused.
+    /// from the log; [`EngineError::InUse`] that somebody has it open; [`EngineError::Failed`] that the system refused, or
+    /// that a sync failed since the machine was started: a restart of the machine shows what is on the disk.
     pub fn open(folder: impl Into<PathBuf>, config: FjallConfig) -> Result<Self, EngineError> {
         config.check()?;
         let folder: PathBuf = folder.into();
         let path: &Path = &folder;
+        unwritten::check(path)?;
         let open = || -> fjall::Result<(Database, Keyspace)> {
             let database = Database::builder(path)
                 .cache_size(config.cache_bytes)
@@ -196,7 +201,13 @@ impl Keys for FjallKeys {
     fn sync(&self) -> Result<(), EngineError> {
         // fjall holds its writers up while it syncs; this leaves it little to sync.
         journal::write_out_all(&self.folder);
-        self.database.persist(PersistMode::SyncAll).map_err(|error| error_of(&self.folder, &error))
+        self.database.persist(PersistMode::SyncAll).map_err(|error| {
+            // A full disk refuses what is to be written, and loses nothing that was.
+            if matches!(&error, fjall::Error::Io(error) if error.kind() != ErrorKind::StorageFull) {
+                unwritten::note(&self.folder);
+            }
+            error_of(&self.folder, &error)
+        })
     }
 }
 

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::unwritten;
+
 /// After so many bytes.
 pub(super) const STEP_BYTES: u64 = 1 << 20;
 
@@ -22,14 +24,16 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn begin() -> io::Result<Self> {
+    /// For the engine in `engine`.
+    pub(super) fn begin(engine: &Path) -> io::Result<Self> {
         let (queue, steps) = sync_channel::<(PathBuf, Arc<File>)>(1);
         let failed: Arc<Mutex<Option<String>>> = Arc::default();
-        let tell = Arc::clone(&failed);
+        let (tell, engine) = (Arc::clone(&failed), engine.to_path_buf());
         std::thread::Builder::new().name("bulk steps".to_owned()).spawn(move || {
             for (path, file) in steps {
                 let mut failed = tell.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Err(error) = file.sync_data() {
+                    unwritten::note(&engine);
                     failed.get_or_insert_with(|| format!("{}: {error}", path.display()));
                 }
             }
@@ -63,7 +67,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bulk");
         let file = Arc::new(File::create(&path).unwrap());
-        let steps = Steps::begin().unwrap();
+        let steps = Steps::begin(folder.path()).unwrap();
         assert_eq!(steps.appended(&path, &file, STEP_BYTES - 1), STEP_BYTES - 1, "too little for a step");
         assert_eq!(steps.appended(&path, &file, STEP_BYTES), 0);
         assert_eq!(steps.failed(), None);
@@ -80,5 +84,6 @@ mod tests {
         });
         let told = told.take(1_000_000).flatten().next();
         assert!(told.is_some_and(|told| told.starts_with("pipe: ")));
+        assert!(unwritten::check(folder.path()).is_err(), "whoever opens the engine next is told as well");
     }
 }
